@@ -1,0 +1,46 @@
+//! Every limit, named with its unit: refuse early, refuse cheaply, and name
+//! the limit in the refusal.
+
+/// Largest request body the local API reads, in bytes.
+pub const BODY_BYTES_MAX: usize = 32 << 20;
+/// Largest request head (line and headers), in bytes.
+pub const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Most open connections to the local API.
+pub const CONNECTIONS_MAX: usize = 64;
+/// Time a client has to send its request head, in seconds.
+pub const HEAD_SECONDS_MAX: u64 = 10;
+
+/// Largest XML document, in bytes (the embedded PDF included).
+pub const XML_BYTES_MAX: usize = 30 << 20;
+/// Deepest nesting of elements.
+pub const XML_DEPTH_MAX: usize = 64;
+/// Most attributes on one element.
+pub const XML_ATTRIBUTES_MAX: usize = 64;
+/// Most elements in one document.
+pub const XML_ELEMENTS_MAX: usize = 50_000;
+/// Longest element or attribute name, in bytes.
+pub const XML_NAME_BYTES_MAX: usize = 256;
+/// Longest text node other than a base64 document, in bytes.
+pub const XML_TEXT_BYTES_MAX: usize = 28 << 20;
+
+/// Largest PDF, in bytes.
+pub const PDF_BYTES_MAX: usize = 20 << 20;
+/// Most bytes a PDF may inflate to, all streams together.
+pub const PDF_INFLATED_BYTES_MAX: usize = 200 << 20;
+/// Bytes reserved for the CMS of a PDF signature, before hexadecimal coding.
+pub const PDF_CMS_BYTES: usize = 16 << 10;
+
+/// Largest certificate, in bytes of DER.
+pub const CERTIFICATE_BYTES_MAX: usize = 64 << 10;
+/// Largest certificate revocation list, in bytes of DER.
+pub const CRL_BYTES_MAX: usize = 10 << 20;
+/// Largest OCSP or timestamp response, in bytes of DER.
+pub const RESPONSE_BYTES_MAX: usize = 1 << 20;
+/// Longest certificate chain, anchor included.
+pub const CHAIN_CERTIFICATES_MAX: usize = 8;
+
+/// Largest SOAP answer read from the insurer, in bytes.
+pub const SOAP_BYTES_MAX: usize = 32 << 20;
+
+/// Longest message between the daemon and a token worker, in bytes.
+pub const WORKER_FRAME_BYTES_MAX: usize = 1 << 20;

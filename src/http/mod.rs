@@ -1,0 +1,185 @@
+//! The one outbound HTTP client. Callers are worker threads, so it blocks.
+//! It keeps connections, bounds sizes and times, never follows redirects and
+//! says whether a failed request can have reached the other side.
+//! It knows nothing of forms, SOAP or ASN.1.
+
+use crate::base::Secret;
+use std::io::Read;
+use std::time::Duration;
+
+/// Trust and identity of one client.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// PEM certificates trusted for TLS *instead of* the system's; empty means
+    /// the system's store.
+    pub tls_anchors_pem: Vec<u8>,
+    /// PEM certificate chain and private key presented to the server (mTLS).
+    pub identity_pem: Option<Secret>,
+    /// Time allowed for the TCP and TLS handshakes.
+    pub connect_timeout: Duration,
+    /// Time allowed for a whole exchange.
+    pub timeout: Duration,
+}
+
+/// A client with its own connection pool. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: reqwest::blocking::Client,
+}
+
+/// A request. `body: None` is a GET, otherwise a POST.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Absolute `http` or `https` address.
+    pub url: &'a str,
+    /// Header names and values.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// Body of a POST.
+    pub body: Option<Vec<u8>>,
+    /// Largest answer body accepted, in bytes.
+    pub answer_bytes_max: usize,
+}
+
+/// An answer of any status: status codes are the caller's to judge.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// HTTP status code.
+    pub status: u16,
+    /// `Content-Type` without parameters, lower case; empty when absent.
+    pub content_type: String,
+    /// `Retry-After` in seconds, when given as a number.
+    pub retry_after: Option<Duration>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The client cannot be made from its settings.
+    #[error("cannot set up the HTTP client: {0}")]
+    Setup(String),
+    /// No connection was made: nothing left this machine.
+    #[error("cannot connect to {url}: {reason}")]
+    Connect {
+        /// Address asked for.
+        url: String,
+        /// The chain of causes.
+        reason: String,
+    },
+    /// The request may have been received: the answer is lost.
+    #[error("no answer from {url}: {reason}")]
+    AnswerLost {
+        /// Address asked for.
+        url: String,
+        /// The chain of causes.
+        reason: String,
+    },
+    /// The answer is larger than the caller's limit.
+    #[error("the answer from {url} exceeds {limit_bytes} bytes")]
+    TooLarge {
+        /// Address asked for.
+        url: String,
+        /// The limit.
+        limit_bytes: usize,
+    },
+}
+
+impl Client {
+    /// Makes a client.
+    ///
+    /// # Errors
+    /// [`HttpError::Setup`] when a certificate or key cannot be read.
+    #[expect(clippy::disallowed_methods, reason = "the one outbound client")]
+    pub fn new(settings: &Settings) -> Result<Self, HttpError> {
+        let setup = |e: reqwest::Error| HttpError::Setup(causes(&e));
+        let mut builder = reqwest::blocking::Client::builder()
+            .use_rustls_tls()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.timeout)
+            .tcp_nodelay(true)
+            .user_agent(concat!("sceau/", env!("CARGO_PKG_VERSION")));
+        if !settings.tls_anchors_pem.is_empty() {
+            let anchors = reqwest::Certificate::from_pem_bundle(&settings.tls_anchors_pem)
+                .map_err(setup)?;
+            builder = builder.tls_certs_only(anchors);
+        }
+        if let Some(identity) = &settings.identity_pem {
+            let identity = reqwest::Identity::from_pem(identity.expose()).map_err(setup)?;
+            builder = builder.identity(identity);
+        }
+        let inner = builder.build().map_err(setup)?;
+        Ok(Self { inner })
+    }
+
+    /// Sends a request and reads the whole answer.
+    ///
+    /// # Errors
+    /// Says apart whether the request can have arrived; see [`HttpError`].
+    pub fn send(&self, request: Request<'_>) -> Result<Response, HttpError> {
+        let url = request.url;
+        let lost = |reason: String| HttpError::AnswerLost {
+            url: url.to_owned(),
+            reason,
+        };
+        let mut builder = match request.body {
+            Some(body) => self.inner.post(url).body(body),
+            None => self.inner.get(url),
+        };
+        for (name, value) in request.headers {
+            builder = builder.header(*name, *value);
+        }
+        let answer = builder.send().map_err(|e| {
+            if e.is_connect() || e.is_builder() {
+                HttpError::Connect {
+                    url: url.to_owned(),
+                    reason: causes(&e),
+                }
+            } else {
+                lost(causes(&e))
+            }
+        })?;
+        let header = |name: &str| {
+            let value = answer.headers().get(name).and_then(|v| v.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let content_type = header("content-type");
+        let content_type = content_type.split(';').next().unwrap_or_default();
+        let retry_after = header("retry-after").parse().ok().map(Duration::from_secs);
+        let mut response = Response {
+            status: answer.status().as_u16(),
+            content_type: content_type.trim().to_ascii_lowercase(),
+            retry_after,
+            body: Vec::new(),
+        };
+        let limit = request.answer_bytes_max;
+        answer
+            .take(limit as u64 + 1)
+            .read_to_end(&mut response.body)
+            .map_err(|e| lost(causes(&e)))?;
+        if response.body.len() > limit {
+            return Err(HttpError::TooLarge {
+                url: url.to_owned(),
+                limit_bytes: limit,
+            });
+        }
+        Ok(response)
+    }
+}
+
+/// The chain of causes in one line: the outermost alone ("error sending
+/// request") tells an administrator nothing.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let line = cause.to_string();
+        if !text.contains(&line) {
+            text.push_str(": ");
+            text.push_str(&line);
+        }
+        source = cause.source();
+    }
+    text
+}

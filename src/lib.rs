@@ -1,0 +1,36 @@
+//! Sceau: the local connector between practice software and the insurer.
+//! Modules stand in rows; a module names only lower rows (see ARCHITECTURE.md,
+//! enforced by `tests/it/layers.rs`).
+
+// row 0
+pub mod base;
+// row 1
+pub mod http;
+pub mod pdf;
+pub mod store;
+pub mod x509;
+pub mod xml;
+// row 2
+pub mod audit;
+pub mod forms;
+pub mod token;
+pub mod trust;
+// row 3
+pub mod pades;
+pub mod xades;
+// row 4
+pub mod sign;
+// row 5
+pub mod gateway;
+pub mod outbox;
+// row 6
+pub mod delivery;
+pub mod intake;
+// row 7
+pub mod api;
+// row 8
+pub mod config;
+// row 9
+pub mod service;
+// row 10
+pub mod cli;
