@@ -118,7 +118,15 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
             let rule = match error {
                 PdfError::LoadEncrypted => rules::ENCRYPT,
                 PdfError::LoadHeader => rules::HEADER,
-                _ => rules::STRUCTURE,
+                PdfError::LoadTooLarge { .. }
+                | PdfError::Load(_)
+                | PdfError::LoadRepaired
+                | PdfError::Structure { .. }
+                | PdfError::AppendForbidden
+                | PdfError::AppendNumbers(_)
+                | PdfError::AppendWrite(_)
+                | PdfError::AppendPlace
+                | PdfError::FillTooLarge { .. } => rules::STRUCTURE,
             };
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
             findings.add(rule, format!("{error}{cause}"));

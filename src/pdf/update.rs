@@ -30,11 +30,11 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// SHA-256 of the bytes the signature covers: all but the place itself.
-    pub fn digest(&self) -> [u8; 32] {
+    /// The two pieces the signature covers: all but the place itself.
+    pub fn signed(&self) -> [&[u8]; 2] {
         let (before, rest) = self.bytes.split_at(self.contents.start);
         let (_, after) = rest.split_at(self.contents.len());
-        sha256_parts(&[before, after])
+        [before, after]
     }
 
     /// Puts the DER of the CMS into the place.
@@ -155,9 +155,13 @@ fn first_page(doc: &Document) -> Result<ObjectId, PdfError> {
 
 /// `Signature1`, or the first such name no field of the form has.
 fn free_field_name(doc: &Document) -> String {
-    let taken: HashSet<&[u8]> = graph::dictionaries(doc)
+    // Names may be UTF-16; without mark and high bytes they compare as ASCII.
+    let ascii = |name: &[u8]| -> Vec<u8> {
+        name.iter().copied().filter(|byte| (1..128).contains(byte)).collect()
+    };
+    let taken: HashSet<Vec<u8>> = graph::dictionaries(doc)
         .into_iter()
-        .filter_map(|dict| graph::get(doc, dict, b"T")?.as_str().ok())
+        .filter_map(|dict| graph::get(doc, dict, b"T")?.as_str().ok().map(ascii))
         .collect();
     (1..)
         .map(|n: usize| format!("Signature{n}"))
