@@ -125,7 +125,11 @@ impl Token for SoftToken {
 
 impl Key {
     fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, TokenError> {
-        let random = random();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the interface wants the handle; aws-lc-rs draws its own randomness"
+        )]
+        let random = SystemRandom::new();
         let refused = |_| TokenError::Refused {
             operation: "sign",
             code: "software key".into(),
