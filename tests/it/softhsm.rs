@@ -65,7 +65,6 @@ pub struct Authority {
 /// A certificate and its key.
 pub struct Issued {
     pub certificate_der: Vec<u8>,
-    pub certificate_pem: String,
     pub key_pem: String,
 }
 
@@ -103,7 +102,6 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Issued {
             certificate_der: certificate.der().to_vec(),
-            certificate_pem: certificate.pem(),
             key_pem: key.serialize_pem(),
         }
     }

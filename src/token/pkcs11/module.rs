@@ -151,12 +151,11 @@ impl Module {
         Ok(keys)
     }
 
+    /// Logs out and closes the session, which ends whatever was begun in it.
     pub(super) fn logout(&mut self) -> Result<(), Fault> {
-        let Some(token) = self.token.as_mut() else {
+        let Some(token) = self.token.take() else {
             return Ok(());
         };
-        token.pin = None;
-        token.keys.clear();
         match token.session.logout() {
             Err(Error::Pkcs11(RvError::UserNotLoggedIn, _)) => Ok(()),
             other => other.map_err(fault),
@@ -427,7 +426,8 @@ fn kind_of(code: RvError) -> FaultKind {
         | RvError::TokenNotRecognized
         | RvError::SlotIdInvalid
         | RvError::KeyHandleInvalid
-        | RvError::ObjectHandleInvalid => FaultKind::SessionLost,
+        | RvError::ObjectHandleInvalid
+        | RvError::OperationActive => FaultKind::SessionLost,
         _ => FaultKind::Refused,
     }
 }

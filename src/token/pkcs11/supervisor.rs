@@ -377,10 +377,8 @@ impl Supervisor {
         let done = self.call(&Request::Logout, &[], self.settings.deadlines.login);
         match done {
             Ok((Answer::Done, _)) => {
-                self.keys = None;
-                let flags = self.opened.as_ref().map(|opened| opened.flags);
-                let status = flags.map_or(TokenStatus::Absent, locked);
-                self.publish(status);
+                self.forget_token(TokenStatus::Restarting);
+                self.settle();
             }
             Ok(_) | Err(CallError::Fault(_)) => {
                 // Whatever the token thinks: without its worker there is no
