@@ -1,2 +1,5 @@
+//! The integration tests, in one binary.
 
 mod c14n;
+mod softhsm;
+mod token;
