@@ -69,7 +69,12 @@ impl<'a, 'i> Parts<'a, 'i> {
                 (DS, "Object"),
             ],
         )?;
-        let [method, signature_method, document_reference, properties_reference] = children(
+        let [
+            method,
+            signature_method,
+            document_reference,
+            properties_reference,
+        ] = children(
             signed_info,
             [
                 (DS, "CanonicalizationMethod"),
@@ -232,12 +237,7 @@ pub(super) fn decode(node: Node<'_, '_>) -> Result<Vec<u8>, XadesError> {
 
 /// The exclusive canonical form of an element.
 pub(super) fn canonical(node: Node<'_, '_>) -> Vec<u8> {
-    c14n::canonicalize(
-        node.document(),
-        node,
-        |_| true,
-        &c14n::Options::EXCLUSIVE,
-    )
+    c14n::canonicalize(node.document(), node, |_| true, &c14n::Options::EXCLUSIVE)
 }
 
 /// The length of r and of s in bytes for ECDSA, `None` for RSA; XML signatures

@@ -54,9 +54,7 @@ pub fn prepare(
     let document_digest = digest::sha256(&whole);
     let id = unused_id(doc.input_text(), &document_digest, signer, signing_time);
 
-    let start = format!(
-        "<ds:Signature xmlns:ds=\"{DS}\" xmlns:xades=\"{XADES}\" Id=\"sig-{id}\">"
-    );
+    let start = format!("<ds:Signature xmlns:ds=\"{DS}\" xmlns:xades=\"{XADES}\" Id=\"sig-{id}\">");
     let properties = signed_properties(&id, signer, signing_time);
     // Both parts declare all they use at ds:Signature, so that their exclusive
     // canonical forms are the same alone as inside the document.
