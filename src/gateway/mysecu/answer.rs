@@ -361,8 +361,11 @@ fn check_chain(
     }
     let mut at = signer;
     for depth in 0..limits::CHAIN_CERTIFICATES_MAX {
-        if !valid(at, now) {
+        if !at.is_valid_at(now) {
             return Err(Certificate("a certificate is not valid at this time"));
+        }
+        if at.unknown_critical_extension().is_some() {
+            return Err(Certificate("a certificate has an unknown critical extension"));
         }
         if trust.anchors.contains(at) {
             return Ok(());
@@ -374,10 +377,6 @@ fn check_chain(
             .ok_or(Certificate("an issuer is missing"))?;
     }
     Err(Certificate("the path is too long"))
-}
-
-fn valid(certificate: &Cert, now: OffsetDateTime) -> bool {
-    certificate.not_before() <= now && now <= certificate.not_after()
 }
 
 /// RFC 5280 §4.2.1.9 and §4.2.1.3; `below` authorities stand under it.
