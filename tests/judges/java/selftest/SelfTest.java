@@ -54,9 +54,12 @@ import org.apache.pdfbox.pdmodel.graphics.color.PDColorSpace;
 import org.bouncycastle.asn1.DERNull;
 import org.bouncycastle.asn1.ocsp.OCSPObjectIdentifiers;
 import org.bouncycastle.asn1.x500.X500Name;
+import org.bouncycastle.asn1.x509.AccessDescription;
+import org.bouncycastle.asn1.x509.AuthorityInformationAccess;
 import org.bouncycastle.asn1.x509.BasicConstraints;
 import org.bouncycastle.asn1.x509.ExtendedKeyUsage;
 import org.bouncycastle.asn1.x509.Extension;
+import org.bouncycastle.asn1.x509.GeneralName;
 import org.bouncycastle.asn1.x509.KeyPurposeId;
 import org.bouncycastle.asn1.x509.KeyUsage;
 import org.bouncycastle.cert.X509CertificateHolder;
@@ -242,6 +245,10 @@ public final class SelfTest {
       builder.addExtension(Extension.keyUsage, true, new KeyUsage(ca ? KeyUsage.keyCertSign | KeyUsage.cRLSign : usage));
       builder.addExtension(Extension.subjectKeyIdentifier, false, ids.createSubjectKeyIdentifier(keys.getPublic()));
       builder.addExtension(Extension.authorityKeyIdentifier, false, ids.createAuthorityKeyIdentifier((issuer == null ? this : issuer).keys.getPublic()));
+      if (!ca && purpose != KeyPurposeId.id_kp_OCSPSigning) { // never fetched; pyHanko uses OCSP only for certificates that name a responder
+        builder.addExtension(Extension.authorityInfoAccess, false,
+            new AuthorityInformationAccess(AccessDescription.id_ad_ocsp, new GeneralName(GeneralName.uniformResourceIdentifier, "http://ocsp.invalid/")));
+      }
       if (purpose != null) {
         builder.addExtension(Extension.extendedKeyUsage, true, new ExtendedKeyUsage(purpose));
       }
