@@ -29,7 +29,7 @@ fi
 if ! cmp -s "$here/python/requirements.txt" "$judges/requirements.txt"; then
     rm -rf "$judges/venv"
     python3 -m venv "$judges/venv"
-    "$judges/venv/bin/pip" install -q --disable-pip-version-check -r "$here/python/requirements.txt"
+    "$judges/venv/bin/pip" install -q --no-compile --disable-pip-version-check -r "$here/python/requirements.txt"
     cp "$here/python/requirements.txt" "$judges/requirements.txt"
 fi
 
@@ -39,7 +39,7 @@ if command -v javac >/dev/null 2>&1 && command -v mvn >/dev/null 2>&1; then
     if ! cmp -s "$here/java/pom.xml" "$java/pom.xml"; then
         rm -rf "$java"
         mkdir -p "$java"
-        mvn -q -B -f "$here/java/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+        mvn -q -B -Dstyle.color=never -f "$here/java/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
             -DincludeScope=runtime -DoutputDirectory="$java/lib"
         cp "$here/java/pom.xml" "$java/pom.xml"
     fi

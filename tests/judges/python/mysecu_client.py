@@ -96,7 +96,8 @@ class Trust:
         with tempfile.TemporaryDirectory() as scratch:
             leaf, others = Path(scratch) / "leaf.pem", Path(scratch) / "others.pem"
             leaf.write_bytes(pem.armor("CERTIFICATE", chain[0]))
-            others.write_bytes(b"".join(pem.armor("CERTIFICATE", der) for der in [*chain[1:], *self.intermediates]))
+            # The leaf once more: openssl refuses an empty file of untrusted certificates.
+            others.write_bytes(b"".join(pem.armor("CERTIFICATE", der) for der in [*chain, *self.intermediates]))
             command = ["openssl", "verify", "-no-CApath", "-no-CAstore", "-CAfile", self.anchor, "-untrusted", others, leaf]
             done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
