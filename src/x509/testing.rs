@@ -23,6 +23,10 @@ pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     tlv::element(tag::SEQUENCE, parts)
 }
 
+pub(crate) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    tlv::element(tag, parts)
+}
+
 pub(crate) fn octets(bytes: &[u8]) -> Vec<u8> {
     tlv::element(tag::OCTET_STRING, &[bytes])
 }
@@ -426,14 +430,14 @@ pub(crate) fn refusal() -> Vec<u8> {
     sequence(&[&status])
 }
 
-/// Imprint and nonce of a request made by [`super::tsp::request`] without
-/// policy.
+/// Imprint and nonce of a request made by [`super::tsp::request`].
 pub(crate) fn read_request(request: &[u8]) -> ([u8; 32], Vec<u8>) {
     let mut fields = tlv::Tlv::only(request).unwrap().reader();
     fields.read().unwrap();
     let mut imprint = fields.read().unwrap().reader();
     imprint.read().unwrap();
     let imprint = imprint.read().unwrap().content.try_into().unwrap();
+    fields.optional(tag::OID).unwrap();
     let nonce = fields.expect(tag::INTEGER).unwrap().content.to_vec();
     (imprint, nonce)
 }
