@@ -1,0 +1,1 @@
+//! XSD 1.0 validation.
