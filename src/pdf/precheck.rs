@@ -11,6 +11,7 @@ use super::painted::{DeviceColours, Painter};
 use super::{PdfError, find_all, load};
 use lopdf::{Dictionary, Document, Object};
 use std::error::Error;
+use std::fmt;
 
 /// Violations one report lists; more tell nobody more.
 const VIOLATIONS_MAX: usize = 50;
@@ -25,6 +26,17 @@ pub struct PdfaClaim {
     pub part: u8,
     /// `A`, `B` or, from part 2, `U`.
     pub conformance: char,
+}
+
+impl fmt::Display for PdfaClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "PDF/A-{}{}",
+            self.part,
+            self.conformance.to_ascii_lowercase()
+        )
+    }
 }
 
 /// One reason why the file cannot be what it claims.

@@ -261,6 +261,8 @@ fn a_missing_or_foreign_claim_is_found() {
         })
     );
     assert_eq!(rules_of(&attributes), [""; 0]);
+    let claim = precheck(&attributes).claim.map(|claim| claim.to_string());
+    assert_eq!(claim.as_deref(), Some("PDF/A-3u"));
     let broken = claiming("<x>");
     assert_eq!(rules_of(&broken), ["6.6 metadata"]);
 }

@@ -158,14 +158,18 @@ fn earlier_signatures_stay_valid() {
 }
 
 #[test]
-fn no_byte_can_change() {
-    let signed = Signer::p256().sign(&fixture("memoire-gs-a2b.pdf"));
+fn no_signed_byte_can_change() {
+    let signer = Signer::p256();
+    let signed = signer.sign(&fixture("memoire-gs-a2b.pdf"));
     let value = pdf::signatures(&signed).unwrap().remove(0);
     let gap = value.gap().unwrap();
     let cms = value.contents.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    let used = gap.start..gap.start + 1 + 2 * cms;
-    let beside = (0..gap.start).chain(gap.end..signed.len()).step_by(97);
-    for at in used.step_by(41).chain(beside) {
+    // The signature value ends the CMS; behind it there is only filling.
+    let end = gap.start + 1 + 2 * cms;
+    let inside = [end - 40, end - 20, end + 2, gap.end - 2];
+    let before = (0..gap.start).step_by(97);
+    let after = (gap.end..signed.len()).step_by(13);
+    for at in before.chain(inside).chain(after) {
         let mut forged = signed.clone();
         let byte = forged.get_mut(at).unwrap();
         *byte = if *byte == b'0' { b'1' } else { b'0' };
