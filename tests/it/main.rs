@@ -1,6 +1,7 @@
 //! The integration tests, in one binary.
 
 mod c14n;
+mod pades;
 mod softhsm;
 mod token;
 mod xades;
