@@ -21,7 +21,10 @@ pub fn skipped(why: &str) {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
     let name = std::thread::current().name().unwrap_or("?").to_owned();
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {name}: {why} ({count} skipped so far)");
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED: {name}: {why} ({count} skipped so far)"
+    );
 }
 
 /// Where distributions put SoftHSM2's module.
@@ -73,7 +76,9 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        params.distinguished_name.push(DnType::CommonName, "Test authority");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Test authority");
         let key = Kind::P256.generate();
         let issuer = CertifiedIssuer::self_signed(params, key).unwrap();
         Self { issuer }
@@ -85,12 +90,20 @@ impl Authority {
 
     /// A certificate with `nonRepudiation` alone, as signing certificates are.
     pub fn signing(&self, kind: Kind) -> Issued {
-        self.issue(kind, "Dr Testine Exemple", KeyUsagePurpose::ContentCommitment)
+        self.issue(
+            kind,
+            "Dr Testine Exemple",
+            KeyUsagePurpose::ContentCommitment,
+        )
     }
 
     /// The authentication certificate that cards carry as well.
     pub fn authentication(&self, kind: Kind) -> Issued {
-        self.issue(kind, "Dr Testine Exemple (auth)", KeyUsagePurpose::DigitalSignature)
+        self.issue(
+            kind,
+            "Dr Testine Exemple (auth)",
+            KeyUsagePurpose::DigitalSignature,
+        )
     }
 
     fn issue(&self, kind: Kind, name: &str, usage: KeyUsagePurpose) -> Issued {
@@ -165,10 +178,21 @@ impl SoftHsm {
         let label = self.label.clone();
         self.tool(
             "softhsm2-util",
-            &["--init-token", "--free", "--label", &label, "--pin", PIN, "--so-pin", "80008000"],
+            &[
+                "--init-token",
+                "--free",
+                "--label",
+                &label,
+                "--pin",
+                PIN,
+                "--so-pin",
+                "80008000",
+            ],
         );
         let slots = self.tool("softhsm2-util", &["--show-slots"]);
-        let serial = slots.lines().find_map(|line| line.trim().strip_prefix("Serial number:"));
+        let serial = slots
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("Serial number:"));
         self.serial = serial.unwrap().trim().to_owned();
     }
 

@@ -3,9 +3,7 @@
 use crate::softhsm::{Kind, PIN, SoftHsm, skipped, worker};
 use sceau::base::Secret;
 use sceau::token::pkcs11::{Pkcs11Token, Settings};
-use sceau::token::{
-    Identity, LastTry, PinWarning, Token, TokenError, TokenStatus, choose,
-};
+use sceau::token::{Identity, LastTry, PinWarning, Token, TokenError, TokenStatus, choose};
 use sceau::x509::{self, Cert, SignatureAlgorithm};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -35,7 +33,10 @@ fn wait_for(token: &dyn Token, wanted: impl Fn(&TokenStatus) -> bool) -> TokenSt
         if wanted(&status) {
             return status;
         }
-        assert!(start.elapsed() < Duration::from_secs(30), "still {status:?}");
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "still {status:?}"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -161,7 +162,10 @@ fn rsa_signs_with_the_longer_digests_too() {
     let signing = Cert::from_der(&card.signing.certificate_der).unwrap();
     let token = Pkcs11Token::start(hsm.settings()).unwrap();
     unlock(&token, PIN).unwrap();
-    for algorithm in [SignatureAlgorithm::RsaPkcs1Sha384, SignatureAlgorithm::RsaPkcs1Sha512] {
+    for algorithm in [
+        SignatureAlgorithm::RsaPkcs1Sha384,
+        SignatureAlgorithm::RsaPkcs1Sha512,
+    ] {
         let signature = token.sign(&signing.sha256(), algorithm, MESSAGE).unwrap();
         x509::verify(&signing, algorithm, MESSAGE, &signature).unwrap();
     }
@@ -194,7 +198,11 @@ fn a_hanging_signature_ends_at_its_deadline_and_the_worker_is_replaced() {
     let hung = sign(&token, &faulty.certificate);
     assert_eq!(hung, Err(TokenError::Hung { operation: "sign" }));
     assert!(start.elapsed() >= Duration::from_secs(1));
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
     wait_for(&token, is_locked);
     assert_eq!(faulty.calls("C_Initialize"), 2);
     assert_eq!(faulty.calls("C_Login 1"), 1, "the PIN was not kept");
@@ -206,10 +214,17 @@ fn a_hanging_signature_ends_at_its_deadline_and_the_worker_is_replaced() {
 fn a_login_that_breaks_off_is_never_repeated_by_code() {
     let Some(faulty) = Faulty::new() else { return };
     let token = faulty.start();
-    for (entries, todo) in ["crash", "exit", "hang", "rv 5", "rv 30"].iter().enumerate() {
+    for (entries, todo) in ["crash", "exit", "hang", "rv 5", "rv 30"]
+        .iter()
+        .enumerate()
+    {
         wait_for(&token, is_locked);
         faulty.at("C_Login", todo);
-        assert_eq!(unlock(&token, PIN), Err(TokenError::PinPossiblyUsed), "{todo}");
+        assert_eq!(
+            unlock(&token, PIN),
+            Err(TokenError::PinPossiblyUsed),
+            "{todo}"
+        );
         wait_for(&token, is_locked);
         assert_eq!(sign(&token, &faulty.certificate), Err(TokenError::Locked));
         assert_eq!(faulty.calls("C_Login 1"), entries + 1, "{todo}");
@@ -236,7 +251,11 @@ fn with_a_pin_file_a_crash_while_signing_is_not_noticed() {
     for (index, todo) in ["crash", "exit", "rv 32", "rv b3"].iter().enumerate() {
         faulty.at("C_Sign", todo);
         sign(&token, &faulty.certificate).unwrap();
-        assert_eq!(faulty.calls("C_Login 1"), index + 2, "{todo}: one login per restart");
+        assert_eq!(
+            faulty.calls("C_Login 1"),
+            index + 2,
+            "{todo}: one login per restart"
+        );
     }
 }
 
@@ -269,7 +288,11 @@ fn a_lost_session_is_opened_again_once_and_wants_the_pin() {
         let sessions = faulty.calls("C_OpenSession");
         let logins = faulty.calls("C_Login 1");
         faulty.at("C_Sign", todo);
-        assert_eq!(sign(&token, &faulty.certificate), Err(TokenError::Locked), "{todo}");
+        assert_eq!(
+            sign(&token, &faulty.certificate),
+            Err(TokenError::Locked),
+            "{todo}"
+        );
         assert!(is_locked(&token.status()));
         assert_eq!(faulty.calls("C_OpenSession"), sessions + 1);
         assert_eq!(faulty.calls("C_Login 1"), logins);
@@ -302,7 +325,10 @@ fn nonsense_from_the_module_is_caught() {
     let Some(faulty) = Faulty::new() else { return };
     let token = faulty.unlocked();
     faulty.at("C_Sign", "nonsense");
-    assert_eq!(sign(&token, &faulty.certificate), Err(TokenError::BadSignature));
+    assert_eq!(
+        sign(&token, &faulty.certificate),
+        Err(TokenError::BadSignature)
+    );
     faulty.at("C_Sign", "oversize");
     let refused = sign(&token, &faulty.certificate).unwrap_err();
     assert!(matches!(refused, TokenError::Refused { .. }), "{refused:?}");
@@ -312,7 +338,13 @@ fn nonsense_from_the_module_is_caught() {
 #[test]
 fn a_talkative_module_does_not_disturb_the_protocol() {
     let Some(faulty) = Faulty::new() else { return };
-    for function in ["C_Initialize", "C_GetSlotList", "C_Login", "C_SignInit", "C_Sign"] {
+    for function in [
+        "C_Initialize",
+        "C_GetSlotList",
+        "C_Login",
+        "C_SignInit",
+        "C_Sign",
+    ] {
         faulty.at(&format!("{function}.always"), "chatter");
     }
     let token = faulty.unlocked();
@@ -361,38 +393,63 @@ fn a_wrong_pin_is_sent_once_and_leaves_a_warning() {
 
 #[test]
 fn a_key_that_wants_the_pin_each_time_gets_it() {
-    let Some(faulty) = Faulty::new() else { return };
-    let certificate = always_authenticate(&faulty.hsm);
+    for key_type in ["rsa:2048", "EC:prime256v1"] {
+        let Some(faulty) = Faulty::new() else { return };
+        let certificate = always_authenticate(&faulty.hsm, key_type);
+        signs_with_a_login_each_time(&faulty, &certificate);
+    }
+}
+
+fn signs_with_a_login_each_time(faulty: &Faulty, certificate: &Cert) {
     let token = faulty.unlocked();
     let identities = token.identities().unwrap();
-    let demanding: Vec<&Identity> = identities.iter().filter(|i| i.always_authenticate).collect();
+    let demanding: Vec<&Identity> = identities
+        .iter()
+        .filter(|i| i.always_authenticate)
+        .collect();
     assert_eq!(demanding.len(), 1);
-    assert_eq!(demanding[0].certificate, certificate);
+    assert_eq!(&demanding[0].certificate, certificate);
     for _ in 0..3 {
-        sign(&token, &certificate).unwrap();
+        sign(&token, certificate).unwrap();
     }
     sign(&token, &faulty.certificate).unwrap();
     assert_eq!(faulty.calls("C_Login 1"), 1);
-    assert_eq!(faulty.calls("C_Login 2"), 3, "context logins, for that key only");
+    assert_eq!(
+        faulty.calls("C_Login 2"),
+        3,
+        "context logins, for that key only"
+    );
 
     // Refused in between: it is not sent again.
     faulty.at("C_Login", "rv a0");
-    assert_eq!(sign(&token, &certificate), Err(TokenError::PinIncorrect));
-    assert_eq!(sign(&token, &certificate), Err(TokenError::Locked));
+    assert_eq!(sign(&token, certificate), Err(TokenError::PinIncorrect));
+    assert_eq!(sign(&token, certificate), Err(TokenError::Locked));
     assert_eq!(faulty.calls("C_Login 2"), 4);
     assert_eq!(faulty.calls("C_Login 1"), 1);
     token.lock();
     unlock(&token, PIN).unwrap();
-    sign(&token, &certificate).unwrap();
+    sign(&token, certificate).unwrap();
 }
 
-/// Makes an RSA key with `CKA_ALWAYS_AUTHENTICATE` on the token, with a
+/// Makes a key with `CKA_ALWAYS_AUTHENTICATE` on the token, with a
 /// certificate.
-fn always_authenticate(hsm: &SoftHsm) -> Cert {
+fn always_authenticate(hsm: &SoftHsm, key_type: &str) -> Cert {
     let id = ["--id", "0a", "--label", "each time"];
-    hsm.pkcs11_tool(&[&["--keypairgen", "--key-type", "rsa:2048", "--always-auth"], &id[..]].concat());
+    hsm.pkcs11_tool(
+        &[
+            &["--keypairgen", "--key-type", key_type, "--always-auth"],
+            &id[..],
+        ]
+        .concat(),
+    );
     let public = hsm.path().join("public.der").to_string_lossy().into_owned();
-    let read = ["--read-object", "--type", "pubkey", "--output-file", &public];
+    let read = [
+        "--read-object",
+        "--type",
+        "pubkey",
+        "--output-file",
+        &public,
+    ];
     hsm.pkcs11_tool(&[&read, &id[..]].concat());
     // OpenSSL certifies a foreign public key with a key of its own.
     let script = format!(
@@ -405,7 +462,13 @@ fn always_authenticate(hsm: &SoftHsm) -> Cert {
              -force_pubkey public.pem -extfile ext -outform DER -out each.der 2>/dev/null",
         hsm.path().display()
     );
-    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    assert!(
+        Command::new("sh")
+            .args(["-c", &script])
+            .status()
+            .unwrap()
+            .success()
+    );
     let der = std::fs::read(hsm.path().join("each.der")).unwrap();
     hsm.import_certificate("0a", &der);
     Cert::from_der(&der).unwrap()
@@ -486,7 +549,10 @@ fn a_driver_that_keeps_crashing_rests_until_a_person_comes() {
     let token = faulty.start();
     wait_for(&token, |s| *s == TokenStatus::Quarantined);
     assert_eq!(faulty.calls("C_Initialize"), 6, "five restarts");
-    assert_eq!(sign(&token, &faulty.certificate), Err(TokenError::Quarantined));
+    assert_eq!(
+        sign(&token, &faulty.certificate),
+        Err(TokenError::Quarantined)
+    );
     std::fs::remove_file(faulty.hsm.path().join("C_GetTokenInfo.always")).unwrap();
     unlock(&token, PIN).unwrap();
     sign(&token, &faulty.certificate).unwrap();
@@ -494,12 +560,20 @@ fn a_driver_that_keeps_crashing_rests_until_a_person_comes() {
 
 #[test]
 fn a_module_that_cannot_be_loaded_is_named() {
-    let mut settings = Settings::new("/nonexistent/libgclib.so".into(), worker(Vec::new()));
-    settings.backoff = vec![Duration::from_millis(50)];
-    let token = Pkcs11Token::start(settings).unwrap();
-    let error = token.identities().unwrap_err();
-    assert!(error.to_string().contains("/nonexistent/libgclib.so"), "{error}");
-    assert_eq!(unlock(&token, PIN), Err(error));
+    let cases = [
+        ("/nonexistent/libgclib.so", "/nonexistent/libgclib.so"),
+        // A library, but no PKCS#11 module.
+        ("/proc/self/exe", "token cannot be used"),
+        ("libgclib.so", "not absolute"),
+    ];
+    for (module, named) in cases {
+        let settings = Settings::new(module.into(), worker(Vec::new()));
+        let token = Pkcs11Token::start(settings).unwrap();
+        let error = token.identities().unwrap_err();
+        assert!(error.to_string().contains(named), "{error}");
+        assert!(matches!(error, TokenError::Unusable { .. }));
+        assert_eq!(unlock(&token, PIN), Err(error));
+    }
 }
 
 #[test]
@@ -537,14 +611,22 @@ fn the_worker_dies_with_its_parent_and_leaves_no_core_dump() {
         let frame = [&(head.len() as u32).to_be_bytes(), &[0; 4], &head[..]].concat();
         child.stdin.as_mut().unwrap().write_all(&frame).unwrap();
         let mut answer = vec![0; 8 + br#"{"answer":"done"}"#.len()];
-        child.stdout.as_mut().unwrap().read_exact(&mut answer).unwrap();
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut answer)
+            .unwrap();
         assert!(answer.ends_with(br#"{"answer":"done"}"#));
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
         (child, limits)
     })
     .join()
     .unwrap();
-    let core = limits.lines().find(|l| l.starts_with("Max core file size")).unwrap();
+    let core = limits
+        .lines()
+        .find(|l| l.starts_with("Max core file size"))
+        .unwrap();
     let values: Vec<&str> = core.split_whitespace().filter(|w| *w == "0").collect();
     assert_eq!(values.len(), 2, "{core}");
     let start = Instant::now();
@@ -570,12 +652,22 @@ fn logins_never_outnumber_pin_entries() {
     settings.deadlines.init = Duration::from_secs(1);
     settings.poll = Duration::from_millis(5);
     let token = Pkcs11Token::start(settings).unwrap();
-    let functions = ["C_Login", "C_Sign", "C_SignInit", "C_GetTokenInfo", "C_OpenSession"];
-    let wishes = ["crash", "exit", "rv 32", "rv b3", "rv 30", "rv 5", "rv a0", "hang"];
+    let functions = [
+        "C_Login",
+        "C_Sign",
+        "C_SignInit",
+        "C_GetTokenInfo",
+        "C_OpenSession",
+    ];
+    let wishes = [
+        "crash", "exit", "rv 32", "rv b3", "rv 30", "rv 5", "rv a0", "hang",
+    ];
     // A fixed sequence, so that a failure can be repeated.
     let mut state = 20_260_101u64;
     let mut draw = |below: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (state >> 33) as usize % below
     };
     let (mut entries, mut signatures) = (0, 0);
@@ -593,7 +685,10 @@ fn logins_never_outnumber_pin_entries() {
         let logins = faulty.calls("C_Login 1");
         assert!(logins <= entries, "{logins} logins for {entries} entries");
     }
-    assert!(faulty.calls("C_Login 1") > 10 && signatures > 10, "the run tried too little");
+    assert!(
+        faulty.calls("C_Login 1") > 10 && signatures > 10,
+        "the run tried too little"
+    );
     for function in functions {
         let _ = std::fs::remove_file(faulty.hsm.path().join(function));
     }
