@@ -286,31 +286,52 @@ fn digest_for(
     key: KeyKind,
     message: &[u8],
 ) -> Result<(Scheme, Vec<u8>), TokenError> {
-    let (scheme, hash) = match (algorithm, key) {
-        (SignatureAlgorithm::RsaPkcs1Sha256, KeyKind::Rsa { .. }) => (Scheme::Rsa, &digest::SHA256),
-        (SignatureAlgorithm::RsaPkcs1Sha384, KeyKind::Rsa { .. }) => (Scheme::Rsa, &digest::SHA384),
-        (SignatureAlgorithm::RsaPkcs1Sha512, KeyKind::Rsa { .. }) => (Scheme::Rsa, &digest::SHA512),
-        (SignatureAlgorithm::EcdsaSha256, KeyKind::P256) => (Scheme::Ecdsa, &digest::SHA256),
-        (SignatureAlgorithm::EcdsaSha384, KeyKind::P384) => (Scheme::Ecdsa, &digest::SHA384),
-        // The other pairs are an algorithm for another key, or one that is
-        // only ever verified.
-        _ => return Err(TokenError::Algorithm),
+    // id-sha256, id-sha384 and id-sha512 differ in their last arc.
+    let (scheme, hash, last_arc) = match algorithm {
+        SignatureAlgorithm::RsaPkcs1Sha256 => (Scheme::Rsa, &digest::SHA256, 1),
+        SignatureAlgorithm::RsaPkcs1Sha384 => (Scheme::Rsa, &digest::SHA384, 2),
+        SignatureAlgorithm::RsaPkcs1Sha512 => (Scheme::Rsa, &digest::SHA512, 3),
+        SignatureAlgorithm::EcdsaSha256 => (Scheme::Ecdsa, &digest::SHA256, 1),
+        SignatureAlgorithm::EcdsaSha384 => (Scheme::Ecdsa, &digest::SHA384, 2),
+        SignatureAlgorithm::RsaPssSha256
+        | SignatureAlgorithm::RsaPssSha384
+        | SignatureAlgorithm::RsaPssSha512
+        | SignatureAlgorithm::EcdsaSha512 => return Err(TokenError::Algorithm),
     };
+    let fits = match key {
+        KeyKind::Rsa { .. } => scheme == Scheme::Rsa,
+        KeyKind::P256 => algorithm == SignatureAlgorithm::EcdsaSha256,
+        KeyKind::P384 => algorithm == SignatureAlgorithm::EcdsaSha384,
+        KeyKind::Other => false,
+    };
+    if !fits {
+        return Err(TokenError::Algorithm);
+    }
     let value = digest::digest(hash, message);
     if scheme == Scheme::Ecdsa {
         return Ok((scheme, value.as_ref().to_vec()));
     }
-    // id-sha256, id-sha384 and id-sha512 differ in their last arc (1, 2, 3),
-    // the lengths follow from the digest's.
     let size = value.as_ref().len() as u8;
-    let last_arc = match algorithm {
-        SignatureAlgorithm::RsaPkcs1Sha384 => 2,
-        SignatureAlgorithm::RsaPkcs1Sha512 => 3,
-        _ => 1,
-    };
     let mut info = vec![
-        0x30, 17 + size, 0x30, 13, 0x06, 9, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
-        last_arc, 0x05, 0, 0x04, size,
+        0x30,
+        17 + size,
+        0x30,
+        13,
+        0x06,
+        9,
+        0x60,
+        0x86,
+        0x48,
+        0x01,
+        0x65,
+        0x03,
+        0x04,
+        0x02,
+        last_arc,
+        0x05,
+        0,
+        0x04,
+        size,
     ];
     info.extend_from_slice(value.as_ref());
     Ok((scheme, info))
