@@ -1,3 +1,6 @@
+//! The integration tests, in one binary.
 
 mod c14n;
+mod softhsm;
+mod token;
 mod xades;
