@@ -37,7 +37,7 @@ pub enum Level {
     /// XAdES-BASELINE-T: with a signature timestamp.
     T,
     /// XAdES-BASELINE-LT: with certificates and revocation data.
-    Lt,
+    LT,
 }
 
 /// A signed thing, named in errors.

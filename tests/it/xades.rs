@@ -294,7 +294,7 @@ fn every_level_is_accepted_by_foreign_verifiers() {
         for (xml, level, word) in [
             (&b, Level::B, "b"),
             (&t, Level::T, "t"),
-            (&lt, Level::Lt, "lt"),
+            (&lt, Level::LT, "lt"),
         ] {
             let file = format!("xades-{name}-{word}/signed.xml");
             keep(&file, xml);
@@ -384,7 +384,7 @@ fn levels_are_climbed_once() {
     assert!(matches!(
         xades::extend_lt(&lt, &[], &[pki.ocsp("p256")], &[]),
         Err(XadesError::Level {
-            have: Level::Lt,
+            have: Level::LT,
             ..
         })
     ));
