@@ -1,2 +1,2 @@
-
 mod c14n;
+mod gateway;
