@@ -1,8 +1,7 @@
-mod c14n;
-mod gateway;
 //! The integration tests, in one binary.
 
 mod c14n;
+mod gateway;
 mod softhsm;
 mod token;
 mod xades;
