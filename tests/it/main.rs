@@ -2,6 +2,7 @@
 
 mod c14n;
 mod pades;
+mod gateway;
 mod softhsm;
 mod token;
 mod xades;
