@@ -31,6 +31,6 @@ pub mod outbox;
 // row 8
 // pub mod config;
 // row 9
-pub mod service;
+// pub mod service;
 // row 10
-pub mod cli;
+// pub mod cli;

@@ -10,6 +10,7 @@ pub use reader::Fault;
 
 use crate::base::{Secret, hex, paths};
 use crate::gateway::mysecu;
+use crate::gateway::mysecu::transport::Transport;
 use crate::http;
 use crate::sign::Practitioner;
 use crate::store;
@@ -322,7 +323,7 @@ fn transport_identity(
     section: &Section<'_>,
     file: String,
     password_file: Option<PathBuf>,
-) -> Option<mysecu::TransportIdentity> {
+) -> Option<Transport> {
     let bytes = match std::fs::read(&file) {
         Ok(bytes) => Secret::new(bytes),
         Err(error) => {
@@ -338,9 +339,9 @@ fn transport_identity(
             section.fault("transport_password_file", reason);
             return None;
         };
-        mysecu::TransportIdentity::from_pkcs12(bytes.expose(), &password)
+        Transport::from_pkcs12(bytes.expose(), &password)
     } else {
-        mysecu::TransportIdentity::from_pem(&bytes)
+        Transport::from_pem(&bytes)
     };
     identity
         .map_err(|error| section.fault("transport", format!("{file}: {error}")))
