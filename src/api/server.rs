@@ -76,7 +76,7 @@ async fn connection(stream: TcpStream, router: axum::Router, mut stop: watch::Re
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = async { drop(stop.wait_for(|stop| *stop).await) } => {
             served.as_mut().graceful_shutdown();
             served.await
         }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use toml::{Table, Value};
 
 /// One thing wrong with the configuration.
@@ -71,7 +72,7 @@ impl<'a> Section<'a> {
 
     /// A table that the defaults always hold.
     pub(super) fn section(&self, key: &str) -> Section<'a> {
-        static EMPTY: Table = Table::new();
+        static EMPTY: LazyLock<Table> = LazyLock::new(Table::new);
         let table = match self.value(key) {
             Some(Value::Table(table)) => table,
             Some(other) => {

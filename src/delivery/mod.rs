@@ -55,7 +55,7 @@ impl Delivery {
             };
             return self.outbox.conclude(lease, blocked(asking, wait), Evidence::default());
         };
-        let Some(operation) = pack.operation(&lease.record.operation) else {
+        let Ok(operation) = pack.operation(&lease.record.operation) else {
             let wait = Wait {
                 class: "ours".into(),
                 code: "configuration".into(),
@@ -95,11 +95,11 @@ impl Delivery {
             uuid,
             code_prestataire: practitioner.code_prestataire.as_str(),
             ehealth_id: &practitioner.ehealth_id,
-            model_id: operation.model_id(),
+            model_id: &operation.model_id,
             payload: &document,
         });
         let conclusion = match &report.outcome {
-            Outcome::Answered => verdict(pack, operation, uuid, report.answer.as_deref()),
+            Outcome::Answered => verdict(pack, &lease.record, report.answer.as_deref()),
             other => fault(other),
         };
         self.conclude(lease, conclusion, report)
@@ -113,7 +113,10 @@ impl Delivery {
         practitioner: &Practitioner,
     ) -> Result<Record, OutboxError> {
         let uuid = lease.record.uuid;
-        let Some(model_id) = operation.status_model_id() else {
+        let (Some(service), Ok(payload)) = (
+            &operation.status,
+            pack.status_request(&lease.record.operation, &uuid),
+        ) else {
             let wait = Wait {
                 class: "ours".into(),
                 code: "cannot-ask".into(),
@@ -121,12 +124,11 @@ impl Delivery {
             };
             return self.outbox.conclude(lease, Conclusion::Unknown { wait }, Evidence::default());
         };
-        let payload = pack.status_request(&lease.record.operation, uuid);
         let report = self.gateway.ask(&Question {
             uuid,
             code_prestataire: practitioner.code_prestataire.as_str(),
             ehealth_id: &practitioner.ehealth_id,
-            model_id,
+            model_id: &service.model_id,
             payload: &payload,
         });
         let conclusion = match &report.outcome {
@@ -230,13 +232,13 @@ fn gateway_wait(class: FaultClass, code: &str, text: &str) -> Wait {
     }
 }
 
-fn verdict(pack: &Pack, operation: &Operation, uuid: crate::base::Uuid4, answer: Option<&[u8]>) -> Conclusion {
+fn verdict(pack: &Pack, record: &Record, answer: Option<&[u8]>) -> Conclusion {
     let Some(answer) = answer else {
         return unreadable();
     };
-    match pack.answer(operation.name(), answer) {
+    match pack.answer(&record.operation, answer) {
         // An answer about another document is no answer.
-        Ok(answer) if answer.uuid == uuid => concluded(answer),
+        Ok(answer) if answer.uuid == record.uuid => concluded(answer),
         Ok(_) | Err(_) => unreadable(),
     }
 }

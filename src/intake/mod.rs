@@ -76,7 +76,6 @@ pub enum IntakeError {
 }
 
 /// What a dry run found.
-#[derive(Debug)]
 pub struct Preview {
     /// The checked document.
     pub checked: Checked,
@@ -172,7 +171,7 @@ impl Intake {
             &digest::sha256(&draft.xml),
             &digest::sha256(&vetted.pdf),
         ]);
-        let warnings: Vec<String> = vetted.checked.warnings.iter().map(|w| w.code.to_string()).collect();
+        let warnings: Vec<String> = vetted.checked.warnings.iter().map(|w| w.code.as_str().to_owned()).collect();
         let detail = json!({
             "form": vetted.pack.form, "version": vetted.pack.version,
             "pdf": vetted.pdfa, "pages": vetted.pages, "warnings": warnings,
@@ -220,7 +219,7 @@ impl Intake {
         let (pack, practitioner) = self.context(record)?;
         let operation = operation(&pack, &record.operation)?;
         let mut document = match way.state {
-            State::Received => self.sign(record, &pack, operation, &practitioner, way, calls)?,
+            State::Received => self.sign(record, &pack, &practitioner, way, calls)?,
             State::Signed | State::Stamped => self.body(record, Kind::Document)?,
             State::Ready
             | State::Sending
@@ -254,7 +253,6 @@ impl Intake {
         &self,
         record: &Record,
         pack: &Pack,
-        operation: &Operation,
         practitioner: &Practitioner,
         way: &mut Way,
         calls: &mut Vec<Call>,
@@ -263,7 +261,7 @@ impl Intake {
         let pdf = self.body(record, Kind::RequestPdf)?;
         let signed = self
             .signer
-            .sign(pack, operation, practitioner, (&xml, &pdf), calls)?;
+            .sign((pack, &record.operation), practitioner, (&xml, &pdf), calls)?;
         let detail = json!({
             "level": "XAdES-B-B", "pdf_level": "PAdES-B-B",
             "certificate_sha256": sign::fingerprint(&signed.certificate),
@@ -299,7 +297,7 @@ impl Intake {
                 form: draft.form.clone(),
                 version: draft.version.clone(),
             })?;
-        let operation = pack.operation(&draft.operation).ok_or_else(|| IntakeError::UnknownOperation {
+        let operation = pack.operation(&draft.operation).map_err(|_| IntakeError::UnknownOperation {
             form: draft.form.clone(),
             operation: draft.operation.clone(),
         })?;
@@ -310,7 +308,7 @@ impl Intake {
         let practitioner = self
             .practitioner(&code)
             .ok_or_else(|| IntakeError::UnknownPractitioner {
-                xpath: operation.code_prestataire_path().to_owned(),
+                xpath: operation.code_prestataire_path(),
                 code,
             })?;
         let pdf = match (draft.pdf.clone(), checked.embedded_pdf.take()) {
@@ -399,7 +397,7 @@ impl Way {
 }
 
 fn operation<'p>(pack: &'p Pack, name: &str) -> Result<&'p Operation, StepError> {
-    pack.operation(name).ok_or_else(|| {
+    pack.operation(name).map_err(|_| {
         StepError::Configuration("operation-missing", format!("The form pack has no operation {name} any more."))
     })
 }

@@ -4,7 +4,7 @@
 mod workers;
 
 use crate::api::{self, Api, Server};
-use crate::base::{Clock, Secret, SystemClock, file, hex, random};
+use crate::base::{Secret, SystemClock, file, hex, random};
 use crate::config::{Configuration, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
 use crate::forms::{FormsError, Packs};
@@ -266,7 +266,11 @@ fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
             pin_file,
         } => {
             let program = std::env::current_exe().map_err(ServiceError::Runtime)?;
-            let worker = WorkerCommand::new(program, ["token-worker"]);
+            let worker = WorkerCommand {
+                program,
+                arguments: vec!["token-worker".into()],
+                environment: Vec::new(),
+            };
             let mut settings = pkcs11::Settings::new(module, worker);
             settings.token_serial = serial;
             settings.pin_file = pin_file;

@@ -204,6 +204,32 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// A stable code for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Absent => "token-absent",
+            Self::Locked => "token-locked",
+            Self::PinMalformed => "pin-malformed",
+            Self::PinIncorrect => "pin-incorrect",
+            Self::PinLocked => "pin-locked",
+            Self::FinalTry => "pin-final-try",
+            Self::PinPossiblyUsed => "pin-possibly-used",
+            Self::Hung { .. } => "token-hung",
+            Self::WorkerDied { .. } => "token-driver-crashed",
+            Self::Restarting => "token-restarting",
+            Self::Quarantined => "token-quarantined",
+            Self::Unusable { .. } => "token-unusable",
+            Self::NoSuchCertificate => "certificate-missing",
+            Self::NotForSigning { .. } => "certificate-not-for-signing",
+            Self::Ambiguous { .. } => "certificate-ambiguous",
+            Self::Algorithm => "algorithm",
+            Self::Refused { .. } => "token-refused",
+            Self::BadSignature => "token-signature-wrong",
+            Self::Pkcs12Open => "pkcs12-closed",
+            Self::Pkcs12Content => "pkcs12-content",
+        }
+    }
+
     /// Whether the same call may succeed later, once a person has plugged the
     /// token in or entered the PIN, or once its driver runs again. The others
     /// need another configuration, certificate or token.
