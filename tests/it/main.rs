@@ -1,8 +1,8 @@
 //! The integration tests, in one binary.
 
 mod c14n;
-mod pades;
 mod gateway;
+mod pades;
 mod softhsm;
 mod token;
 mod xades;
