@@ -1,2 +1,3 @@
 
 mod c14n;
+mod sandbox;
