@@ -72,8 +72,8 @@ pub fn read<T>(
     response: crate::http::Response,
     trust: &Trust,
     now: OffsetDateTime,
-    read: impl FnOnce(Node<'_, '_>) -> Result<T, Trouble>,
-) -> Result<Given<T>, Trouble> {
+    read: impl FnOnce(Node<'_, '_>) -> Result<T, Box<Trouble>>,
+) -> Result<Given<T>, Box<Trouble>> {
     let (correlation_id, result) = open(&response, trust, now, read);
     let envelope = response.body;
     match result {
@@ -94,8 +94,8 @@ fn open<T>(
     response: &crate::http::Response,
     trust: &Trust,
     now: OffsetDateTime,
-    read: impl FnOnce(Node<'_, '_>) -> Result<T, Trouble>,
-) -> (Option<String>, Result<T, Trouble>) {
+    read: impl FnOnce(Node<'_, '_>) -> Result<T, Box<Trouble>>,
+) -> (Option<String>, Result<T, Box<Trouble>>) {
     let not_soap = || {
         let status = format!("HTTP status {}", response.status);
         Trouble::here("answer-not-soap", &status)
@@ -305,7 +305,8 @@ fn exclusive_prefixes<'a>(method: Node<'a, '_>) -> Option<Vec<&'a str>> {
     let Some(inclusive) = parameters.next() else {
         return Some(Vec::new());
     };
-    let alone = parameters.next().is_none() && names::is(inclusive, EXC_C14N, "InclusiveNamespaces");
+    let alone =
+        parameters.next().is_none() && names::is(inclusive, EXC_C14N, "InclusiveNamespaces");
     let list = inclusive.attribute("PrefixList").unwrap_or_default();
     alone.then(|| list.split_ascii_whitespace().collect())
 }
@@ -361,8 +362,13 @@ fn check_chain(
     }
     let mut at = signer;
     for depth in 0..limits::CHAIN_CERTIFICATES_MAX {
-        if !valid(at, now) {
+        if !at.is_valid_at(now) {
             return Err(Certificate("a certificate is not valid at this time"));
+        }
+        if at.unknown_critical_extension().is_some() {
+            return Err(Certificate(
+                "a certificate has an unknown critical extension",
+            ));
         }
         if trust.anchors.contains(at) {
             return Ok(());
@@ -374,10 +380,6 @@ fn check_chain(
             .ok_or(Certificate("an issuer is missing"))?;
     }
     Err(Certificate("the path is too long"))
-}
-
-fn valid(certificate: &Cert, now: OffsetDateTime) -> bool {
-    certificate.not_before() <= now && now <= certificate.not_after()
 }
 
 /// RFC 5280 §4.2.1.9 and §4.2.1.3; `below` authorities stand under it.

@@ -32,7 +32,7 @@ pub enum MessageError {
 }
 
 /// What a request carries to prove who sends it, besides its signature.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Carried<'a> {
     /// The transport certificate alone.
     Nothing,
