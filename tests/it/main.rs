@@ -1,6 +1,8 @@
 //! The integration tests, in one binary.
 
 mod c14n;
+mod sandbox;
+mod pades;
 mod gateway;
 mod pades;
 mod softhsm;
