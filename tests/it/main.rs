@@ -8,3 +8,5 @@ mod pades;
 mod softhsm;
 mod token;
 mod xades;
+
+mod forms;
