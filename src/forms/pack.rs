@@ -57,6 +57,13 @@ pub struct Operation {
     pub status: Option<StatusService>,
 }
 
+impl Operation {
+    /// Where a document names its sender, for problems that point there.
+    pub fn code_prestataire_path(&self) -> String {
+        self.facts.code_prestataire.to_string()
+    }
+}
+
 /// Level a document's XML signature must reach, EN 319 132-1 §6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum XmlLevel {
@@ -69,6 +76,26 @@ pub enum XmlLevel {
     /// With certificates and revocation data for later validation.
     #[serde(rename = "XAdES-B-LT")]
     Lt,
+}
+
+impl XmlLevel {
+    /// The level's name in the standard.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::B => "XAdES-B-B",
+            Self::T => "XAdES-B-T",
+            Self::Lt => "XAdES-B-LT",
+        }
+    }
+}
+
+impl PdfLevel {
+    /// The level's name in the standard.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::B => "PAdES-B-B",
+        }
+    }
 }
 
 /// Level the embedded PDF's signature must reach, EN 319 142-1 §6.
@@ -86,7 +113,8 @@ pub struct SignaturePlace {
     pub level: XmlLevel,
     /// Path of the wrapper element, in the prefixes of the pack.
     pub slot: String,
-    pub(super) path: Path,
+    /// The same, to select with.
+    pub path: Path,
     pub(super) before: Option<Path>,
 }
 

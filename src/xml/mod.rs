@@ -1,6 +1,7 @@
 //! XML: the gate in front of the parser, the read-only tree, positions and
-//! XPaths for findings, and XSD validation. Pure: no I/O, no clock.
+//! XPaths for findings, canonicalization and XSD validation. Pure: no I/O, no clock.
 
+pub mod c14n;
 pub mod gate;
 pub mod path;
 pub mod xsd;
