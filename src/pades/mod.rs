@@ -115,12 +115,16 @@ pub fn verify(pdf: &[u8]) -> Result<Signature, PadesError> {
     let values = pdf::signatures(pdf).map_err(PadesError::VerifyRead)?;
     let value = values.last().ok_or(PadesError::VerifyUnsigned)?;
     if value.format != FORMAT {
-        return Err(PadesError::VerifyFormat { format: value.format.clone() });
+        return Err(PadesError::VerifyFormat {
+            format: value.format.clone(),
+        });
     }
     let signing_time = value.signing_time.ok_or(PadesError::VerifyTime)?;
     let signed = signed_pieces(pdf, value)?;
     let data = SignedData::from_der(cms_of(&value.contents)?).map_err(PadesError::VerifyCms)?;
-    let verified = data.verify_detached_content(&signed).map_err(PadesError::VerifyCms)?;
+    let verified = data
+        .verify_detached_content(&signed)
+        .map_err(PadesError::VerifyCms)?;
     Ok(Signature {
         signer: verified.signer,
         certificates: data.certificates().to_vec(),
@@ -141,9 +145,11 @@ fn signed_pieces<'a>(pdf: &'a [u8], value: &SignatureValue) -> Result<[&'a [u8];
         .gap()
         .zip(value.end())
         .ok_or_else(|| bad("its pieces overlap"))?;
-    let (Some(before), Some(hole), Some(after)) =
-        (pdf.get(..gap.start), pdf.get(gap.clone()), pdf.get(gap.end..end))
-    else {
+    let (Some(before), Some(hole), Some(after)) = (
+        pdf.get(..gap.start),
+        pdf.get(gap.clone()),
+        pdf.get(gap.end..end),
+    ) else {
         return Err(bad("it reaches beyond the file"));
     };
     let digits = hole

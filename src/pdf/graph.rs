@@ -119,7 +119,11 @@ pub(super) fn pages(doc: &Document) -> Result<Vec<Page<'_>>, PdfError> {
                     open.push((kid, resources));
                 }
             }
-            None => pages.push(Page { id, dict, resources }),
+            None => pages.push(Page {
+                id,
+                dict,
+                resources,
+            }),
         }
         if pages.len() > PAGES_MAX || open.len() > PAGES_MAX {
             return Err(broken("the document has more than 10 000 pages"));

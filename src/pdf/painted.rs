@@ -56,8 +56,14 @@ impl<'a, 'f> Painter<'a, 'f> {
             content.extend(self.inflate(stream));
             content.push(b'\n');
         }
-        self.open.push(Painting { content, resources: page.resources });
-        for annotation in graph::get_array(self.doc, page.dict, b"Annots").into_iter().flatten() {
+        self.open.push(Painting {
+            content,
+            resources: page.resources,
+        });
+        for annotation in graph::get_array(self.doc, page.dict, b"Annots")
+            .into_iter()
+            .flatten()
+        {
             self.appearance(graph::resolve(self.doc, annotation));
         }
         while let Some(painting) = self.open.pop() {
@@ -75,13 +81,19 @@ impl<'a, 'f> Painter<'a, 'f> {
 
     fn contents(&mut self, page: &'a Dictionary) -> Vec<&'a Stream> {
         let pieces = match graph::get(self.doc, page, b"Contents") {
-            Some(Object::Array(items)) => items.iter().map(|i| graph::resolve(self.doc, i)).collect(),
+            Some(Object::Array(items)) => {
+                items.iter().map(|i| graph::resolve(self.doc, i)).collect()
+            }
             Some(single) => vec![single],
             None => Vec::new(),
         };
-        let streams: Vec<_> = pieces.iter().filter_map(|piece| piece.as_stream().ok()).collect();
+        let streams: Vec<_> = pieces
+            .iter()
+            .filter_map(|piece| piece.as_stream().ok())
+            .collect();
         if streams.len() != pieces.len() {
-            self.findings.add(rules::STRUCTURE, "a page names contents that are missing");
+            self.findings
+                .add(rules::STRUCTURE, "a page names contents that are missing");
         }
         streams
     }
@@ -128,7 +140,8 @@ impl<'a, 'f> Painter<'a, 'f> {
         for key in [b"OPI".as_slice(), b"PS", b"Ref"] {
             if stream.dict.has(key) {
                 let key = String::from_utf8_lossy(key);
-                self.findings.add(rules::XOBJECT, format!("a form XObject has /{key}"));
+                self.findings
+                    .add(rules::XOBJECT, format!("a form XObject has /{key}"));
             }
         }
         let resources = graph::get_dict(self.doc, &stream.dict, b"Resources").or(outer);
@@ -140,7 +153,10 @@ impl<'a, 'f> Painter<'a, 'f> {
         let transparent = graph::get_dict(self.doc, owner, b"Group")
             .is_some_and(|group| graph::get_name(self.doc, group, b"S") == Some(b"Transparency"));
         if transparent && self.findings.part == 1 {
-            self.findings.add(rules::TRANSPARENCY, format!("{what} has a transparency group"));
+            self.findings.add(
+                rules::TRANSPARENCY,
+                format!("{what} has a transparency group"),
+            );
         }
     }
 
@@ -221,19 +237,28 @@ impl<'a, 'f> Painter<'a, 'f> {
             .is_some_and(|descriptor| {
                 [b"FontFile".as_slice(), b"FontFile2", b"FontFile3"]
                     .iter()
-                    .any(|key| matches!(graph::get(self.doc, descriptor, key), Some(Object::Stream(_))))
+                    .any(|key| {
+                        matches!(
+                            graph::get(self.doc, descriptor, key),
+                            Some(Object::Stream(_))
+                        )
+                    })
             });
         if !embedded {
             let name = graph::get_name(self.doc, font, b"BaseFont").unwrap_or(b"without a name");
             let name = String::from_utf8_lossy(name);
-            self.findings.add(rules::FONT, format!("the font {name} is not embedded"));
+            self.findings
+                .add(rules::FONT, format!("the font {name} is not embedded"));
         }
     }
 
     fn graphics_state(&mut self, state: &Dictionary) {
         let named = |key| graph::get_name(self.doc, state, key);
         if state.has(b"TR") || named(b"TR2").is_some_and(|name| name != b"Default") {
-            self.findings.add(rules::GRAPHICS_STATE, "a graphics state has a transfer function");
+            self.findings.add(
+                rules::GRAPHICS_STATE,
+                "a graphics state has a transfer function",
+            );
         }
         if self.findings.part != 1 {
             return;
@@ -246,17 +271,21 @@ impl<'a, 'f> Painter<'a, 'f> {
         let mask = graph::get(self.doc, state, b"SMask")
             .is_none_or(|mask| mask.as_name().is_ok_and(|name| name == b"None"));
         if !(opaque(b"CA") && opaque(b"ca") && blend && mask) {
-            self.findings.add(rules::TRANSPARENCY, "a graphics state is transparent");
+            self.findings
+                .add(rules::TRANSPARENCY, "a graphics state is transparent");
         }
     }
 
     fn xobject(&mut self, stream: &'a Stream, resources: &'a Dictionary) {
         match graph::get_name(self.doc, &stream.dict, b"Subtype") {
             Some(b"Image") => self.image(&stream.dict, resources),
-            Some(b"PS") => self.findings.add(rules::XOBJECT, "a PostScript XObject is painted"),
+            Some(b"PS") => self
+                .findings
+                .add(rules::XOBJECT, "a PostScript XObject is painted"),
             Some(_) | None => {
                 if graph::get_name(self.doc, &stream.dict, b"Subtype2") == Some(b"PS") {
-                    self.findings.add(rules::XOBJECT, "a PostScript XObject is painted");
+                    self.findings
+                        .add(rules::XOBJECT, "a PostScript XObject is painted");
                 }
                 self.form(stream, Some(resources));
             }
@@ -267,15 +296,22 @@ impl<'a, 'f> Painter<'a, 'f> {
         for key in [b"Alternates".as_slice(), b"OPI"] {
             if image.has(key) {
                 let key = String::from_utf8_lossy(key);
-                self.findings.add(rules::IMAGE, format!("an image has /{key}"));
+                self.findings
+                    .add(rules::IMAGE, format!("an image has /{key}"));
             }
         }
-        if matches!(graph::get(self.doc, image, b"Interpolate"), Some(Object::Boolean(true))) {
-            self.findings.add(rules::IMAGE, "an image asks for interpolation");
+        if matches!(
+            graph::get(self.doc, image, b"Interpolate"),
+            Some(Object::Boolean(true))
+        ) {
+            self.findings
+                .add(rules::IMAGE, "an image asks for interpolation");
         }
-        let masked = graph::get(self.doc, image, b"SMask").is_some_and(|mask| mask.as_name().is_err());
+        let masked =
+            graph::get(self.doc, image, b"SMask").is_some_and(|mask| mask.as_name().is_err());
         if masked && self.findings.part == 1 {
-            self.findings.add(rules::TRANSPARENCY, "an image has a soft mask");
+            self.findings
+                .add(rules::TRANSPARENCY, "an image has a soft mask");
         }
         if let Some(space) = graph::get(self.doc, image, b"ColorSpace") {
             self.colour_space(space, Some(resources));
@@ -287,7 +323,8 @@ impl<'a, 'f> Painter<'a, 'f> {
             match operation {
                 Ok(operation) => self.operation(&operation, painting.resources),
                 Err(_) => {
-                    self.findings.add(rules::STRUCTURE, "a content stream cannot be read");
+                    self.findings
+                        .add(rules::STRUCTURE, "a content stream cannot be read");
                     return;
                 }
             }

@@ -61,10 +61,14 @@ fn read_value(doc: &Document, value: &Dictionary) -> Result<SignatureValue, PdfE
                 .collect();
             <[usize; 4]>::try_from(numbers?).ok()
         })
-        .ok_or(PdfError::Structure { what: "a signature has no byte range of four numbers" })?;
+        .ok_or(PdfError::Structure {
+            what: "a signature has no byte range of four numbers",
+        })?;
     let contents = graph::get(doc, value, b"Contents")
         .and_then(|contents| contents.as_str().ok())
-        .ok_or(PdfError::Structure { what: "a signature has no contents" })?;
+        .ok_or(PdfError::Structure {
+            what: "a signature has no contents",
+        })?;
     let signing_time = graph::get(doc, value, b"M")
         .and_then(|date| date.as_str().ok())
         .and_then(parse_date);

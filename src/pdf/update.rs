@@ -4,7 +4,9 @@
 use super::{PdfError, find_all, graph, load};
 use crate::base::digest::{sha256, sha256_parts};
 use crate::base::limits::PDF_CMS_BYTES;
-use lopdf::{Dictionary, Document, IncrementalDocument, Object, ObjectId, Stream, StringFormat, dictionary};
+use lopdf::{
+    Dictionary, Document, IncrementalDocument, Object, ObjectId, Stream, StringFormat, dictionary,
+};
 use std::collections::HashSet;
 use std::ops::Range;
 use time::{OffsetDateTime, UtcOffset};
@@ -43,7 +45,10 @@ impl Slot {
     /// [`PdfError::FillTooLarge`] when it has more than [`PDF_CMS_BYTES`].
     pub fn fill(mut self, cms: &[u8]) -> Result<Vec<u8>, PdfError> {
         if cms.len() > PDF_CMS_BYTES {
-            return Err(PdfError::FillTooLarge { needed: cms.len(), room: PDF_CMS_BYTES });
+            return Err(PdfError::FillTooLarge {
+                needed: cms.len(),
+                room: PDF_CMS_BYTES,
+            });
         }
         let digits = crate::base::hex::encode(cms);
         let place = self.bytes.iter_mut().skip(self.contents.start + 1);
@@ -98,7 +103,10 @@ pub fn append_signature(pdf: &[u8], signing_time: OffsetDateTime) -> Result<Slot
 }
 
 fn add(update: &mut IncrementalDocument, object: impl Into<Object>) -> Result<ObjectId, PdfError> {
-    update.new_document.try_add_object(object).map_err(PdfError::AppendNumbers)
+    update
+        .new_document
+        .try_add_object(object)
+        .map_err(PdfError::AppendNumbers)
 }
 
 fn empty_appearance() -> Stream {
@@ -125,7 +133,12 @@ fn pdf_date(at: OffsetDateTime) -> String {
     let at = at.to_offset(UtcOffset::UTC);
     format!(
         "D:{:04}{:02}{:02}{:02}{:02}{:02}Z",
-        at.year(), u8::from(at.month()), at.day(), at.hour(), at.minute(), at.second()
+        at.year(),
+        u8::from(at.month()),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second()
     )
 }
 
@@ -150,14 +163,19 @@ fn first_page(doc: &Document) -> Result<ObjectId, PdfError> {
     pages
         .first()
         .map(|page| page.id)
-        .ok_or(PdfError::Structure { what: "the document has no page" })
+        .ok_or(PdfError::Structure {
+            what: "the document has no page",
+        })
 }
 
 /// `Signature1`, or the first such name no field of the form has.
 fn free_field_name(doc: &Document) -> String {
     // Names may be UTF-16; without mark and high bytes they compare as ASCII.
     let ascii = |name: &[u8]| -> Vec<u8> {
-        name.iter().copied().filter(|byte| (1..128).contains(byte)).collect()
+        name.iter()
+            .copied()
+            .filter(|byte| (1..128).contains(byte))
+            .collect()
     };
     let taken: HashSet<Vec<u8>> = graph::dictionaries(doc)
         .into_iter()
@@ -186,7 +204,9 @@ fn push_reference(
         return own(update, id)?
             .as_array_mut()
             .map(|items| items.push(item.into()))
-            .map_err(|_| PdfError::Structure { what: "a list of annotations or fields is no array" });
+            .map_err(|_| PdfError::Structure {
+                what: "a list of annotations or fields is no array",
+            });
     }
     push_direct(own_dict(update, owner)?, key, item)
 }
@@ -195,7 +215,11 @@ fn push_direct(dict: &mut Dictionary, key: &[u8], item: ObjectId) -> Result<(), 
     match dict.get_mut(key) {
         Ok(Object::Array(items)) => items.push(item.into()),
         Ok(Object::Null | Object::Reference(_)) | Err(_) => dict.set(key, vec![item.into()]),
-        Ok(_) => return Err(PdfError::Structure { what: "a list of annotations or fields is no array" }),
+        Ok(_) => {
+            return Err(PdfError::Structure {
+                what: "a list of annotations or fields is no array",
+            });
+        }
     }
     Ok(())
 }
@@ -211,15 +235,21 @@ fn final_id(doc: &Document, id: ObjectId) -> ObjectId {
 
 /// The object in the update, copied from the earlier revision when needed.
 fn own(update: &mut IncrementalDocument, id: ObjectId) -> Result<&mut Object, PdfError> {
-    let missing = |_| PdfError::Structure { what: "an object the form or the page needs is missing" };
-    update.opt_clone_object_to_new_document(id).map_err(missing)?;
+    let missing = |_| PdfError::Structure {
+        what: "an object the form or the page needs is missing",
+    };
+    update
+        .opt_clone_object_to_new_document(id)
+        .map_err(missing)?;
     update.new_document.get_object_mut(id).map_err(missing)
 }
 
 fn own_dict(update: &mut IncrementalDocument, id: ObjectId) -> Result<&mut Dictionary, PdfError> {
     own(update, id)?
         .as_dict_mut()
-        .map_err(|_| PdfError::Structure { what: "an object the form or the page needs is no dictionary" })
+        .map_err(|_| PdfError::Structure {
+            what: "an object the form or the page needs is no dictionary",
+        })
 }
 
 /// Enters the field in the interactive form, which is made when absent, direct
@@ -230,25 +260,37 @@ fn register_field(update: &mut IncrementalDocument, field: ObjectId) -> Result<(
         .trailer
         .get(b"Root")
         .and_then(Object::as_reference)
-        .map_err(|_| PdfError::Structure { what: "the trailer names no catalog" })?;
+        .map_err(|_| PdfError::Structure {
+            what: "the trailer names no catalog",
+        })?;
     let root = final_id(update.get_prev_documents(), root);
     let old = update.get_prev_documents();
-    let catalog = old
-        .get_dictionary(root)
-        .map_err(|_| PdfError::Structure { what: "the catalog is no dictionary" })?;
+    let catalog = old.get_dictionary(root).map_err(|_| PdfError::Structure {
+        what: "the catalog is no dictionary",
+    })?;
     let indirect = catalog.get(b"AcroForm").and_then(Object::as_reference).ok();
     let form = graph::get_dict(old, catalog, b"AcroForm").cloned();
-    let fields = form.as_ref().and_then(|form| form.get(b"Fields").ok()?.as_reference().ok());
-    let flags = form.as_ref().and_then(|form| graph::get_int(old, form, b"SigFlags"));
+    let fields = form
+        .as_ref()
+        .and_then(|form| form.get(b"Fields").ok()?.as_reference().ok());
+    let flags = form
+        .as_ref()
+        .and_then(|form| graph::get_int(old, form, b"SigFlags"));
     let mut form = form.unwrap_or_default();
     form.set("SigFlags", flags.unwrap_or(0) | SIGNATURE_FLAGS);
 
-    let indirect = indirect.map(|id| final_id(old, id)).filter(|id| old.has_object(*id));
-    let fields = fields.map(|id| final_id(old, id)).filter(|id| old.has_object(*id));
+    let indirect = indirect
+        .map(|id| final_id(old, id))
+        .filter(|id| old.has_object(*id));
+    let fields = fields
+        .map(|id| final_id(old, id))
+        .filter(|id| old.has_object(*id));
     match fields {
         Some(id) => own(update, id)?
             .as_array_mut()
-            .map_err(|_| PdfError::Structure { what: "the list of fields is no array" })?
+            .map_err(|_| PdfError::Structure {
+                what: "the list of fields is no array",
+            })?
             .push(field.into()),
         None => push_direct(&mut form, b"Fields", field)?,
     }
@@ -266,11 +308,15 @@ fn renew_id(update: &mut IncrementalDocument, pdf: &[u8], signing_time: OffsetDa
     let mut fresh = sha256_parts(&[&sha256(pdf), &seconds]).to_vec();
     fresh.truncate(16);
     let fresh = Object::String(fresh, StringFormat::Hexadecimal);
-    let first = graph::get_array(update.get_prev_documents(), &update.new_document.trailer, b"ID")
-        .and_then(|ids| ids.first())
-        .filter(|id| matches!(id, Object::String(..)))
-        .cloned()
-        .unwrap_or_else(|| fresh.clone());
+    let first = graph::get_array(
+        update.get_prev_documents(),
+        &update.new_document.trailer,
+        b"ID",
+    )
+    .and_then(|ids| ids.first())
+    .filter(|id| matches!(id, Object::String(..)))
+    .cloned()
+    .unwrap_or_else(|| fresh.clone());
     update.new_document.trailer.set("ID", vec![first, fresh]);
 }
 

@@ -8,6 +8,7 @@ use super::{Cert, CertStatus, SignatureAlgorithm, X509Error, verify};
 use crate::base::limits;
 use const_oid::ObjectIdentifier;
 use std::ops::Range;
+use std::sync::Arc;
 use time::OffsetDateTime;
 
 const fn oid(text: &str) -> ObjectIdentifier {
@@ -51,9 +52,10 @@ impl From<Fault> for CrlError {
 }
 
 /// A revocation list that was read; [`Self::verify`] says whether to believe it.
+/// Cheap to clone: lists are large and shared.
 #[derive(Debug, Clone)]
 pub struct Crl {
-    der: Vec<u8>,
+    der: Arc<[u8]>,
     tbs: Range<usize>,
     issuer: Range<usize>,
     revoked: Range<usize>,
@@ -115,7 +117,7 @@ impl Crl {
             scope,
             algorithm: algorithm.to_vec(),
             signature,
-            der: der.to_vec(),
+            der: der.into(),
         })
     }
 

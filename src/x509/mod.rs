@@ -10,6 +10,10 @@ pub mod cms;
 pub mod crl;
 mod name;
 pub mod ocsp;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod tlv;
 pub mod tsp;
 
