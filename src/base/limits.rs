@@ -18,6 +18,8 @@ pub const XML_DEPTH_MAX: usize = 64;
 pub const XML_ATTRIBUTES_MAX: usize = 64;
 /// Most elements in one document.
 pub const XML_ELEMENTS_MAX: usize = 50_000;
+/// Most namespace declarations in scope at one element.
+pub const XML_NAMESPACES_MAX: usize = 64;
 /// Longest element or attribute name, in bytes.
 pub const XML_NAME_BYTES_MAX: usize = 256;
 /// Longest text node other than a base64 document, in bytes.

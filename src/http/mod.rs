@@ -101,8 +101,8 @@ impl Client {
             .tcp_nodelay(true)
             .user_agent(concat!("sceau/", env!("CARGO_PKG_VERSION")));
         if !settings.tls_anchors_pem.is_empty() {
-            let anchors = reqwest::Certificate::from_pem_bundle(&settings.tls_anchors_pem)
-                .map_err(setup)?;
+            let anchors =
+                reqwest::Certificate::from_pem_bundle(&settings.tls_anchors_pem).map_err(setup)?;
             builder = builder.tls_certs_only(anchors);
         }
         if let Some(identity) = &settings.identity_pem {

@@ -1,1 +1,724 @@
-//! (see ARCHITECTURE.md)
+//! The durable life of a submission: records, states, leases and the retry
+//! plan. Every transition is one transaction that also writes the audit entry.
+//! What a gateway says is not known here; only its consequence is.
+//!
+//! ```text
+//! Received -> Signed -> Stamped -> Ready -> Sending -> Receipted | Rejected
+//!                                    ^         |
+//!                                    +---- Unknown   (asked about, never re-sent blindly)
+//! ```
+//!
+//! `D1` is [`Outbox::receive`], `D2` [`Outbox::prepared`], `D3`
+//! [`Outbox::begin_attempt`], `D4` [`Outbox::conclude`].
+
+mod clients;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use clients::{CLIENTS_SCHEMA, Client};
+
+use crate::audit;
+use crate::base::{Clock, Uuid4, hold, random};
+use crate::store::rusqlite::Transaction;
+use crate::store::{Body, Store, StoreError};
+use serde_json::{Value, json};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// The schema of everything the outbox keeps; see [`migrations`].
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// Longest pause between two tries.
+const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
+/// First pause between two tries.
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+
+/// All migrations of the store, in order.
+pub fn migrations() -> Vec<String> {
+    vec![format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA)]
+}
+
+/// Where a submission stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Accepted and durable; not yet signed.
+    Received,
+    /// Signed (XAdES-B-B); not yet timestamped.
+    Signed,
+    /// Timestamped (XAdES-B-T); revocation data not yet embedded.
+    Stamped,
+    /// At its full level; may be sent.
+    Ready,
+    /// An attempt is under way.
+    Sending,
+    /// An attempt ended without an answer: the receiver is asked before
+    /// anything is sent again.
+    Unknown,
+    /// The receiver accepted it. Final.
+    Receipted,
+    /// The receiver refused it. Final.
+    Rejected,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 8] = [
+        Self::Received,
+        Self::Signed,
+        Self::Stamped,
+        Self::Ready,
+        Self::Sending,
+        Self::Unknown,
+        Self::Receipted,
+        Self::Rejected,
+    ];
+
+    /// The word stored and shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Signed => "signed",
+            Self::Stamped => "stamped",
+            Self::Ready => "ready",
+            Self::Sending => "sending",
+            Self::Unknown => "unknown",
+            Self::Receipted => "receipted",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    /// Whether it will not change any more.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Receipted | Self::Rejected => true,
+            Self::Received
+            | Self::Signed
+            | Self::Stamped
+            | Self::Ready
+            | Self::Sending
+            | Self::Unknown => false,
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+}
+
+/// Which worker takes a submission on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Sign, timestamp, complete: `Received`, `Signed`, `Stamped`.
+    Intake,
+    /// Send or ask: `Ready`, `Unknown`.
+    Delivery,
+}
+
+/// Whose fault a pause is; shown with what happens next and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// `ours`, `token`, `network`, `tsa`, `ocsp`, `receiver` or `account`.
+    pub class: String,
+    /// A stable code.
+    pub code: String,
+    /// A sentence for a person.
+    pub text: String,
+}
+
+/// One submission as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The document's UUID: identity and idempotency key.
+    pub uuid: Uuid4,
+    /// Form pack and its version, remembered from acceptance.
+    pub form: String,
+    /// See `form`.
+    pub version: String,
+    /// Operation of the pack.
+    pub operation: String,
+    /// Sender's code prestataire.
+    pub code_prestataire: String,
+    /// Name of the paired program that handed it in.
+    pub client: String,
+    /// Where it stands.
+    pub state: State,
+    /// Why it pauses, if it does.
+    pub wait: Option<Wait>,
+    /// When it is taken on next; `None` when final.
+    pub due_at: Option<OffsetDateTime>,
+    /// Tries of the present step that did not succeed.
+    pub tries: u32,
+    /// The receiver's own id of the document.
+    pub insurer_id: Option<String>,
+    /// The receiver's id of the last exchange.
+    pub correlation_id: Option<String>,
+    /// When it was accepted.
+    pub received_at: OffsetDateTime,
+    /// When it last changed.
+    pub updated_at: OffsetDateTime,
+    /// SHA-256 over what was handed in.
+    pub request_sha256: [u8; 32],
+}
+
+/// What a stored body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The XML as handed in.
+    RequestXml,
+    /// The PDF as handed in.
+    RequestPdf,
+    /// The signed PDF.
+    Pdf,
+    /// The XML with the signed PDF embedded, at the level reached so far.
+    Document,
+    /// The RFC 3161 token of the XML signature.
+    Timestamp,
+    /// The receiver's answer.
+    Answer,
+    /// The receiver's whole signed envelope around the answer.
+    Envelope,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::RequestXml => "request-xml",
+            Self::RequestPdf => "request-pdf",
+            Self::Pdf => "pdf",
+            Self::Document => "document",
+            Self::Timestamp => "timestamp",
+            Self::Answer => "answer",
+            Self::Envelope => "envelope",
+        }
+    }
+}
+
+/// A checked document to be accepted.
+#[derive(Debug)]
+pub struct New {
+    /// See [`Record`].
+    pub uuid: Uuid4,
+    /// See [`Record`].
+    pub form: String,
+    /// See [`Record`].
+    pub version: String,
+    /// See [`Record`].
+    pub operation: String,
+    /// See [`Record`].
+    pub code_prestataire: String,
+    /// See [`Record`].
+    pub client: String,
+    /// See [`Record`].
+    pub request_sha256: [u8; 32],
+    /// The XML as handed in.
+    pub xml: Vec<u8>,
+    /// The PDF, from its own part or decoded from the XML.
+    pub pdf: Vec<u8>,
+    /// For the history: warnings of the check, no patient data.
+    pub detail: Value,
+}
+
+/// What became of a [`New`].
+#[derive(Debug, PartialEq)]
+pub enum Accepted {
+    /// It is durable since now.
+    Fresh(Record),
+    /// The same bytes under the same UUID were accepted before.
+    Already(Record),
+}
+
+/// A step in the history of a submission.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Fixed word: `checked`, `signed`, `stamped`, `sealed`...
+    pub word: &'static str,
+    /// When it happened.
+    pub at: OffsetDateTime,
+    /// Codes, digests, addresses, times.
+    pub detail: Value,
+}
+
+/// How far intake came.
+#[derive(Debug)]
+pub struct Prepared {
+    /// `Received` (nothing reached yet), `Signed`, `Stamped` or `Ready`.
+    pub state: State,
+    /// Bodies made on the way.
+    pub bodies: Vec<(Kind, Vec<u8>)>,
+    /// Steps made on the way.
+    pub events: Vec<Event>,
+    /// Why it goes no further now.
+    pub wait: Option<Wait>,
+}
+
+/// How an attempt or a question ended.
+#[derive(Debug)]
+pub enum Conclusion {
+    /// The receiver's parsed verdict: accepted, with its id.
+    Receipted {
+        /// The receiver's id of the document.
+        insurer_id: Option<String>,
+    },
+    /// The receiver's parsed verdict: refused.
+    Rejected {
+        /// Its codes and texts, kept intact.
+        reasons: Value,
+    },
+    /// Certainly not accepted; send again later, not before `after`.
+    Retry {
+        /// Shortest pause.
+        after: Duration,
+        /// Whose fault it was.
+        wait: Wait,
+    },
+    /// May have been accepted; ask later.
+    Unknown {
+        /// Whose fault it was.
+        wait: Wait,
+    },
+}
+
+/// What came with a [`Conclusion`].
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// The receiver's id of the exchange.
+    pub correlation_id: Option<String>,
+    /// The answer's payload.
+    pub answer: Option<Vec<u8>>,
+    /// The signed envelope around it.
+    pub envelope: Option<Vec<u8>>,
+}
+
+/// Why the outbox cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// The UUID is taken by other bytes.
+    #[error("UUID {0} was accepted before with other content")]
+    Conflict(Uuid4),
+    /// The store failed.
+    #[error("the outbox could not {operation}")]
+    Store {
+        /// What was tried.
+        operation: &'static str,
+        /// The cause.
+        #[source]
+        source: StoreError,
+    },
+}
+
+impl From<StoreError> for OutboxError {
+    fn from(source: StoreError) -> Self {
+        Self::Store {
+            operation: "use its store",
+            source,
+        }
+    }
+}
+
+/// A claim on one submission: nobody else works on it before `until`.
+#[derive(Debug)]
+pub struct Lease {
+    /// The submission as claimed.
+    pub record: Record,
+}
+
+/// The outbox over a store.
+pub struct Outbox {
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    lease: Duration,
+    changed: Mutex<u64>,
+    wake: Condvar,
+}
+
+impl Outbox {
+    /// Takes over a store. Everything that was under way when the last process
+    /// died is put where it can go on: `Sending` becomes `Unknown`.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn open(
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+        lease: Duration,
+    ) -> Result<Self, OutboxError> {
+        let outbox = Self {
+            store,
+            clock,
+            lease,
+            changed: Mutex::new(0),
+            wake: Condvar::new(),
+        };
+        outbox.recover()?;
+        Ok(outbox)
+    }
+
+    /// D1: accepts a document. When this returns [`Accepted::Fresh`] it
+    /// survives a crash; only then may the caller be told so.
+    ///
+    /// # Errors
+    /// [`OutboxError::Conflict`] when the UUID stands for other bytes.
+    pub fn receive(&self, new: New) -> Result<Accepted, OutboxError> {
+        if let Some(known) = self.known(new.uuid, &new.request_sha256)? {
+            return Ok(Accepted::Already(known));
+        }
+        hold::point("d1-before");
+        let bodies = [
+            (Kind::RequestXml, self.store.put_body(&new.xml)?),
+            (Kind::RequestPdf, self.store.put_body(&new.pdf)?),
+        ];
+        let now = self.clock.now();
+        let accepted = self.store.transact(|tx| {
+            // Two equal requests may race to this point.
+            if let Some(known) = rows::find(tx, new.uuid)? {
+                return same(known, &new.request_sha256).map(Accepted::Already);
+            }
+            let record = rows::insert(tx, &new, now)?;
+            for (kind, body) in &bodies {
+                rows::put_body(tx, new.uuid, *kind, body)?;
+            }
+            let subject = new.uuid.to_string();
+            audit::append(tx, now, &subject, "received", &json!({ "client": new.client, "request_sha256": crate::base::hex::encode(&new.request_sha256) }))?;
+            audit::append(tx, now, &subject, "checked", &new.detail)?;
+            Ok::<_, OutboxError>(Accepted::Fresh(record))
+        })?;
+        hold::point("d1-after");
+        self.notify();
+        Ok(accepted)
+    }
+
+    /// The record under `uuid` if it was accepted with these very bytes.
+    ///
+    /// # Errors
+    /// [`OutboxError::Conflict`] when it was accepted with others.
+    pub fn known(&self, uuid: Uuid4, sha256: &[u8; 32]) -> Result<Option<Record>, OutboxError> {
+        let found = self.find(uuid)?;
+        found.map(|record| same(record, sha256)).transpose()
+    }
+
+    /// Claims the next submission that is due for `stage`.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn claim(&self, stage: Stage) -> Result<Option<Lease>, OutboxError> {
+        let now = self.clock.now();
+        let claimed = self
+            .store
+            .transact(|tx| rows::claim(tx, stage, now, now + self.lease))?;
+        Ok(claimed.map(|record| Lease { record }))
+    }
+
+    /// D2: records how far intake came, with the bodies made on the way.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`]; the submission then stays where it was.
+    pub fn prepared(&self, lease: Lease, step: Prepared) -> Result<Record, OutboxError> {
+        hold::point("d2-before");
+        let bodies = self.seal_all(&step.bodies)?;
+        let moved = step.state != lease.record.state;
+        let mut record = self.paused(lease.record, step.wait, Duration::ZERO, moved);
+        record.state = step.state;
+        let replaced = self.store.transact(|tx| {
+            let subject = record.uuid.to_string();
+            let mut replaced = Vec::new();
+            for (kind, body) in &bodies {
+                replaced.extend(rows::put_body(tx, record.uuid, *kind, body)?);
+            }
+            for event in &step.events {
+                audit::append(tx, event.at, &subject, event.word, &event.detail)?;
+            }
+            self.append_wait(tx, &record)?;
+            rows::update(tx, &record)?;
+            Ok::<_, OutboxError>(replaced)
+        })?;
+        hold::point("d2-after");
+        self.discard(&replaced);
+        self.notify();
+        Ok(record)
+    }
+
+    /// D3: records that an attempt begins, before its first byte leaves. A
+    /// crash from here on means `Unknown`.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`]; nothing may be sent then.
+    pub fn begin_attempt(&self, lease: Lease) -> Result<Lease, OutboxError> {
+        let now = self.clock.now();
+        let mut record = lease.record;
+        record.state = State::Sending;
+        record.updated_at = now;
+        record.wait = None;
+        hold::point("d3-before");
+        self.store.transact(|tx| {
+            let detail = json!({ "try": record.tries + 1 });
+            audit::append(tx, now, &record.uuid.to_string(), "sending", &detail)?;
+            rows::update_keeping_lease(tx, &record)
+        })?;
+        hold::point("d3-after");
+        Ok(Lease { record })
+    }
+
+    /// D4: records how an attempt or a question ended.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`]; the submission is then `Unknown` after restart.
+    pub fn conclude(
+        &self,
+        lease: Lease,
+        conclusion: Conclusion,
+        evidence: Evidence,
+    ) -> Result<Record, OutboxError> {
+        hold::point("d4-before");
+        let mut bodies = Vec::new();
+        bodies.extend(evidence.answer.map(|b| (Kind::Answer, b)));
+        bodies.extend(evidence.envelope.map(|b| (Kind::Envelope, b)));
+        let bodies = self.seal_all(&bodies)?;
+        let (mut record, word, detail) = self.concluded(lease.record, conclusion);
+        record.correlation_id = evidence.correlation_id.or(record.correlation_id);
+        let mut detail = detail;
+        if let (Value::Object(map), Some(id)) = (&mut detail, &record.correlation_id) {
+            map.insert("correlation_id".into(), id.as_str().into());
+        }
+        let replaced = self.store.transact(|tx| {
+            let mut replaced = Vec::new();
+            for (kind, body) in &bodies {
+                replaced.extend(rows::put_body(tx, record.uuid, *kind, body)?);
+            }
+            let subject = record.uuid.to_string();
+            audit::append(tx, record.updated_at, &subject, word, &detail)?;
+            rows::update(tx, &record)?;
+            Ok::<_, OutboxError>(replaced)
+        })?;
+        hold::point("d4-after");
+        self.discard(&replaced);
+        self.notify();
+        Ok(record)
+    }
+
+    /// Makes a paused submission due now, at a person's wish.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn retry_now(&self, uuid: Uuid4) -> Result<Option<Record>, OutboxError> {
+        let now = self.clock.now();
+        self.store
+            .transact(|tx| Ok::<_, OutboxError>(rows::make_due(tx, uuid, now)?))?;
+        self.notify();
+        self.find(uuid)
+    }
+
+    /// Makes everything that waits for the token due now: a person has just
+    /// unlocked it.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn token_ready(&self) -> Result<(), OutboxError> {
+        let now = self.clock.now();
+        self.store
+            .transact(|tx| Ok::<_, OutboxError>(rows::make_due_of_class(tx, "token", now)?))?;
+        self.notify();
+        Ok(())
+    }
+
+    /// The paired program this bearer token belongs to.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn client(&self, token: &str) -> Result<Option<Client>, OutboxError> {
+        Client::authenticate(&self.store, token)
+    }
+
+    /// When `event` last happened to any submission.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn last(&self, event: &str) -> Result<Option<OffsetDateTime>, OutboxError> {
+        Ok(self.store.read(|c| audit::last(c, event))?)
+    }
+
+    /// The submission with this UUID.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn find(&self, uuid: Uuid4) -> Result<Option<Record>, OutboxError> {
+        Ok(self.store.read(|c| rows::find(c, uuid))?)
+    }
+
+    /// The newest submissions, at most `limit`, received before `before`.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn list(
+        &self,
+        limit: usize,
+        before: Option<OffsetDateTime>,
+    ) -> Result<Vec<Record>, OutboxError> {
+        Ok(self.store.read(|c| rows::list(c, limit, before))?)
+    }
+
+    /// What happened to a submission, oldest first.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn history(&self, uuid: Uuid4) -> Result<Vec<audit::Entry>, OutboxError> {
+        Ok(self.store.read(|c| audit::about(c, &uuid.to_string()))?)
+    }
+
+    /// A stored body, compared with its digest.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`], also when the body is damaged.
+    pub fn body(&self, uuid: Uuid4, kind: Kind) -> Result<Option<Vec<u8>>, OutboxError> {
+        let Some(body) = self.store.read(|c| rows::body(c, uuid, kind))? else {
+            return Ok(None);
+        };
+        Ok(Some(self.store.body(&body)?))
+    }
+
+    /// Waits until something changed or the next submission is due for
+    /// `stage`, at most `limit`. `seen` is the counter of the last call.
+    pub fn wait(&self, stage: Stage, seen: &mut u64, limit: Duration) {
+        let now = self.clock.now();
+        let due = self.store.read(|c| rows::next_due(c, stage)).ok().flatten();
+        let pause = due.map_or(limit, |due| {
+            Duration::try_from(due - now).unwrap_or(Duration::ZERO)
+        });
+        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (changed, _) = self
+            .wake
+            .wait_timeout_while(changed, pause.min(limit), |count| *count == *seen)
+            .unwrap_or_else(PoisonError::into_inner);
+        *seen = *changed;
+    }
+
+    /// Wakes every waiting worker.
+    pub fn notify(&self) {
+        *self.changed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.wake.notify_all();
+    }
+
+    fn recover(&self) -> Result<(), OutboxError> {
+        let now = self.clock.now();
+        self.store.transact(|tx| {
+            for uuid in rows::interrupted(tx)? {
+                let detail = json!({ "reason": "the service stopped during an attempt" });
+                audit::append(tx, now, &uuid, "unknown", &detail)?;
+            }
+            rows::recover(tx, now)
+        })?;
+        let named = self.store.read(rows::body_files)?;
+        self.store.sweep(|name| named.contains(name))?;
+        Ok(())
+    }
+
+    fn seal_all(&self, bodies: &[(Kind, Vec<u8>)]) -> Result<Vec<(Kind, Body)>, StoreError> {
+        bodies
+            .iter()
+            .map(|(kind, bytes)| Ok((*kind, self.store.put_body(bytes)?)))
+            .collect()
+    }
+
+    /// The record with its next due time: now when it moved on, after a
+    /// back-off when it pauses.
+    fn paused(
+        &self,
+        mut record: Record,
+        wait: Option<Wait>,
+        after: Duration,
+        moved: bool,
+    ) -> Record {
+        let now = self.clock.now();
+        let waits = wait.is_some();
+        record.wait = wait;
+        record.updated_at = now;
+        record.tries = match (waits, moved) {
+            (true, false) => record.tries.saturating_add(1),
+            (true, true) => 1,
+            (false, _) => 0,
+        };
+        let pause = if waits {
+            after.max(backoff(record.tries))
+        } else {
+            Duration::ZERO
+        };
+        record.due_at = Some(now + pause);
+        record
+    }
+
+    fn append_wait(&self, tx: &Transaction<'_>, record: &Record) -> Result<(), StoreError> {
+        match &record.wait {
+            // A pause is told once, not at each try: tries are counted in the record.
+            Some(wait) if record.tries == 1 => {
+                let detail = json!({ "class": wait.class, "code": wait.code, "text": wait.text });
+                let subject = record.uuid.to_string();
+                audit::append(tx, record.updated_at, &subject, "waiting", &detail)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn concluded(&self, record: Record, conclusion: Conclusion) -> (Record, &'static str, Value) {
+        match conclusion {
+            Conclusion::Receipted { insurer_id } => {
+                let detail = json!({ "insurer_id": insurer_id });
+                let mut record = self.finished(record, State::Receipted);
+                record.insurer_id = insurer_id;
+                (record, "receipted", detail)
+            }
+            Conclusion::Rejected { reasons } => {
+                let record = self.finished(record, State::Rejected);
+                (record, "rejected", json!({ "reasons": reasons }))
+            }
+            Conclusion::Retry { after, wait } => {
+                let detail = wait_detail(&wait);
+                let mut record = self.paused(record, Some(wait), after, false);
+                record.state = State::Ready;
+                (record, "not-delivered", detail)
+            }
+            Conclusion::Unknown { wait } => {
+                let detail = wait_detail(&wait);
+                let moved = record.state == State::Sending;
+                let mut record = self.paused(record, Some(wait), Duration::ZERO, moved);
+                record.state = State::Unknown;
+                (record, "unknown", detail)
+            }
+        }
+    }
+
+    fn finished(&self, mut record: Record, state: State) -> Record {
+        record.state = state;
+        record.wait = None;
+        record.due_at = None;
+        record.tries = 0;
+        record.updated_at = self.clock.now();
+        record
+    }
+
+    fn discard(&self, files: &[String]) {
+        // Left-overs of a failure here are swept at the next start.
+        let _ = self.store.discard(files);
+    }
+}
+
+fn wait_detail(wait: &Wait) -> Value {
+    json!({ "class": wait.class, "code": wait.code, "text": wait.text })
+}
+
+fn same(known: Record, sha256: &[u8; 32]) -> Result<Record, OutboxError> {
+    if known.request_sha256 == *sha256 {
+        Ok(known)
+    } else {
+        Err(OutboxError::Conflict(known.uuid))
+    }
+}
+
+/// Exponential from one second to a quarter of an hour; half of it is jitter,
+/// so that many submissions do not return at once.
+fn backoff(tries: u32) -> Duration {
+    let full = BACKOFF_MIN
+        .saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1).min(16)))
+        .min(BACKOFF_MAX);
+    full / 2 + random::jitter(full / 2)
+}

@@ -224,6 +224,27 @@ impl TrustError {
         }
     }
 
+    /// A stable code for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Setup(_) => "trust-setup",
+            Self::NoAnchors => "no-anchors",
+            Self::NoAuthority => "no-timestamp-authority",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Answer { .. } => "answer-unusable",
+            Self::Refused { .. } => "timestamp-refused",
+            Self::Token { .. } | Self::Policy { .. } => "timestamp-unusable",
+            Self::ClockSkew { .. } => "clock-skew",
+            Self::AllAuthorities { .. } => "timestamp-authorities-failed",
+            Self::NotTrusted { .. } => "not-trusted",
+            Self::NotValid { .. } => "certificate-not-valid",
+            Self::Revoked { .. } => "certificate-revoked",
+            Self::Unknown { .. } => "certificate-unknown",
+            Self::NotYetFresh { .. } => "revocation-not-fresh",
+            Self::NoEvidence { .. } => "no-revocation-data",
+        }
+    }
+
     /// Whose fault it is: `tsa`, `ocsp` (revocation lists too), `network`, or
     /// `ours` (configuration, clock, card).
     pub fn class(&self) -> &'static str {

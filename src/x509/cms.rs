@@ -21,8 +21,9 @@ const SIGNING_CERTIFICATE_V2: ObjectIdentifier = oid("1.2.840.113549.1.9.16.2.47
 
 /// The signed attributes of a detached signature over `id-data` content, as the
 /// DER SET OF whose bytes are signed (RFC 5652 §5.4): content type, message
-/// digest, ESS signing-certificate-v2 with SHA-256 (RFC 5035 §3).
-pub fn signed_attributes(message_digest: &[u8; 32], signer: &Cert) -> Vec<u8> {
+/// digest, ESS signing-certificate-v2 with SHA-256 (RFC 5035 §3). The message
+/// digest is [`SignatureAlgorithm::content_digest`] of the content.
+pub fn signed_attributes(message_digest: &[u8], signer: &Cert) -> Vec<u8> {
     let hash = tlv::element(tag::OCTET_STRING, &[&signer.sha256()]);
     // ESSCertIDv2 with the default hash algorithm, in its list, in its SEQUENCE.
     let mut binding = hash;
@@ -243,6 +244,24 @@ impl SignedData {
         let digest = |algorithm| match algorithm {
             Digest::Sha256 => Some(content_digest.to_vec()),
             Digest::Sha1 | Digest::Sha384 | Digest::Sha512 => None,
+        };
+        self.verify_with(digest, Binding::V2)
+    }
+
+    /// As [`Self::verify_detached`], over the content itself, in pieces, with
+    /// whatever SHA-2 the signer states.
+    ///
+    /// # Errors
+    /// Names the check that failed; see [`X509Error`].
+    pub fn verify_detached_content(&self, parts: &[&[u8]]) -> Result<Verified, X509Error> {
+        if self.content_type != DATA || self.content.is_some() {
+            return Err(X509Error::ContentType);
+        }
+        let digest = |algorithm: Digest| match algorithm {
+            Digest::Sha1 => None,
+            Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => {
+                Some(algorithm.compute_parts(parts))
+            }
         };
         self.verify_with(digest, Binding::V2)
     }

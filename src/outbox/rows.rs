@@ -1,0 +1,319 @@
+//! The SQL of the outbox, and nothing else.
+
+use super::{Kind, New, Record, Stage, State, Wait};
+use crate::base::Uuid4;
+use crate::base::clock::{from_unix_ms, unix_ms};
+use crate::store::rusqlite::types::Type;
+use crate::store::rusqlite::{self, Connection, OptionalExtension, Row, Transaction, params};
+use crate::store::{Body, StoreError};
+use std::collections::HashSet;
+use time::OffsetDateTime;
+
+const COLUMNS: &str = "uuid, form, version, operation, code_prestataire, client, state, \
+     wait_class, wait_code, wait_text, due_ms, tries, insurer_id, correlation_id, \
+     received_ms, updated_ms, request_sha256";
+
+fn states(stage: Stage) -> &'static str {
+    // The very text of the partial indexes, so that they are used.
+    match stage {
+        Stage::Intake => "state IN ('received', 'signed', 'stamped')",
+        Stage::Delivery => "state IN ('ready', 'unknown')",
+    }
+}
+
+pub(super) fn find(connection: &Connection, uuid: Uuid4) -> Result<Option<Record>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM submission WHERE uuid = ?1");
+    connection
+        .prepare_cached(&sql)
+        .and_then(|mut s| s.query_row([uuid.to_string()], record).optional())
+        .map_err(StoreError::sql("find a submission"))
+}
+
+pub(super) fn insert(
+    tx: &Transaction<'_>,
+    new: &New,
+    now: OffsetDateTime,
+) -> Result<Record, StoreError> {
+    let record = Record {
+        uuid: new.uuid,
+        form: new.form.clone(),
+        version: new.version.clone(),
+        operation: new.operation.clone(),
+        code_prestataire: new.code_prestataire.clone(),
+        client: new.client.clone(),
+        state: State::Received,
+        wait: None,
+        due_at: Some(now),
+        tries: 0,
+        insurer_id: None,
+        correlation_id: None,
+        received_at: now,
+        updated_at: now,
+        request_sha256: new.request_sha256,
+    };
+    let ms = unix_ms(now);
+    tx.prepare_cached(
+        "INSERT INTO submission (uuid, form, version, operation, code_prestataire, client, state, \
+         due_ms, tries, received_ms, updated_ms, request_sha256) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?8, ?8, ?9)",
+    )
+    .and_then(|mut s| {
+        s.execute(params![
+            new.uuid.to_string(),
+            new.form,
+            new.version,
+            new.operation,
+            new.code_prestataire,
+            new.client,
+            State::Received.word(),
+            ms,
+            new.request_sha256,
+        ])
+    })
+    .map_err(StoreError::sql("insert a submission"))?;
+    Ok(record)
+}
+
+/// Writes the record and gives up its lease.
+pub(super) fn update(tx: &Transaction<'_>, record: &Record) -> Result<(), StoreError> {
+    update_keeping_lease(tx, record)?;
+    tx.prepare_cached("UPDATE submission SET lease_ms = NULL WHERE uuid = ?1")
+        .and_then(|mut s| s.execute([record.uuid.to_string()]))
+        .map_err(StoreError::sql("release a submission"))?;
+    Ok(())
+}
+
+pub(super) fn update_keeping_lease(
+    tx: &Transaction<'_>,
+    record: &Record,
+) -> Result<(), StoreError> {
+    let wait = record.wait.as_ref();
+    tx.prepare_cached(
+        "UPDATE submission SET state = ?2, wait_class = ?3, wait_code = ?4, wait_text = ?5, \
+         due_ms = ?6, tries = ?7, insurer_id = ?8, correlation_id = ?9, updated_ms = ?10 \
+         WHERE uuid = ?1",
+    )
+    .and_then(|mut s| {
+        s.execute(params![
+            record.uuid.to_string(),
+            record.state.word(),
+            wait.map(|w| &w.class),
+            wait.map(|w| &w.code),
+            wait.map(|w| &w.text),
+            record.due_at.map(unix_ms),
+            record.tries,
+            record.insurer_id,
+            record.correlation_id,
+            unix_ms(record.updated_at),
+        ])
+    })
+    .map_err(StoreError::sql("update a submission"))?;
+    Ok(())
+}
+
+pub(super) fn claim(
+    tx: &Transaction<'_>,
+    stage: Stage,
+    now: OffsetDateTime,
+    until: OffsetDateTime,
+) -> Result<Option<Record>, StoreError> {
+    let states = states(stage);
+    let sql = format!(
+        "UPDATE submission SET lease_ms = ?2 WHERE uuid = (\
+         SELECT uuid FROM submission WHERE {states} AND due_ms <= ?1 \
+         AND (lease_ms IS NULL OR lease_ms <= ?1) ORDER BY due_ms LIMIT 1) RETURNING {COLUMNS}"
+    );
+    tx.prepare_cached(&sql)
+        .and_then(|mut s| {
+            s.query_row([unix_ms(now), unix_ms(until)], record)
+                .optional()
+        })
+        .map_err(StoreError::sql("claim a submission"))
+}
+
+pub(super) fn next_due(
+    connection: &Connection,
+    stage: Stage,
+) -> Result<Option<OffsetDateTime>, StoreError> {
+    let states = states(stage);
+    let sql = format!(
+        "SELECT max(due_ms, coalesce(lease_ms, 0)) FROM submission WHERE {states} \
+         ORDER BY due_ms LIMIT 1"
+    );
+    connection
+        .prepare_cached(&sql)
+        .and_then(|mut s| {
+            s.query_row([], |row| row.get::<_, Option<i64>>(0))
+                .optional()
+        })
+        .map(|due| due.flatten().map(from_unix_ms))
+        .map_err(StoreError::sql("find what is due"))
+}
+
+pub(super) fn make_due(
+    tx: &Transaction<'_>,
+    uuid: Uuid4,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE submission SET due_ms = ?2 WHERE uuid = ?1 AND due_ms IS NOT NULL",
+        params![uuid.to_string(), unix_ms(now)],
+    )
+    .map_err(StoreError::sql("make a submission due"))?;
+    Ok(())
+}
+
+pub(super) fn make_due_of_class(
+    tx: &Transaction<'_>,
+    class: &str,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE submission SET due_ms = ?2 WHERE wait_class = ?1 AND due_ms IS NOT NULL",
+        params![class, unix_ms(now)],
+    )
+    .map_err(StoreError::sql("make submissions due"))?;
+    Ok(())
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    limit: usize,
+    before: Option<OffsetDateTime>,
+) -> Result<Vec<Record>, StoreError> {
+    let failed = StoreError::sql("list submissions");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM submission WHERE received_ms < ?1 ORDER BY received_ms DESC LIMIT ?2"
+    );
+    let before = before.map_or(i64::MAX, unix_ms);
+    let mut statement = connection.prepare_cached(&sql).map_err(&failed)?;
+    let rows = statement
+        .query_map(params![before, limit as i64], record)
+        .map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// UUIDs whose attempt was cut off.
+pub(super) fn interrupted(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let failed = StoreError::sql("find interrupted attempts");
+    let mut statement = connection
+        .prepare("SELECT uuid FROM submission WHERE state = 'sending'")
+        .map_err(&failed)?;
+    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+pub(super) fn recover(tx: &Transaction<'_>, now: OffsetDateTime) -> Result<(), StoreError> {
+    let failed = StoreError::sql("recover submissions");
+    tx.execute(
+        "UPDATE submission SET lease_ms = NULL WHERE lease_ms IS NOT NULL",
+        [],
+    )
+    .map_err(&failed)?;
+    tx.execute(
+        "UPDATE submission SET state = 'unknown', due_ms = ?1, updated_ms = ?1, \
+         wait_class = 'ours', wait_code = 'interrupted', \
+         wait_text = 'The service stopped while sending; the receiver is being asked.' \
+         WHERE state = 'sending'",
+        [unix_ms(now)],
+    )
+    .map_err(&failed)?;
+    Ok(())
+}
+
+/// Names `body` as the submission's `kind`; returns the file it replaces.
+pub(super) fn put_body(
+    tx: &Transaction<'_>,
+    uuid: Uuid4,
+    kind: Kind,
+    body: &Body,
+) -> Result<Option<String>, StoreError> {
+    let failed = StoreError::sql("name a body");
+    let uuid = uuid.to_string();
+    let old = tx
+        .prepare_cached("SELECT file FROM body WHERE uuid = ?1 AND kind = ?2")
+        .and_then(|mut s| {
+            s.query_row([&uuid, kind.word()], |row| row.get(0))
+                .optional()
+        })
+        .map_err(&failed)?;
+    tx.prepare_cached("INSERT OR REPLACE INTO body VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+        .and_then(|mut s| {
+            s.execute(params![
+                uuid,
+                kind.word(),
+                body.file,
+                body.wrapped_key,
+                body.sha256,
+                body.bytes as i64
+            ])
+        })
+        .map_err(&failed)?;
+    Ok(old)
+}
+
+pub(super) fn body(
+    connection: &Connection,
+    uuid: Uuid4,
+    kind: Kind,
+) -> Result<Option<Body>, StoreError> {
+    connection
+        .prepare_cached(
+            "SELECT file, wrapped_key, sha256, bytes FROM body WHERE uuid = ?1 AND kind = ?2",
+        )
+        .and_then(|mut s| {
+            s.query_row([uuid.to_string().as_str(), kind.word()], |row| {
+                Ok(Body {
+                    file: row.get(0)?,
+                    wrapped_key: row.get(1)?,
+                    sha256: row.get(2)?,
+                    bytes: row.get::<_, i64>(3)? as usize,
+                })
+            })
+            .optional()
+        })
+        .map_err(StoreError::sql("find a body"))
+}
+
+pub(super) fn body_files(connection: &Connection) -> Result<HashSet<String>, StoreError> {
+    let failed = StoreError::sql("list bodies");
+    let mut statement = connection
+        .prepare("SELECT file FROM body")
+        .map_err(&failed)?;
+    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let unreadable = |column: usize| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, "not a stored value".into())
+    };
+    let wait_class: Option<String> = row.get(7)?;
+    let wait = match wait_class {
+        Some(class) => Some(Wait {
+            class,
+            code: row.get(8)?,
+            text: row.get(9)?,
+        }),
+        None => None,
+    };
+    let uuid: String = row.get(0)?;
+    let state: String = row.get(6)?;
+    Ok(Record {
+        uuid: uuid.parse().map_err(|_| unreadable(0))?,
+        form: row.get(1)?,
+        version: row.get(2)?,
+        operation: row.get(3)?,
+        code_prestataire: row.get(4)?,
+        client: row.get(5)?,
+        state: State::from_word(&state).ok_or_else(|| unreadable(6))?,
+        wait,
+        due_at: row.get::<_, Option<i64>>(10)?.map(from_unix_ms),
+        tries: row.get(11)?,
+        insurer_id: row.get(12)?,
+        correlation_id: row.get(13)?,
+        received_at: from_unix_ms(row.get(14)?),
+        updated_at: from_unix_ms(row.get(15)?),
+        request_sha256: row.get(16)?,
+    })
+}

@@ -1,0 +1,92 @@
+use super::*;
+
+const SCHEMA: &[&str] = &["CREATE TABLE t (v TEXT NOT NULL) STRICT"];
+
+fn open(folder: &Path) -> Store {
+    let settings = Settings {
+        folder: folder.to_owned(),
+        key_file: None,
+    };
+    Store::open(&settings, SCHEMA).expect("a fresh store opens")
+}
+
+#[test]
+fn a_body_comes_back_and_is_not_in_clear_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let canary = b"Nom-Canari-Patient".repeat(100);
+    let body = store.put_body(&canary).unwrap();
+    assert_eq!(store.body(&body).unwrap(), canary);
+    let on_disk = std::fs::read(folder.path().join("bodies").join(&body.file)).unwrap();
+    assert!(!on_disk.windows(10).any(|w| w == &canary[..10]));
+}
+
+#[test]
+fn any_changed_byte_of_a_body_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let body = store.put_body(b"signed bytes").unwrap();
+    let path = folder.path().join("bodies").join(&body.file);
+    let sealed = std::fs::read(&path).unwrap();
+    for i in 0..sealed.len() {
+        let mut bad = sealed.clone();
+        bad[i] ^= 1;
+        std::fs::write(&path, &bad).unwrap();
+        assert!(store.body(&body).is_err(), "byte {i}");
+    }
+}
+
+#[test]
+fn one_body_cannot_stand_in_for_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let first = store.put_body(b"one").unwrap();
+    let second = store.put_body(b"two").unwrap();
+    let bodies = folder.path().join("bodies");
+    std::fs::copy(bodies.join(&first.file), bodies.join(&second.file)).unwrap();
+    assert!(store.body(&second).is_err());
+}
+
+#[test]
+fn a_failed_transaction_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let result: Result<(), StoreError> = store.transact(|tx| {
+        tx.execute("INSERT INTO t VALUES ('x')", [])
+            .map_err(StoreError::sql("insert"))?;
+        Err(StoreError::Damaged("test".into()))
+    });
+    assert!(result.is_err());
+    let count: i64 = store
+        .read(|c| {
+            c.query_row("SELECT count(*) FROM t", [], |r| r.get(0))
+                .map_err(StoreError::sql("count"))
+        })
+        .unwrap();
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let settings = Settings {
+        folder: folder.path().to_owned(),
+        key_file: None,
+    };
+    assert!(matches!(
+        Store::open(&settings, &[] as &[&str]),
+        Err(StoreError::NewerSchema { found: 1, known: 0 })
+    ));
+}
+
+#[test]
+fn sweep_removes_only_files_no_row_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let kept = store.put_body(b"kept").unwrap();
+    let lost = store.put_body(b"lost").unwrap();
+    assert_eq!(store.sweep(|name| name == kept.file).unwrap(), 1);
+    assert!(store.body(&kept).is_ok());
+    assert!(store.body(&lost).is_err());
+}

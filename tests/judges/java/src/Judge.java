@@ -1,0 +1,184 @@
+import eu.europa.esig.dss.enumerations.Indication;
+import eu.europa.esig.dss.enumerations.SignatureScopeType;
+import eu.europa.esig.dss.enumerations.SubIndication;
+import eu.europa.esig.dss.model.DSSDocument;
+import eu.europa.esig.dss.model.FileDocument;
+import eu.europa.esig.dss.simplereport.SimpleReport;
+import eu.europa.esig.dss.simplereport.jaxb.XmlSignatureScope;
+import eu.europa.esig.dss.simplereport.jaxb.XmlTimestamp;
+import eu.europa.esig.dss.spi.DSSUtils;
+import eu.europa.esig.dss.spi.signature.AdvancedSignature;
+import eu.europa.esig.dss.spi.validation.CommonCertificateVerifier;
+import eu.europa.esig.dss.spi.x509.CommonTrustedCertificateSource;
+import eu.europa.esig.dss.validation.SignedDocumentValidator;
+import eu.europa.esig.dss.validation.reports.Reports;
+import java.io.File;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.verapdf.gf.foundry.VeraGreenfieldFoundryProvider;
+import org.verapdf.pdfa.Foundries;
+import org.verapdf.pdfa.PDFAParser;
+import org.verapdf.pdfa.PDFAValidator;
+import org.verapdf.pdfa.flavours.PDFAFlavour;
+import org.verapdf.pdfa.results.ValidationResult;
+
+/**
+ * EU DSS and veraPDF over every case of a folder, in one Java process. Prints one JSON object a line:
+ * {"case", "judge", "accepts", "format", "detail", "millis"}. It reports; judge.py compares with what was expected.
+ */
+public final class Judge {
+  private final Path folder;
+  private final CommonTrustedCertificateSource anchors = new CommonTrustedCertificateSource();
+
+  private Judge(Path folder) {
+    this.folder = folder;
+    anchors.addCertificate(DSSUtils.loadCertificate(folder.resolve("root.pem").toFile()));
+  }
+
+  public static void main(String[] args) throws Exception {
+    Locale.setDefault(Locale.ENGLISH);
+    VeraGreenfieldFoundryProvider.initialise();
+    Judge judge = new Judge(Path.of(args[0]));
+    try (Stream<Path> cases = Files.list(judge.folder)) {
+      for (Path dir : cases.filter(Files::isDirectory).sorted().collect(Collectors.toList())) {
+        judge.judge(dir);
+      }
+    }
+  }
+
+  private void judge(Path dir) {
+    File xml = dir.resolve("signed.xml").toFile();
+    File pdf = dir.resolve("signed.pdf").toFile();
+    File before = dir.resolve("before.pdf").toFile();
+    List<AdvancedSignature> fromXml = new ArrayList<>();
+    if (xml.exists()) {
+      report(dir, "dss-xml", () -> dss(xml, "xades", fromXml));
+    }
+    if (pdf.exists()) {
+      report(dir, "dss-pdf", () -> dssPdf(pdf, fromXml));
+      report(dir, "verapdf-signed", () -> veraPdf(pdf));
+    }
+    if (before.exists()) {
+      report(dir, "verapdf-before", () -> veraPdf(before));
+    }
+  }
+
+  /** The revocation data of the XML signature, if any, are the only ones the PDF judge may use. */
+  private Verdict dssPdf(File pdf, List<AdvancedSignature> fromXml) throws Exception {
+    Verdict alone = dss(pdf, "pades", new ArrayList<>(), new CommonCertificateVerifier());
+    if (fromXml.size() != 1) {
+      return alone;
+    }
+    CommonCertificateVerifier verifier = new CommonCertificateVerifier();
+    verifier.setOcspSource(fromXml.get(0).getOCSPSource());
+    verifier.setCrlSource(fromXml.get(0).getCRLSource());
+    verifier.addAdjunctCertSources(fromXml.get(0).getCertificateSource());
+    Verdict helped = dss(pdf, "pades", new ArrayList<>(), verifier);
+    return new Verdict(helped.accepts, helped.detail + "; without the XML's revocation data " + alone.indication, helped.indication, helped.format);
+  }
+
+  private Verdict dss(File file, String family, List<AdvancedSignature> found) {
+    return dss(file, family, found, new CommonCertificateVerifier());
+  }
+
+  /** Offline: a fresh CommonCertificateVerifier has no AIA, OCSP or CRL source. Default ETSI policy of DSS. */
+  private Verdict dss(File file, String family, List<AdvancedSignature> found, CommonCertificateVerifier verifier) {
+    verifier.setAIASource(null);
+    verifier.addTrustedCertSources(anchors);
+    DSSDocument document = new FileDocument(file);
+    SignedDocumentValidator validator = SignedDocumentValidator.fromDocument(document);
+    validator.setCertificateVerifier(verifier);
+    Reports reports = validator.validateDocument();
+    found.addAll(validator.getSignatures());
+    SimpleReport simple = reports.getSimpleReport();
+    if (simple.getSignaturesCount() != 1) {
+      return new Verdict(false, simple.getSignaturesCount() + " signatures", "NO_SIGNATURE", "");
+    }
+    String id = simple.getFirstSignatureId();
+    boolean accepts = simple.getIndication(id) == Indication.TOTAL_PASSED;
+    StringBuilder detail = new StringBuilder(indication(simple, id)).append(' ').append(simple.getSignatureFormat(id));
+    for (XmlSignatureScope scope : simple.getSignatureScopes(id)) {
+      accepts &= scope.getScope() == SignatureScopeType.FULL;
+      detail.append(", scope ").append(scope.getScope());
+    }
+    // A broken timestamp does not break the signature for DSS (it falls back to the present time), so it is looked at apart.
+    List<XmlTimestamp> timestamps = simple.getSignatureTimestamps(id);
+    for (XmlTimestamp timestamp : timestamps) {
+      accepts &= timestamp.getIndication() == Indication.PASSED;
+      detail.append(", timestamp ").append(timestamp.getIndication());
+    }
+    if (family.equals("xades")) {
+      accepts &= timestamps.size() == 1;
+    }
+    simple.getAdESValidationErrors(id).forEach(message -> detail.append("; ").append(message.getValue()));
+    return new Verdict(accepts, detail.toString(), indication(simple, id), simple.getSignatureFormat(id).toString());
+  }
+
+  private static String indication(SimpleReport simple, String id) {
+    SubIndication sub = simple.getSubIndication(id);
+    return simple.getIndication(id) + (sub == null ? "" : "/" + sub);
+  }
+
+  /** ISO 19005 validation with the flavour the file itself claims in its XMP metadata. */
+  private static Verdict veraPdf(File pdf) throws Exception {
+    try (PDFAParser parser = Foundries.defaultInstance().createParser(pdf)) {
+      PDFAFlavour flavour = parser.getFlavour();
+      if (flavour == PDFAFlavour.NO_FLAVOUR) {
+        return new Verdict(false, "claims no PDF/A flavour", "", "");
+      }
+      try (PDFAValidator validator = Foundries.defaultInstance().createValidator(flavour, false)) {
+        ValidationResult result = validator.validate(parser);
+        String failed = result.getFailedChecks().keySet().stream().map(rule -> " " + rule.getClause() + "-" + rule.getTestNumber()).collect(Collectors.joining());
+        return new Verdict(result.isCompliant(), "PDF/A-" + flavour.getId() + (result.isCompliant() ? "" : " violated:" + failed), "", "PDF/A-" + flavour.getId());
+      }
+    }
+  }
+
+  private static void report(Path dir, String judge, Judgement judgement) {
+    long start = System.nanoTime();
+    Verdict verdict;
+    try {
+      verdict = judgement.judge();
+    } catch (Throwable problem) { // whatever a hostile file provokes inside a judge, StackOverflowError too, is a refusal
+      verdict = new Verdict(false, problem.toString(), "", "");
+    }
+    System.out.println("{\"case\":" + quote(dir.getFileName().toString()) + ",\"judge\":" + quote(judge) + ",\"accepts\":" + verdict.accepts
+        + ",\"format\":" + quote(verdict.format) + ",\"detail\":" + quote(verdict.detail) + ",\"millis\":" + (System.nanoTime() - start) / 1_000_000 + "}");
+  }
+
+  private static String quote(String text) {
+    StringBuilder out = new StringBuilder("\"");
+    for (char c : text.toCharArray()) {
+      if (c == '"' || c == '\\' || c < 0x20 || c > 0x7e) {
+        out.append(String.format("\\u%04x", (int) c));
+      } else {
+        out.append(c);
+      }
+    }
+    return out.append('"').toString();
+  }
+
+  private interface Judgement {
+    Verdict judge() throws Exception;
+  }
+
+  private static final class Verdict {
+    final boolean accepts;
+    final String detail;
+    final String indication;
+    final String format;
+
+    Verdict(boolean accepts, String detail, String indication, String format) {
+      this.accepts = accepts;
+      this.detail = detail;
+      this.indication = indication;
+      this.format = format;
+    }
+  }
+}
