@@ -2,11 +2,11 @@
 
 mod c14n;
 mod sandbox;
-mod pades;
 mod gateway;
 mod pades;
 mod softhsm;
 mod token;
+mod x509;
 mod xades;
 
 mod forms;
