@@ -51,7 +51,10 @@ pub async fn serve(server: Server, api: Arc<Api>, mut stop: watch::Receiver<bool
         match accepted {
             Ok((stream, _)) => {
                 let (router, stop) = (router.clone(), stop.clone());
-                #[expect(clippy::disallowed_methods, reason = "counted by `slots`, awaited below")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "counted by `slots`, awaited below"
+                )]
                 tokio::spawn(async move {
                     connection(stream, router, stop).await;
                     drop(slot);

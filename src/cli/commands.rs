@@ -15,9 +15,6 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
-
-
-
 /// What a command returns.
 pub(super) type Done = Result<(), Box<dyn Error>>;
 
@@ -65,20 +62,33 @@ pub(super) fn unlock(files: &[PathBuf], use_last_try: bool) -> Done {
     let configuration = config::load(files)?;
     let folder = &configuration.store.folder;
     let path = folder.join(ADMIN_TOKEN_FILE);
-    let token = Secret::from_file(&path)
-        .map_err(|error| format!("cannot read {}: {error}; is the service running, and may you read its state folder?", path.display()))?;
+    let token = Secret::from_file(&path).map_err(|error| {
+        format!(
+            "cannot read {}: {error}; is the service running, and may you read its state folder?",
+            path.display()
+        )
+    })?;
     let pin = Zeroizing::new(rpassword::prompt_password("PIN: ")?);
     let body = Zeroizing::new(serde_json::to_vec(
         &serde_json::json!({ "pin": *pin, "use_last_try": use_last_try }),
     )?);
     let token = String::from_utf8_lossy(token.expose()).into_owned();
-    let answer = call(&configuration, "/v1/tokens/unlock", Some(&token), Some(body.to_vec()))?;
+    let answer = call(
+        &configuration,
+        "/v1/tokens/unlock",
+        Some(&token),
+        Some(body.to_vec()),
+    )?;
     if answer.status == 204 {
         println!("The token is unlocked.");
         return Ok(());
     }
     let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    Err(problem["detail"].as_str().unwrap_or("the service refused").to_owned().into())
+    Err(problem["detail"]
+        .as_str()
+        .unwrap_or("the service refused")
+        .to_owned()
+        .into())
 }
 
 pub(super) fn status(files: &[PathBuf]) -> Done {
@@ -96,8 +106,12 @@ fn call(
     body: Option<Vec<u8>>,
 ) -> Result<Response, Box<dyn Error>> {
     let file = configuration.store.folder.join(ENDPOINT_FILE);
-    let endpoint = std::fs::read_to_string(&file)
-        .map_err(|error| format!("cannot read {}: {error}; is the service running?", file.display()))?;
+    let endpoint = std::fs::read_to_string(&file).map_err(|error| {
+        format!(
+            "cannot read {}: {error}; is the service running?",
+            file.display()
+        )
+    })?;
     local(&endpoint, path, token, body)
 }
 
@@ -115,7 +129,11 @@ pub(super) fn local(
     })?;
     let authorization = token.map(|token| format!("Bearer {token}"));
     let mut headers = vec![("content-type", "application/json")];
-    headers.extend(authorization.as_deref().map(|value| ("authorization", value)));
+    headers.extend(
+        authorization
+            .as_deref()
+            .map(|value| ("authorization", value)),
+    );
     Ok(client.send(Request {
         url: &format!("{endpoint}{path}"),
         headers: &headers,

@@ -31,13 +31,28 @@ const RECEIPT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Steps of the story: event, words.
 const STORY: [(&str, &str); 7] = [
-    ("checked", "checked    the XML against schema and rules, the PDF against PDF/A (plausibility)"),
-    ("received", "received   durable since here; the answer 202 was given"),
-    ("signed", "signed     PDF: PAdES-B-B, embedded; XML: XAdES-B-B"),
+    (
+        "checked",
+        "checked    the XML against schema and rules, the PDF against PDF/A (plausibility)",
+    ),
+    (
+        "received",
+        "received   durable since here; the answer 202 was given",
+    ),
+    (
+        "signed",
+        "signed     PDF: PAdES-B-B, embedded; XML: XAdES-B-B",
+    ),
     ("stamped", "stamped    RFC 3161 timestamp: XAdES-B-T"),
-    ("sealed", "sealed     certificates and revocation data: XAdES-B-LT, self-verified"),
+    (
+        "sealed",
+        "sealed     certificates and revocation data: XAdES-B-LT, self-verified",
+    ),
     ("sending", "delivered  over the mySecu dialogue"),
-    ("receipted", "receipted  the insurer's signed answer is verified and stored"),
+    (
+        "receipted",
+        "receipted  the insurer's signed answer is verified and stored",
+    ),
 ];
 
 /// A child process that does not outlive the demonstration.
@@ -54,11 +69,16 @@ pub(super) fn run(folder: &Path, keep: bool) -> Done {
     let folder = std::path::absolute(folder)?;
     empty(&folder)?;
     let program = std::env::current_exe()?;
-    let sandbox_program = program.with_file_name(format!("sceau-sandbox{}", std::env::consts::EXE_SUFFIX));
+    let sandbox_program =
+        program.with_file_name(format!("sceau-sandbox{}", std::env::consts::EXE_SUFFIX));
 
     println!("Sceau demonstration: software token and sandbox, no card, no network.\n");
     let (_sandbox, ready) = start_sandbox(&sandbox_program, &folder)?;
-    println!("sandbox    {} (trust services), {} (insurer)", ready["http"].as_str().unwrap_or_default(), ready["tls"].as_str().unwrap_or_default());
+    println!(
+        "sandbox    {} (trust services), {} (insurer)",
+        ready["http"].as_str().unwrap_or_default(),
+        ready["tls"].as_str().unwrap_or_default()
+    );
     let files = configuration(&folder, &ready)?;
     let _service = start_service(&program, &folder, &files)?;
     let endpoint = wait_for_endpoint(&folder)?;
@@ -84,7 +104,11 @@ fn empty(folder: &Path) -> Done {
     if folder.join(MARKER).exists() {
         fs::remove_dir_all(folder)?;
     } else if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(format!("{} is not empty and not from an earlier demonstration", folder.display()).into());
+        return Err(format!(
+            "{} is not empty and not from an earlier demonstration",
+            folder.display()
+        )
+        .into());
     }
     fs::create_dir_all(folder)?;
     fs::write(folder.join(MARKER), "")?;
@@ -104,24 +128,41 @@ fn start_sandbox(program: &Path, folder: &Path) -> Result<(Process, Value), Box<
     let process = Process(child);
     let mut line = String::new();
     BufReader::new(out.ok_or("the sandbox has no output")?).read_line(&mut line)?;
-    let ready = serde_json::from_str(&line)
-        .map_err(|_| format!("the sandbox did not start; see {}", folder.join("sandbox.log").display()))?;
+    let ready = serde_json::from_str(&line).map_err(|_| {
+        format!(
+            "the sandbox did not start; see {}",
+            folder.join("sandbox.log").display()
+        )
+    })?;
     Ok((process, ready))
 }
 
 fn configuration(folder: &Path, ready: &Value) -> Result<Vec<PathBuf>, Box<dyn Error>> {
-    let environment = ready["environment"].as_str().ok_or("the sandbox names no environment")?;
+    let environment = ready["environment"]
+        .as_str()
+        .ok_or("the sandbox names no environment")?;
     let environment = PathBuf::from(environment);
     let own = folder.join("sceau.toml");
     let listen = match TcpListener::bind(("127.0.0.1", PORT)) {
         Ok(_) => PORT,
         Err(_) => 0,
     };
-    fs::write(&own, format!("[api]\nlisten = \"127.0.0.1:{listen}\"\n\n[store]\nfolder = \"state\"\n"))?;
-    Ok(vec![environment.with_file_name("signer.toml"), environment, own])
+    fs::write(
+        &own,
+        format!("[api]\nlisten = \"127.0.0.1:{listen}\"\n\n[store]\nfolder = \"state\"\n"),
+    )?;
+    Ok(vec![
+        environment.with_file_name("signer.toml"),
+        environment,
+        own,
+    ])
 }
 
-fn start_service(program: &Path, folder: &Path, files: &[PathBuf]) -> Result<Process, Box<dyn Error>> {
+fn start_service(
+    program: &Path,
+    folder: &Path,
+    files: &[PathBuf],
+) -> Result<Process, Box<dyn Error>> {
     let log = File::create(folder.join("sceau.log"))?;
     let mut command = Command::new(program);
     command.arg("run").stdout(Stdio::null()).stderr(log);
@@ -152,7 +193,12 @@ fn hand_in(endpoint: &str, token: &str) -> Result<String, Box<dyn Error>> {
         "pdf": STANDARD.encode(EXAMPLE_PDF),
     });
     let path = "/v1/forms/memoire-honoraires/depot";
-    let answer = commands::local(endpoint, path, Some(token), Some(serde_json::to_vec(&body)?))?;
+    let answer = commands::local(
+        endpoint,
+        path,
+        Some(token),
+        Some(serde_json::to_vec(&body)?),
+    )?;
     let submission = parse(&answer, 202)?;
     Ok(submission["uuid"].as_str().unwrap_or_default().to_owned())
 }
@@ -168,7 +214,9 @@ fn follow(endpoint: &str, token: &str, uuid: &str) -> Result<Value, Box<dyn Erro
                 return Err(format!("the sandbox refused the document: {submission:#}").into());
             }
             _ if started.elapsed() > RECEIPT_LIMIT => {
-                return Err(format!("there is no receipt after {RECEIPT_LIMIT:?}: {submission:#}").into());
+                return Err(
+                    format!("there is no receipt after {RECEIPT_LIMIT:?}: {submission:#}").into(),
+                );
             }
             _ => std::thread::sleep(Duration::from_millis(25)),
         }
@@ -176,8 +224,14 @@ fn follow(endpoint: &str, token: &str, uuid: &str) -> Result<Value, Box<dyn Erro
 }
 
 fn tell(submission: &Value, started: OffsetDateTime) {
-    println!("Document {} (mémoire d'honoraires, depot):\n", submission["uuid"].as_str().unwrap_or_default());
-    let history = submission["history"].as_array().cloned().unwrap_or_default();
+    println!(
+        "Document {} (mémoire d'honoraires, depot):\n",
+        submission["uuid"].as_str().unwrap_or_default()
+    );
+    let history = submission["history"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     for (event, words) in STORY {
         let step = history.iter().find(|step| step["event"] == event);
         let at = step.and_then(|step| clock::parse_rfc3339(step["at"].as_str()?));
@@ -185,7 +239,10 @@ fn tell(submission: &Value, started: OffsetDateTime) {
             println!("  {:>6} ms  {words}", (at - started).whole_milliseconds());
         }
     }
-    println!("\nInsurer's id {}, correlation id {}.", submission["insurer_id"], submission["correlation_id"]);
+    println!(
+        "\nInsurer's id {}, correlation id {}.",
+        submission["insurer_id"], submission["correlation_id"]
+    );
 }
 
 fn save(folder: &Path, endpoint: &str, token: &str, uuid: &str) -> Done {
@@ -201,7 +258,11 @@ fn save(folder: &Path, endpoint: &str, token: &str, uuid: &str) -> Done {
         let path = format!("/v1/submissions/{uuid}/{part}");
         let answer = commands::local(endpoint, &path, Some(token), None)?;
         if answer.status != 200 {
-            return Err(format!("there is no {part}: {}", String::from_utf8_lossy(&answer.body)).into());
+            return Err(format!(
+                "there is no {part}: {}",
+                String::from_utf8_lossy(&answer.body)
+            )
+            .into());
         }
         let file = folder.join(name);
         fs::write(&file, &answer.body)?;
@@ -212,9 +273,16 @@ fn save(folder: &Path, endpoint: &str, token: &str, uuid: &str) -> Done {
 
 fn keep_running(folder: &Path, endpoint: &str) -> Done {
     println!("\nBoth keep running until Ctrl-C. Hand a document in with:\n");
-    println!("  curl -H \"Authorization: Bearer $(cat {})\" \\", folder.join("token").display());
-    println!("       -F xml=@your.xml -F pdf=@your.pdf {endpoint}/v1/forms/memoire-honoraires/depot\n");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    println!(
+        "  curl -H \"Authorization: Bearer $(cat {})\" \\",
+        folder.join("token").display()
+    );
+    println!(
+        "       -F xml=@your.xml -F pdf=@your.pdf {endpoint}/v1/forms/memoire-honoraires/depot\n"
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(tokio::signal::ctrl_c())?;
     Ok(())
 }

@@ -9,7 +9,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(name = "sceau", version, about = "Local connector that signs, timestamps, queues and delivers standard forms")]
+#[command(
+    name = "sceau",
+    version,
+    about = "Local connector that signs, timestamps, queues and delivers standard forms"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

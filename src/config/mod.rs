@@ -195,7 +195,11 @@ fn read(root: &Section<'_>) -> Configuration {
         token: token(&root.section("token")),
         trust: trust_settings(&root.section("trust")),
         mysecu: mysecu_settings(&root.section("mysecu")),
-        practitioners: root.tables("practitioner").iter().filter_map(practitioner).collect(),
+        practitioners: root
+            .tables("practitioner")
+            .iter()
+            .filter_map(practitioner)
+            .collect(),
         outbox: OutboxSettings {
             lease: Duration::from_secs(outbox.number("lease_seconds", 10..=86_400)),
             intake_workers: outbox.number("intake_workers", 1..=64) as usize,
@@ -286,7 +290,8 @@ fn mysecu_settings(section: &Section<'_>) -> Option<mysecu::Settings> {
     let connect_timeout = Duration::from_secs(section.number("connect_timeout_seconds", 1..=600));
     let timeout = Duration::from_secs(section.number("timeout_seconds", 1..=600));
     let assertion_consumer = section.optional("assertion_consumer");
-    let files = ["tls_anchor", "answer_anchor", "transport"].map(|key| (key, section.optional(key)));
+    let files =
+        ["tls_anchor", "answer_anchor", "transport"].map(|key| (key, section.optional(key)));
     let password_file = section.path("transport_password_file");
     let urls = URLS.map(|key| (key, section.optional(key)));
     if urls.iter().all(|(_, url)| url.is_none()) {
@@ -333,7 +338,9 @@ fn transport_identity(
     };
     let lower = file.to_ascii_lowercase();
     let identity = if lower.ends_with(".p12") || lower.ends_with(".pfx") {
-        let Some(password) = password_file.as_ref().and_then(|path| Secret::from_file(path).ok())
+        let Some(password) = password_file
+            .as_ref()
+            .and_then(|path| Secret::from_file(path).ok())
         else {
             let reason = "must name a readable file when transport is a PKCS#12 file";
             section.fault("transport_password_file", reason);
@@ -352,7 +359,12 @@ fn practitioner(section: &Section<'_>) -> Option<Practitioner> {
     let code = section.text("code_prestataire");
     let code_prestataire = code
         .parse()
-        .map_err(|_| section.fault("code_prestataire", format!("\"{code}\" is not eight digits")))
+        .map_err(|_| {
+            section.fault(
+                "code_prestataire",
+                format!("\"{code}\" is not eight digits"),
+            )
+        })
         .ok();
     let ehealth_id = section.text("ehealth_id");
     if ehealth_id.len() != 10 || !ehealth_id.bytes().all(|b| b.is_ascii_digit()) {

@@ -143,7 +143,11 @@ impl<'a> Section<'a> {
         match number.filter(|number| range.contains(number)) {
             Some(number) => number,
             None => {
-                let reason = format!("must be a whole number from {} to {}", range.start(), range.end());
+                let reason = format!(
+                    "must be a whole number from {} to {}",
+                    range.start(),
+                    range.end()
+                );
                 self.fault(key, reason);
                 *range.start()
             }
@@ -156,7 +160,10 @@ impl<'a> Section<'a> {
         match words.iter().find(|word| **word == text) {
             Some(word) => word,
             None => {
-                self.fault(key, format!("is \"{text}\"; must be one of {}", words.join(", ")));
+                self.fault(
+                    key,
+                    format!("is \"{text}\"; must be one of {}", words.join(", ")),
+                );
                 words[0]
             }
         }

@@ -4,9 +4,7 @@
 
 use crate::forms::{Answer, Operation, Pack, Packs};
 use crate::gateway::{Delivery as Parcel, FaultClass, Gateway, Outcome, Question, Report};
-use crate::outbox::{
-    Conclusion, Evidence, Kind, Lease, Outbox, OutboxError, Record, State, Wait,
-};
+use crate::outbox::{Conclusion, Evidence, Kind, Lease, Outbox, OutboxError, Record, State, Wait};
 use crate::sign::Practitioner;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -51,9 +49,13 @@ impl Delivery {
             let wait = Wait {
                 class: "ours".into(),
                 code: "configuration".into(),
-                text: "The form pack or the practitioner of this document is not configured any more.".into(),
+                text:
+                    "The form pack or the practitioner of this document is not configured any more."
+                        .into(),
             };
-            return self.outbox.conclude(lease, blocked(asking, wait), Evidence::default());
+            return self
+                .outbox
+                .conclude(lease, blocked(asking, wait), Evidence::default());
         };
         let Ok(operation) = pack.operation(&lease.record.operation) else {
             let wait = Wait {
@@ -61,7 +63,9 @@ impl Delivery {
                 code: "configuration".into(),
                 text: "The form pack has no such operation any more.".into(),
             };
-            return self.outbox.conclude(lease, blocked(asking, wait), Evidence::default());
+            return self
+                .outbox
+                .conclude(lease, blocked(asking, wait), Evidence::default());
         };
         if asking {
             self.ask(lease, &pack, operation, &practitioner)
@@ -87,7 +91,9 @@ impl Delivery {
                     code: "body-damaged".into(),
                     text: "The signed document cannot be read back; it will not be sent.".into(),
                 };
-                return self.outbox.conclude(lease, blocked(false, wait), Evidence::default());
+                return self
+                    .outbox
+                    .conclude(lease, blocked(false, wait), Evidence::default());
             }
         };
         let lease = self.outbox.begin_attempt(lease)?;
@@ -122,7 +128,9 @@ impl Delivery {
                 code: "cannot-ask".into(),
                 text: "This form has no way to ask what became of a document; a person has to find out.".into(),
             };
-            return self.outbox.conclude(lease, Conclusion::Unknown { wait }, Evidence::default());
+            return self
+                .outbox
+                .conclude(lease, Conclusion::Unknown { wait }, Evidence::default());
         };
         let report = self.gateway.ask(&Question {
             uuid,
@@ -199,7 +207,8 @@ fn fault(outcome: &Outcome) -> Conclusion {
             wait: Wait {
                 class: "receiver".into(),
                 code: "duplicate".into(),
-                text: "The receiver knows this UUID already; it is being asked what it holds.".into(),
+                text: "The receiver knows this UUID already; it is being asked what it holds."
+                    .into(),
             },
         },
         Outcome::Retry {

@@ -221,6 +221,15 @@ impl Findings {
         self.found.iter().any(|(offset, _)| *offset == start)
     }
 
+    /// Whether the schema refuses this very element: its value is then not
+    /// looked at again.
+    fn schema_refuses(&self, node: Node<'_, '_>) -> bool {
+        let start = node.range().start;
+        let refused =
+            |(offset, finding): &(usize, Finding)| *offset == start && finding.constraint.is_some();
+        self.found.iter().any(refused)
+    }
+
     fn none_is_error(&self) -> bool {
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
         !self.found.iter().any(|(_, finding)| is_error(finding))

@@ -60,7 +60,7 @@ pub struct Operation {
 impl Operation {
     /// Where a document names its sender, for problems that point there.
     pub fn code_prestataire_path(&self) -> String {
-        self.facts.code_prestataire.text()
+        self.facts.code_prestataire.to_string()
     }
 }
 

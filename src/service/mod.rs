@@ -109,8 +109,8 @@ impl Parts {
         let store = Store::open(&configuration.store, &outbox::migrations())
             .map_err(ServiceError::Store)?;
         let lease = configuration.outbox.lease;
-        let outbox = Outbox::open(Arc::new(store), clock.clone(), lease)
-            .map_err(ServiceError::Outbox)?;
+        let outbox =
+            Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
         let outbox = Arc::new(outbox);
         let mut packs = Packs::builtin().map_err(ServiceError::Forms)?;
         if let Some(folder) = &configuration.forms_folder {
@@ -123,9 +123,8 @@ impl Parts {
         let practitioners = configuration.practitioners;
         let delivery = match configuration.mysecu {
             Some(settings) => {
-                let gateway: Arc<dyn Gateway> = Arc::new(
-                    MySecu::new(settings, clock.clone()).map_err(ServiceError::Gateway)?,
-                );
+                let gateway: Arc<dyn Gateway> =
+                    Arc::new(MySecu::new(settings, clock.clone()).map_err(ServiceError::Gateway)?);
                 Some(Arc::new(Delivery::new(
                     packs.clone(),
                     outbox.clone(),
@@ -245,7 +244,9 @@ fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
     match settings {
         TokenSettings::None => Ok(Arc::new(NoToken)),
         TokenSettings::Soft { p12, password_file } => {
-            tracing::warn!("the signing key is a file: for demonstrations and tests only, it is not under the signer's sole control");
+            tracing::warn!(
+                "the signing key is a file: for demonstrations and tests only, it is not under the signer's sole control"
+            );
             let failed = |operation, path: &Path| {
                 let path = path.to_owned();
                 move |source| ServiceError::File {

@@ -4,12 +4,12 @@
 
 use crate::base::{Clock, hex};
 use crate::forms::{CodePrestataire, FormsError, Operation, Pack, Rejected};
-use crate::xml::path::Path;
 use crate::pades::{self, PadesError};
 use crate::token::{self, Identity, Token, TokenError};
 use crate::trust::{Call, Evidence, Trust, TrustError};
 use crate::x509::{Cert, SignatureAlgorithm};
 use crate::xades::{self, Level, XadesError};
+use crate::xml::path::Path;
 use std::sync::Arc;
 use time::OffsetDateTime;
 
@@ -156,19 +156,16 @@ impl Signer {
             .chain(certificate, &identity.chain, now, calls)
             .map_err(SignError::Trust)?;
 
-        let prepared =
-            pades::prepare(pdf, certificate, &chain[1..], algorithm, now).map_err(SignError::Pdf)?;
+        let prepared = pades::prepare(pdf, certificate, &chain[1..], algorithm, now)
+            .map_err(SignError::Pdf)?;
         let signature = self.private_key(&identity, algorithm, prepared.to_be_signed())?;
         let pdf = prepared.finish(&signature).map_err(SignError::Pdf)?;
         pades::verify(&pdf).map_err(SignError::Pdf)?;
 
-        let whole = pack
-            .embed(name, xml, &pdf)
-            .map_err(SignError::Embed)?;
-        pack.check_complete(name, &whole)
-            .map_err(incomplete)?;
-        let prepared = xades::prepare(&whole, slot, certificate, algorithm, now)
-            .map_err(SignError::Xml)?;
+        let whole = pack.embed(name, xml, &pdf).map_err(SignError::Embed)?;
+        pack.check_complete(name, &whole).map_err(incomplete)?;
+        let prepared =
+            xades::prepare(&whole, slot, certificate, algorithm, now).map_err(SignError::Xml)?;
         let signature = self.private_key(&identity, algorithm, prepared.to_be_signed())?;
         let document = prepared.finish(&signature).map_err(SignError::Xml)?;
         reached(&document, slot, Level::B)?;
@@ -254,8 +251,7 @@ impl Signer {
                 unique.push(certificate);
             }
         }
-        let document =
-            xades::extend_lt(document, &unique, &ocsp, &crls).map_err(SignError::Xml)?;
+        let document = xades::extend_lt(document, &unique, &ocsp, &crls).map_err(SignError::Xml)?;
         reached(&document, slot(operation), Level::LT)?;
         Ok(Sealed {
             document,
@@ -315,10 +311,13 @@ fn push_once(list: &mut Vec<Vec<u8>>, der: &[u8]) {
 
 /// Codes and places only: texts of findings can quote the document.
 fn incomplete(rejected: Rejected) -> SignError {
-    let places = rejected
-        .findings
-        .iter()
-        .map(|finding| format!("{} at {}", finding.code.as_str(), finding.xpath.as_deref().unwrap_or("/")));
+    let places = rejected.findings.iter().map(|finding| {
+        format!(
+            "{} at {}",
+            finding.code.as_str(),
+            finding.xpath.as_deref().unwrap_or("/")
+        )
+    });
     SignError::Incomplete(places.collect::<Vec<_>>().join("; "))
 }
 

@@ -109,7 +109,7 @@ impl Search<'_> {
         for url in cert.ca_issuers_urls() {
             let remembered = self.trust.memory().issuers.get(url).cloned();
             if let Some(issuer) = remembered.filter(|i| cert.verify_issued_by(i).is_ok()) {
-                self.trust.from_memory(AIA, url, self.calls);
+                self.trust.note_remembered(AIA, url, self.calls);
                 return vec![issuer];
             }
             if self.fetches_left == 0 {

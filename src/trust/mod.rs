@@ -397,7 +397,7 @@ impl Trust {
     }
 
     /// Writes down that an answer was remembered.
-    fn from_memory(&self, purpose: &'static str, url: &str, calls: &mut Vec<Call>) {
+    fn note_remembered(&self, purpose: &'static str, url: &str, calls: &mut Vec<Call>) {
         calls.push(Call {
             purpose,
             url: url.to_owned(),

@@ -144,7 +144,7 @@ impl Trust {
         });
         let (response, responder) = match remembered {
             Some(found) => {
-                self.from_memory(OCSP, url, calls);
+                self.note_remembered(OCSP, url, calls);
                 found
             }
             None => {
@@ -232,7 +232,7 @@ impl Trust {
         if let Some(list) = remembered
             && self.judge_list(question, url, &list).is_ok()
         {
-            self.from_memory(CRL, url, calls);
+            self.note_remembered(CRL, url, calls);
             return Ok(vec![Evidence::Crl(list)]);
         }
         let fetch = Fetch {

@@ -259,7 +259,9 @@ impl SignedData {
         }
         let digest = |algorithm: Digest| match algorithm {
             Digest::Sha1 => None,
-            Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => Some(algorithm.compute_parts(parts)),
+            Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => {
+                Some(algorithm.compute_parts(parts))
+            }
         };
         self.verify_with(digest, Binding::V2)
     }

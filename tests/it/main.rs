@@ -4,6 +4,9 @@ mod c14n;
 mod sandbox;
 mod pades;
 mod gateway;
+mod pades;
 mod softhsm;
 mod token;
 mod xades;
+
+mod forms;

@@ -670,20 +670,25 @@ fn logins_never_outnumber_pin_entries() {
             .wrapping_add(1);
         (state >> 33) as usize % below
     };
-    let (mut entries, mut signatures) = (0, 0);
-    for _ in 0..300 {
+    let mut signatures = 0;
+    for step in 0..300 {
+        let logins = faulty.calls("C_Login 1");
+        let mut entries = 0;
         match draw(4) {
             0 => faulty.at(functions[draw(functions.len())], wishes[draw(wishes.len())]),
             1 => {
-                entries += 1;
+                entries = 1;
                 let _ = unlock(&token, PIN);
             }
             2 => signatures += usize::from(sign(&token, &faulty.certificate).is_ok()),
             _ if draw(8) == 0 => token.lock(),
             _ => std::thread::sleep(Duration::from_millis(draw(12) as u64)),
         }
-        let logins = faulty.calls("C_Login 1");
-        assert!(logins <= entries, "{logins} logins for {entries} entries");
+        let logins = faulty.calls("C_Login 1") - logins;
+        assert!(
+            logins <= entries,
+            "step {step}: {logins} logins for {entries} entries"
+        );
     }
     assert!(
         faulty.calls("C_Login 1") > 10 && signatures > 10,

@@ -41,6 +41,9 @@ fn check_sum(sum: &Sum, context: Node<'_, '_>, findings: &mut Findings) -> Optio
             parts.push(found.node);
         }
     }
+    // Without any part there is nothing to compare; whether a part may be
+    // missing is for the schema to say.
+    let first = *parts.first()?;
     let name = &sum.name;
     let total_name = name_of(total.node);
     match sum.relation {
@@ -54,12 +57,11 @@ fn check_sum(sum: &Sum, context: Node<'_, '_>, findings: &mut Findings) -> Optio
             findings.error(Code::FormSum, total.node, message);
         }
         Relation::AtMost if computed > stated => {
-            let part = parts.first().copied().unwrap_or(context);
-            let part_name = name_of(part);
+            let part_name = name_of(first);
             let message = format!(
                 "The element {part_name} says {computed}, more than the {stated} of {total_name} (rule \"{name}\")."
             );
-            findings.error(Code::FormSum, part, message);
+            findings.error(Code::FormSum, first, message);
         }
         Relation::Equal | Relation::AtMost => {}
     }
@@ -92,9 +94,12 @@ pub(super) fn dates(operation: &Operation, root: Node<'_, '_>, findings: &mut Fi
     }
 }
 
-/// An `xs:decimal` as an exact number. What cannot be read is told once,
-/// unless the schema has told it.
+/// An `xs:decimal` as an exact number. What cannot be read is told once; what
+/// the schema refuses has been told.
 pub(super) fn amount(found: Selected<'_, '_>, findings: &mut Findings) -> Option<Decimal> {
+    if findings.schema_refuses(found.node) {
+        return None;
+    }
     let text = found.text();
     let read = decimal(&text);
     if read.is_none() && !findings.knows(found.node) {
@@ -127,6 +132,9 @@ fn decimal(text: &str) -> Option<Decimal> {
 
 /// An `xs:date` as a day; a time zone, where a schema allows one, is left out.
 pub(super) fn day(found: Selected<'_, '_>, findings: &mut Findings) -> Option<Date> {
+    if findings.schema_refuses(found.node) {
+        return None;
+    }
     let text = found.text();
     let head = text.get(..10).unwrap_or_default();
     let read = Date::parse(head, format_description!("[year]-[month]-[day]")).ok();
