@@ -4,7 +4,6 @@ mod c14n;
 mod sandbox;
 mod pades;
 mod gateway;
-mod pades;
 mod softhsm;
 mod token;
 mod xades;
