@@ -199,21 +199,22 @@ pub fn answer(sandbox: &Sandbox, payload: &str, comment: Option<&str>, spoil: bo
         clock::rfc3339(now + ANSWER_LIFETIME)
     );
     let pki = &sandbox.pki;
-    let token = |id: &str, cert: &Cert| {
+    let certificate = |id: &str, der: &[u8]| {
         format!(
-            "<wsse:BinarySecurityToken EncodingType=\"{BASE64_BINARY}\" \
-             ValueType=\"{X509_V3}\" wsu:Id=\"{id}\">{}</wsse:BinarySecurityToken>",
-            base64(cert.der())
+            "<wsse:BinarySecurityToken EncodingType=\"{BASE64_BINARY}\" ValueType=\"{X509_V3}\" \
+             wsu:Id=\"{id}\">{}</wsse:BinarySecurityToken>",
+            base64(der)
         )
     };
-    // The issuer's certificate is there for clients that trust the root only.
-    let tokens = token(&bst, &pki.answer.cert) + &token(&format!("{bst}-ca"), &pki.issuing.cert);
+    // The issuer goes along, so that a client needs only the root.
+    let certificates = certificate(&bst, pki.answer.cert.der())
+        + &certificate(&format!("{bst}-issuer"), pki.issuing.cert.der());
     let comment = comment.map(|c| format!("<!-- {c} -->")).unwrap_or_default();
     let envelope = |signature: &str| {
         format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soap:Envelope xmlns:soap=\"{SOAP}\">\
              <soap:Header><wsse:Security xmlns:wsse=\"{WSSE}\" xmlns:wsu=\"{WSU}\" \
-             soap:mustUnderstand=\"1\">{timestamp}{tokens}{signature}</wsse:Security>{comment}</soap:Header>\
+             soap:mustUnderstand=\"1\">{timestamp}{certificates}{signature}</wsse:Security>{comment}</soap:Header>\
              <soap:Body xmlns:wsu=\"{WSU}\" wsu:Id=\"{body}\">{payload}</soap:Body>\
              </soap:Envelope>"
         )

@@ -1,11 +1,11 @@
 //! The integration tests, in one binary.
 
 mod c14n;
-mod sandbox;
-mod pades;
+mod forms;
 mod gateway;
+mod layers;
+mod pades;
+mod sandbox;
 mod softhsm;
 mod token;
 mod xades;
-
-mod forms;
