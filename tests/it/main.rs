@@ -1,8 +1,8 @@
 //! The integration tests, in one binary.
 
 mod c14n;
+mod daemon;
 mod forms;
-mod sandbox;
 mod gateway;
 mod layers;
 mod pades;
