@@ -1,12 +1,10 @@
 //! The integration tests, in one binary.
 
 mod c14n;
-mod sandbox;
-mod pades;
+mod forms;
 mod gateway;
 mod pades;
+mod sandbox;
 mod softhsm;
 mod token;
 mod xades;
-
-mod forms;
