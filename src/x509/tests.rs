@@ -171,6 +171,31 @@ mod certificates {
     }
 
     #[test]
+    fn the_signed_algorithm_must_be_the_one_used() {
+        // ecdsa-with-SHA256 inside, ecdsa-with-SHA384 outside.
+        let mut der = Builder::new("X").build(None).cert.der().to_vec();
+        let oid = SignatureAlgorithm::EcdsaSha256.identifier_der();
+        let at = der.windows(oid.len()).rposition(|w| w == oid).unwrap();
+        der[at + oid.len() - 1] = 3;
+        let refused = Cert::from_der(&der);
+        assert!(matches!(refused, Err(X509Error::Malformed { .. })));
+    }
+
+    #[test]
+    fn only_complete_lists_of_the_issuer_are_listed() {
+        let point = |rest: &[u8]| {
+            let uri = element(0x86, &[b"http://x/1.crl"]);
+            let location = element(0xa0, &[&element(0xa0, &[&uri])]);
+            let points = sequence(&[&sequence(&[&location, rest])]);
+            let builder = Builder::new("X").extension("2.5.29.31", None, &points);
+            builder.build(None).cert.crl_urls().to_vec()
+        };
+        assert_eq!(point(&[]), ["http://x/1.crl"]);
+        assert!(point(&[0x81, 2, 1, 6]).is_empty());
+        assert!(point(&element(0xa2, &[&element(0xa4, &[&name("Other")])])).is_empty());
+    }
+
+    #[test]
     fn damaged_and_huge_input_is_refused_without_panic() {
         let der = leaf().der().to_vec();
         for end in 0..der.len() {
@@ -206,6 +231,17 @@ mod algorithms {
             let uri = algorithm.xml_uri().unwrap();
             assert_eq!(A::from_xml_uri(uri), Some(algorithm));
         }
+        // PSS with SHA-256, but MGF1 over SHA-384, another mask, a short salt.
+        let good = A::RsaPssSha256.identifier_der();
+        let change = |from: &[u8], to: &[u8]| {
+            let at = good.windows(from.len()).rposition(|w| w == from).unwrap();
+            let mut der = good.clone();
+            der[at..at + to.len()].copy_from_slice(to);
+            A::from_identifier_der(&der)
+        };
+        assert_eq!(change(&[4, 2, 1], &[4, 2, 2]), None);
+        assert_eq!(change(&[1, 1, 8], &[1, 1, 9]), None);
+        assert_eq!(change(&[2, 1, 32], &[2, 1, 20]), None);
         // sha1WithRSAEncryption, ecdsa-with-SHA1, PSS with its SHA-1 defaults.
         for weak in [
             "1.2.840.113549.1.1.5",
@@ -325,7 +361,7 @@ mod signatures {
     #[test]
     fn foreign_signatures_verify_streamed_ones_too() {
         let cms = SignedData::from_der(fixture!("detached.cms")).unwrap();
-        let verified = cms.verify_detached(&sha256(CONTENT)).unwrap();
+        let verified = cms.verify_detached_content(&[CONTENT]).unwrap();
         assert_eq!(verified.signer, leaf());
         assert_eq!(verified.algorithm, SignatureAlgorithm::EcdsaSha256);
         let streamed = SignedData::from_der(fixture!("streamed.cms")).unwrap();
@@ -343,10 +379,10 @@ mod signatures {
         let cms = SignedData::from_der(&cms).unwrap();
         assert_eq!(cms.certificates().len(), 2);
         assert_eq!(
-            cms.verify_detached(&sha256(CONTENT)).unwrap().signer,
+            cms.verify_detached_content(&[CONTENT]).unwrap().signer,
             signer.cert
         );
-        let other = cms.verify_detached(&sha256(b"other")).unwrap_err();
+        let other = cms.verify_detached_content(&[b"other"]).unwrap_err();
         assert_eq!(other, X509Error::MessageDigest);
     }
 
@@ -356,7 +392,7 @@ mod signatures {
         let algorithm = SignatureAlgorithm::EcdsaSha256;
         let cms = cms::assemble(&signer.cert, &[], &attributes, algorithm, &signature);
         let cms = SignedData::from_der(&cms).unwrap();
-        cms.verify_detached(&sha256(CONTENT)).map(|_| ())
+        cms.verify_detached_content(&[CONTENT]).map(|_| ())
     }
 
     #[test]
@@ -397,6 +433,28 @@ mod signatures {
                 "{verdict:?}"
             );
         }
+        // ESS hash with SHA-1 where SHA-2 is at hand.
+        let sha1 = sequence(&[&dotted("1.3.14.3.2.26")]);
+        let hash = aws_lc_rs::digest::digest(
+            &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
+            signer.cert.der(),
+        );
+        let binding = sequence(&[&sha1, &octets(hash.as_ref())]);
+        let binding = sequence(&[&sequence(&[&binding])]);
+        let weak = sequence(&[
+            &dotted("1.2.840.113549.1.9.16.2.47"),
+            &tlv::element(tag::SET, &[&binding]),
+        ]);
+        let mut weaker = parts.clone();
+        let longest = weaker.iter().map(Vec::len).max().unwrap();
+        let at = weaker.iter().position(|p| p.len() == longest).unwrap();
+        weaker[at] = weak;
+        let verdict = with_attributes(&signer, tlv::set_of(weaker));
+        assert!(
+            matches!(verdict, Err(X509Error::AlgorithmRefused { .. })),
+            "{verdict:?}"
+        );
+
         let wrong_type = sequence(&[
             &dotted("1.2.840.113549.1.9.3"),
             &tlv::element(tag::SET, &[&dotted("1.2.840.113549.1.9.16.1.4")]),
@@ -412,6 +470,66 @@ mod signatures {
     }
 
     #[test]
+    fn other_content_types_and_content_inside_are_not_detached_data() {
+        let streamed = SignedData::from_der(fixture!("streamed.cms")).unwrap();
+        let verdict = streamed.verify_detached_content(&[CONTENT]).unwrap_err();
+        assert_eq!(verdict, X509Error::ContentType);
+        let token = super::TimestampToken::from_response(fixture!("timestamp-v2.tsr")).unwrap();
+        let mut der = token.der().to_vec();
+        let content = SignedData::from_der(&der)
+            .unwrap()
+            .content()
+            .unwrap()
+            .to_vec();
+        SignedData::from_der(&der)
+            .unwrap()
+            .verify_encapsulated()
+            .unwrap();
+        // Taken out, the content is still what was signed, but it is no data.
+        let at = der
+            .windows(content.len())
+            .position(|w| w == content)
+            .unwrap();
+        let detached = without_content(&der, at, content.len());
+        let detached = SignedData::from_der(&detached).unwrap();
+        let verdict = detached.verify_detached_content(&[&content]).unwrap_err();
+        assert_eq!(verdict, X509Error::ContentType);
+        der.truncate(at);
+        assert!(SignedData::from_der(&der).is_err());
+    }
+
+    /// Cuts the content out of a `ContentInfo` whose lengths take three bytes.
+    fn without_content(der: &[u8], at: usize, length: usize) -> Vec<u8> {
+        let mut info = tlv::Tlv::only(der).unwrap().reader();
+        let kind = info.read().unwrap();
+        let data = tlv::Tlv::only(info.read().unwrap().content).unwrap();
+        let mut parts = Vec::new();
+        for field in data.reader().map(Result::unwrap) {
+            let start = field.raw.as_ptr() as usize - der.as_ptr() as usize;
+            let holds = (start..start + field.raw.len()).contains(&at);
+            parts.push(if holds && field.raw.len() > length {
+                let content_type = field.reader().read().unwrap();
+                sequence(&[content_type.raw])
+            } else {
+                field.raw.to_vec()
+            });
+        }
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        let wrapped = tlv::element(tag::context(0), &[&sequence(&parts)]);
+        sequence(&[kind.raw, &wrapped])
+    }
+
+    #[test]
+    fn signatures_with_sha1_are_refused() {
+        let weak = SignedData::from_der(fixture!("detached-sha1.cms")).unwrap();
+        let verdict = weak.verify_detached_content(&[CONTENT]).unwrap_err();
+        assert!(matches!(verdict, X509Error::AlgorithmRefused { .. }));
+        let rsa = SignedData::from_der(fixture!("detached-rsa.cms")).unwrap();
+        let verified = rsa.verify_detached_content(&[CONTENT]).unwrap();
+        assert_eq!(verified.algorithm, SignatureAlgorithm::RsaPkcs1Sha512);
+    }
+
+    #[test]
     fn one_signer_whose_key_signed_these_attributes() {
         let signer = Builder::new("Signer").build(None);
         let other = Builder::new("Other").build(None);
@@ -421,7 +539,7 @@ mod signatures {
         let cms = cms::assemble(&signer.cert, &[], &attributes, algorithm, &signature);
         let verdict = SignedData::from_der(&cms)
             .unwrap()
-            .verify_detached(&sha256(CONTENT));
+            .verify_detached_content(&[CONTENT]);
         assert_eq!(verdict.unwrap_err(), X509Error::SignatureInvalid);
 
         // Two signers, and none: the last SET of the structure.
@@ -429,7 +547,7 @@ mod signatures {
         for count in [0, 2] {
             let several = with_signers(&cms, count);
             let several = SignedData::from_der(&several).unwrap();
-            let verdict = several.verify_detached(&sha256(CONTENT)).unwrap_err();
+            let verdict = several.verify_detached_content(&[CONTENT]).unwrap_err();
             assert_eq!(verdict, X509Error::SignerCount { count });
         }
     }

@@ -2,9 +2,12 @@
 
 mod c14n;
 mod forms;
+mod sandbox;
 mod gateway;
+mod layers;
 mod pades;
 mod sandbox;
 mod softhsm;
 mod token;
+mod x509;
 mod xades;

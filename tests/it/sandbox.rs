@@ -4,6 +4,7 @@
 
 mod client;
 mod dialogue;
+mod gateway;
 mod trust_services;
 
 use std::io::{BufRead, BufReader};

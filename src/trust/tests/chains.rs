@@ -197,4 +197,12 @@ fn long_and_crossed_chains_end() {
     let leaf = world.leaf().build(circle.first()).cert;
     assert_eq!(leaf.issuer_der(), name("Same"));
     assert!(chain(&world.trust(), &leaf, &pool).is_err());
+    // One key under one name in many certificates: each is a right issuer of
+    // each, and without a bound the search would try every order of them.
+    let key = || rcgen::KeyPair::from_pem(&circle[0].key.serialize_pem()).unwrap();
+    let pool: Vec<Cert> = (1..30)
+        .map(|n| Builder::new("Same").serial(&[n]).ca(None))
+        .map(|builder| builder.build_for(key(), None).cert)
+        .collect();
+    assert!(chain(&world.trust(), &leaf, &pool).is_err());
 }

@@ -111,12 +111,18 @@ fn status_and_critical_extensions_are_honoured() {
     };
     assert_eq!(pki.check(&unknown, &pki.root), Ok(CertStatus::Unknown));
     for (critical, accepted) in [(false, true), (true, false)] {
-        let single_extensions = extension("1.2.3", critical, b"");
-        let ocsp = Ocsp {
-            single_extensions,
+        let extension = extension("1.2.3", critical, b"");
+        let single = Ocsp {
+            single_extensions: extension.clone(),
             ..Ocsp::good(NOW)
         };
-        assert_eq!(pki.check(&ocsp, &pki.root).is_ok(), accepted);
+        let whole = Ocsp {
+            response_extensions: extension,
+            ..Ocsp::good(NOW)
+        };
+        for ocsp in [single, whole] {
+            assert_eq!(pki.check(&ocsp, &pki.root).is_ok(), accepted);
+        }
     }
 }
 
@@ -134,5 +140,19 @@ fn changed_and_refusing_responses_are_refused() {
     assert_eq!(verdict, OcspError::Refused("tryLater"));
     for end in 0..der.len() {
         assert!(OcspResponse::from_der(&der[..end]).is_err());
+    }
+}
+
+#[test]
+fn a_namesake_or_another_name_of_the_issuer_is_another_issuer() {
+    let pki = pki();
+    let namesake = Builder::new("Root").ca(None).build(None).cert;
+    let key = KeyPair::from_pem(&pki.root.key.serialize_pem()).unwrap();
+    let renamed = Builder::new("Renamed").ca(None).build_for(key, None).cert;
+    for issuer in [namesake, renamed] {
+        let der = Ocsp::good(NOW).sign(&pki.leaf, &issuer, &pki.root);
+        let response = OcspResponse::from_der(&der).unwrap();
+        let verdict = response.check(&pki.leaf, &pki.root.cert).unwrap_err();
+        assert_eq!(verdict, OcspError::OtherCertificate);
     }
 }

@@ -57,6 +57,18 @@ fn wrong_imprint_and_nonce_are_refused() {
         ..stamp()
     };
     assert_eq!(verdict(&wrong, &tsa), Err(TspError::Imprint));
+    // The same bytes as the digest of another algorithm (SHA3-256).
+    let wrong = Stamp {
+        imprint_algorithm: "2.16.840.1.101.3.4.2.8",
+        ..stamp()
+    };
+    assert_eq!(verdict(&wrong, &tsa), Err(TspError::Imprint));
+    let wrong = Stamp {
+        content_type: "1.2.840.113549.1.7.1",
+        ..stamp()
+    };
+    let refused = verdict(&wrong, &tsa);
+    assert!(matches!(refused, Err(TspError::Malformed { .. })));
     let wrong = Stamp {
         nonce: vec![1; 16],
         ..stamp()
