@@ -5,6 +5,7 @@ mod answers;
 mod faults;
 mod pki;
 mod server;
+mod tls;
 
 use sceau::base::{Secret, Uuid4};
 use sceau::gateway::mysecu::MySecu;
