@@ -1,1 +1,5 @@
-fn main() {}
+//! The `sceau` program; see `sceau::cli`.
+
+fn main() -> std::process::ExitCode {
+    sceau::cli::main()
+}

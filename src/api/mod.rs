@@ -1,1 +1,160 @@
-//! (see ARCHITECTURE.md)
+//! The local HTTP API: loopback only, one JSON dialect, problems from a closed
+//! list. Handlers translate; every decision is made below this row. The
+//! contract is `proto/openapi.json`, generated from this code and compared
+//! with it by a test.
+
+mod draft;
+mod forms;
+mod guard;
+mod problem;
+mod server;
+mod status;
+mod submissions;
+
+pub use problem::{KINDS, Problem, catalogue};
+pub use server::{Server, serve};
+
+use crate::base::{Secret, limits};
+use crate::intake::Intake;
+use crate::outbox::Outbox;
+use crate::sign::Signer;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::middleware;
+use axum::routing::{get, post};
+use std::sync::Arc;
+use utoipa::OpenApi;
+
+/// What the routes serve from.
+pub struct Api {
+    /// Accepts documents.
+    pub intake: Arc<Intake>,
+    /// Holds submissions.
+    pub outbox: Arc<Outbox>,
+    /// The token and who signs with it.
+    pub signer: Arc<Signer>,
+    /// Name of the environment.
+    pub environment: String,
+    /// Whether documents can be sent at all.
+    pub delivers: bool,
+    /// The administrator's token, in a file only the service can read.
+    pub admin: Secret,
+    /// Port the service listens on, for the Host check.
+    pub port: u16,
+}
+
+impl Api {
+    fn names(&self, host: &str) -> bool {
+        let port = self.port;
+        ["127.0.0.1", "localhost", "[::1]"]
+            .iter()
+            .any(|name| host.eq_ignore_ascii_case(&format!("{name}:{port}")))
+    }
+}
+
+/// The routes.
+pub fn router(api: Arc<Api>) -> Router {
+    let program = Router::new()
+        .route("/v1/forms", get(forms::list))
+        .route("/v1/forms/{form}", get(forms::one))
+        .route("/v1/forms/{form}/{operation}", post(forms::submit))
+        .route("/v1/uuids", post(status::uuids))
+        .route("/v1/submissions", get(submissions::list))
+        .route("/v1/submissions/{uuid}", get(submissions::one))
+        .route("/v1/submissions/{uuid}/retry", post(submissions::retry))
+        .route("/v1/submissions/{uuid}/xml", get(submissions::xml))
+        .route("/v1/submissions/{uuid}/pdf", get(submissions::pdf))
+        .route(
+            "/v1/submissions/{uuid}/timestamp",
+            get(submissions::timestamp),
+        )
+        .route("/v1/submissions/{uuid}/receipt", get(submissions::receipt))
+        .route("/v1/tokens", get(status::tokens))
+        .route_layer(middleware::from_fn_with_state(api.clone(), guard::program));
+    let administrator = Router::new()
+        .route("/v1/tokens/unlock", post(status::unlock))
+        .route_layer(middleware::from_fn_with_state(
+            api.clone(),
+            guard::administrator,
+        ));
+    Router::new()
+        .route("/v1/health", get(status::health))
+        .route("/v1/openapi.json", get(status::openapi))
+        .merge(program)
+        .merge(administrator)
+        .fallback(|| async { Problem::new(&problem::NOT_FOUND, "There is no such address.") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                &problem::METHOD_REFUSED,
+                "The address does not take this method.",
+            )
+        })
+        .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(api.clone(), guard::address))
+        .with_state(api)
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Sceau",
+        description = "Local connector: validates, signs, timestamps, queues and delivers standard forms. \
+            Every error is application/problem+json with a code from docs/problems.md.",
+        license(name = "Apache-2.0")
+    ),
+    paths(
+        forms::list, forms::one, forms::submit, status::uuids,
+        submissions::list, submissions::one, submissions::retry, submissions::xml,
+        submissions::pdf, submissions::timestamp, submissions::receipt,
+        status::tokens, status::unlock, status::health, status::openapi
+    ),
+    components(schemas(Problem)),
+    modifiers(&Security)
+)]
+struct Description;
+
+struct Security;
+
+impl utoipa::Modify for Security {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+        let components = openapi.components.get_or_insert_default();
+        for name in ["program", "administrator"] {
+            let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+            components.add_security_scheme(name, scheme);
+        }
+    }
+}
+
+/// The OpenAPI description as served and as kept in `proto/openapi.json`.
+pub fn openapi_json() -> String {
+    let mut text = Description::openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Runs blocking work off the server's threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "a request's work panicked");
+        Problem::new(
+            &problem::INTERNAL,
+            "The request's work failed; the log has the cause.",
+        )
+    })
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(&problem::QUERY_MALFORMED, rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(&problem::QUERY_MALFORMED, rejection.body_text())
+    }
+}

@@ -20,6 +20,7 @@ CREATE TABLE audit (
     hash    BLOB    NOT NULL
 ) STRICT;
 CREATE INDEX audit_subject ON audit (subject, seq);
+CREATE INDEX audit_event ON audit (event, seq);
 CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 ";
@@ -81,6 +82,18 @@ pub fn about(connection: &Connection, subject: &str) -> Result<Vec<Entry>, Store
         .map_err(&sql)?;
     let rows = statement.query_map([subject], entry).map_err(&sql)?;
     rows.collect::<Result<_, _>>().map_err(&sql)
+}
+
+/// When `event` was last recorded, about anything.
+///
+/// # Errors
+/// [`StoreError::Sql`] when it cannot be read.
+pub fn last(connection: &Connection, event: &str) -> Result<Option<OffsetDateTime>, StoreError> {
+    connection
+        .prepare_cached("SELECT at_ms FROM audit WHERE event = ?1 ORDER BY seq DESC LIMIT 1")
+        .and_then(|mut s| s.query_row([event], |row| row.get(0)).optional())
+        .map(|ms| ms.map(from_unix_ms))
+        .map_err(StoreError::sql("read the audit log"))
 }
 
 /// Recomputes the chain. `Ok(n)`: n entries, all in place; `Err(seq)` inside:

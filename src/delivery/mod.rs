@@ -1,1 +1,300 @@
-//! (see ARCHITECTURE.md)
+//! Sending what is ready and asking about what is uncertain. A submission ends
+//! only by a verdict parsed from the receiver's own answer; every other ending
+//! is a pause.
+
+use crate::forms::{Answer, Operation, Pack, Packs};
+use crate::gateway::{Delivery as Parcel, FaultClass, Gateway, Outcome, Question, Report};
+use crate::outbox::{Conclusion, Evidence, Kind, Lease, Outbox, OutboxError, Record, State, Wait};
+use crate::sign::Practitioner;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Pause before a document is tried again that cannot be sent as things are.
+const BLOCKED_PAUSE: Duration = Duration::from_secs(300);
+
+/// Sends and asks.
+pub struct Delivery {
+    packs: Arc<Packs>,
+    outbox: Arc<Outbox>,
+    gateway: Arc<dyn Gateway>,
+    practitioners: Vec<Practitioner>,
+}
+
+impl Delivery {
+    /// A delivery through `gateway`.
+    pub fn new(
+        packs: Arc<Packs>,
+        outbox: Arc<Outbox>,
+        gateway: Arc<dyn Gateway>,
+        practitioners: Vec<Practitioner>,
+    ) -> Self {
+        Self {
+            packs,
+            outbox,
+            gateway,
+            practitioners,
+        }
+    }
+
+    /// Takes one claimed submission a step on: `Ready` is sent (D3, D4),
+    /// `Unknown` is asked about.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails: then nothing was sent, or the
+    /// submission is `Unknown` after a restart.
+    pub fn step(&self, lease: Lease) -> Result<Record, OutboxError> {
+        let asking = lease.record.state == State::Unknown;
+        let Some((pack, practitioner)) = self.context(&lease.record) else {
+            let wait = Wait {
+                class: "ours".into(),
+                code: "configuration".into(),
+                text:
+                    "The form pack or the practitioner of this document is not configured any more."
+                        .into(),
+            };
+            return self
+                .outbox
+                .conclude(lease, blocked(asking, wait), Evidence::default());
+        };
+        let Ok(operation) = pack.operation(&lease.record.operation) else {
+            let wait = Wait {
+                class: "ours".into(),
+                code: "configuration".into(),
+                text: "The form pack has no such operation any more.".into(),
+            };
+            return self
+                .outbox
+                .conclude(lease, blocked(asking, wait), Evidence::default());
+        };
+        if asking {
+            self.ask(lease, &pack, operation, &practitioner)
+        } else {
+            self.send(lease, &pack, operation, &practitioner)
+        }
+    }
+
+    fn send(
+        &self,
+        lease: Lease,
+        pack: &Pack,
+        operation: &Operation,
+        practitioner: &Practitioner,
+    ) -> Result<Record, OutboxError> {
+        let uuid = lease.record.uuid;
+        // Read, and compared with its digest, before the attempt is recorded.
+        let document = match self.outbox.body(uuid, Kind::Document) {
+            Ok(Some(document)) => document,
+            Ok(None) | Err(_) => {
+                let wait = Wait {
+                    class: "ours".into(),
+                    code: "body-damaged".into(),
+                    text: "The signed document cannot be read back; it will not be sent.".into(),
+                };
+                return self
+                    .outbox
+                    .conclude(lease, blocked(false, wait), Evidence::default());
+            }
+        };
+        let lease = self.outbox.begin_attempt(lease)?;
+        let report = self.gateway.deliver(&Parcel {
+            uuid,
+            code_prestataire: practitioner.code_prestataire.as_str(),
+            ehealth_id: &practitioner.ehealth_id,
+            model_id: &operation.model_id,
+            payload: &document,
+        });
+        let conclusion = match &report.outcome {
+            Outcome::Answered => verdict(pack, &lease.record, report.answer.as_deref()),
+            other => fault(other),
+        };
+        self.conclude(lease, conclusion, report)
+    }
+
+    fn ask(
+        &self,
+        lease: Lease,
+        pack: &Pack,
+        operation: &Operation,
+        practitioner: &Practitioner,
+    ) -> Result<Record, OutboxError> {
+        let uuid = lease.record.uuid;
+        let (Some(service), Ok(payload)) = (
+            &operation.status,
+            pack.status_request(&lease.record.operation, &uuid),
+        ) else {
+            let wait = Wait {
+                class: "ours".into(),
+                code: "cannot-ask".into(),
+                text: "This form has no way to ask what became of a document; a person has to find out.".into(),
+            };
+            return self
+                .outbox
+                .conclude(lease, Conclusion::Unknown { wait }, Evidence::default());
+        };
+        let report = self.gateway.ask(&Question {
+            uuid,
+            code_prestataire: practitioner.code_prestataire.as_str(),
+            ehealth_id: &practitioner.ehealth_id,
+            model_id: &service.model_id,
+            payload: &payload,
+        });
+        let conclusion = match &report.outcome {
+            Outcome::Answered => status(pack, &lease.record, report.answer.as_deref()),
+            // The question was not answered: the document is as uncertain as before.
+            other => match fault(other) {
+                Conclusion::Retry { wait, .. } | Conclusion::Unknown { wait } => {
+                    Conclusion::Unknown { wait }
+                }
+                Conclusion::Rejected { .. } | Conclusion::Receipted { .. } => Conclusion::Unknown {
+                    wait: Wait {
+                        class: "receiver".into(),
+                        code: "question-refused".into(),
+                        text: "The receiver refused the question about this document.".into(),
+                    },
+                },
+            },
+        };
+        self.conclude(lease, conclusion, report)
+    }
+
+    fn conclude(
+        &self,
+        lease: Lease,
+        conclusion: Conclusion,
+        report: Report,
+    ) -> Result<Record, OutboxError> {
+        // Evidence of a pause would overwrite nothing worth keeping, but a
+        // verdict's answer must not be replaced: it is the last one written.
+        let evidence = Evidence {
+            correlation_id: report.correlation_id,
+            answer: report.answer,
+            envelope: report.envelope,
+        };
+        let record = self.outbox.conclude(lease, conclusion, evidence)?;
+        tracing::info!(uuid = %record.uuid, state = record.state.word(), tries = record.tries, "delivery step");
+        Ok(record)
+    }
+
+    fn context(&self, record: &Record) -> Option<(Arc<Pack>, Practitioner)> {
+        let pack = self.packs.pack(&record.form, Some(&record.version))?;
+        let practitioner = self
+            .practitioners
+            .iter()
+            .find(|p| p.code_prestataire.as_str() == record.code_prestataire)?;
+        Some((pack, practitioner.clone()))
+    }
+}
+
+fn blocked(asking: bool, wait: Wait) -> Conclusion {
+    if asking {
+        Conclusion::Unknown { wait }
+    } else {
+        Conclusion::Retry {
+            after: BLOCKED_PAUSE,
+            wait,
+        }
+    }
+}
+
+/// The consequence of an outcome that carries no answer.
+fn fault(outcome: &Outcome) -> Conclusion {
+    match outcome {
+        Outcome::Refused { code, text } => Conclusion::Rejected {
+            reasons: json!([{ "code": code, "text": text }]),
+        },
+        Outcome::Duplicate => Conclusion::Unknown {
+            wait: Wait {
+                class: "receiver".into(),
+                code: "duplicate".into(),
+                text: "The receiver knows this UUID already; it is being asked what it holds."
+                    .into(),
+            },
+        },
+        Outcome::Retry {
+            after,
+            class,
+            code,
+            text,
+        } => Conclusion::Retry {
+            after: *after,
+            wait: gateway_wait(*class, code, text),
+        },
+        Outcome::Unknown { class, code, text } => Conclusion::Unknown {
+            wait: gateway_wait(*class, code, text),
+        },
+        Outcome::Answered => unreadable(),
+    }
+}
+
+fn gateway_wait(class: FaultClass, code: &str, text: &str) -> Wait {
+    let class = match class {
+        FaultClass::Ours => "ours",
+        FaultClass::Network => "network",
+        FaultClass::ReceiverDown => "receiver",
+        FaultClass::Account => "account",
+    };
+    Wait {
+        class: class.into(),
+        code: code.into(),
+        text: text.into(),
+    }
+}
+
+fn verdict(pack: &Pack, record: &Record, answer: Option<&[u8]>) -> Conclusion {
+    let Some(answer) = answer else {
+        return unreadable();
+    };
+    match pack.answer(&record.operation, answer) {
+        // An answer about another document is no answer.
+        Ok(answer) if answer.uuid == record.uuid => concluded(answer),
+        Ok(_) | Err(_) => unreadable(),
+    }
+}
+
+fn status(pack: &Pack, record: &Record, answer: Option<&[u8]>) -> Conclusion {
+    let Some(answer) = answer else {
+        return unreadable();
+    };
+    match pack.status_answer(&record.operation, answer) {
+        Ok(status) if status.uuid != record.uuid => unreadable(),
+        Ok(status) => match (status.known, status.answer) {
+            (true, Some(answer)) if answer.uuid == record.uuid => concluded(answer),
+            (true, _) => unreadable(),
+            // The receiver says it holds nothing: the same bytes may go again.
+            (false, _) => Conclusion::Retry {
+                after: Duration::ZERO,
+                wait: Wait {
+                    class: "network".into(),
+                    code: "not-arrived".into(),
+                    text: "The receiver has not got the document; it is being sent again.".into(),
+                },
+            },
+        },
+        Err(_) => unreadable(),
+    }
+}
+
+fn concluded(answer: Answer) -> Conclusion {
+    if answer.accepted {
+        Conclusion::Receipted {
+            insurer_id: answer.insurer_id,
+        }
+    } else {
+        let reasons = answer.anomalies.iter();
+        let reasons = reasons.map(|a| json!({ "kind": a.kind, "code": a.code, "text": a.text }));
+        Conclusion::Rejected {
+            reasons: Value::Array(reasons.collect()),
+        }
+    }
+}
+
+fn unreadable() -> Conclusion {
+    Conclusion::Unknown {
+        wait: Wait {
+            class: "receiver".into(),
+            code: "answer-unreadable".into(),
+            text: "The receiver's answer cannot be understood; it is being asked again.".into(),
+        },
+    }
+}

@@ -1,1 +1,482 @@
-//! (see ARCHITECTURE.md)
+//! Accepting a document and bringing it to its full level. A document that
+//! breaks a rule is refused here with all its faults; one that is accepted is
+//! durable, and from then on only waits, never falls.
+
+use crate::base::{Clock, digest, hex};
+use crate::forms::{Checked, Operation, Pack, Packs, Rejected};
+use crate::outbox::{
+    Accepted, Event, Kind, Lease, New, Outbox, OutboxError, Prepared, Record, State, Wait,
+};
+use crate::pdf::{self, Violation};
+use crate::sign::{self, Practitioner, SignError, Signer};
+use crate::trust::Call;
+use serde_json::{Value, json};
+use std::error::Error;
+use std::sync::Arc;
+
+/// What a program hands in.
+#[derive(Debug)]
+pub struct Draft {
+    /// Form, as in `memoire-honoraires`.
+    pub form: String,
+    /// Version of the form; `None` takes the newest.
+    pub version: Option<String>,
+    /// Operation, as in `depot`.
+    pub operation: String,
+    /// Name of the paired program.
+    pub client: String,
+    /// The unsigned XML.
+    pub xml: Vec<u8>,
+    /// The PDF/A, unless the XML embeds it.
+    pub pdf: Option<Vec<u8>>,
+}
+
+/// Why a draft is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// No pack of that name and version.
+    #[error("the form {form} {} is not known", version.as_deref().unwrap_or("(any version)"))]
+    UnknownForm {
+        /// As asked.
+        form: String,
+        /// As asked.
+        version: Option<String>,
+    },
+    /// The form has no such operation.
+    #[error("the form {form} has no operation {operation}")]
+    UnknownOperation {
+        /// As asked.
+        form: String,
+        /// As asked.
+        operation: String,
+    },
+    /// The XML breaks rules of the form.
+    #[error("the XML has faults")]
+    Xml(Rejected),
+    /// Neither a PDF part nor a PDF inside the XML.
+    #[error("the PDF is missing")]
+    PdfMissing,
+    /// A PDF part and another PDF inside the XML.
+    #[error("two different PDFs were given")]
+    PdfTwice,
+    /// The PDF is not a plausible PDF/A.
+    #[error("the PDF is not an acceptable PDF/A")]
+    Pdf(Vec<Violation>),
+    /// Nobody is configured for this code prestataire.
+    #[error("the code prestataire {code} is not configured here")]
+    UnknownPractitioner {
+        /// As in the document.
+        code: String,
+        /// Where it stands in the document.
+        xpath: String,
+    },
+    /// The UUID is taken by other bytes, or the store failed.
+    #[error("the document could not be accepted")]
+    Outbox(#[source] OutboxError),
+}
+
+/// What a dry run found.
+pub struct Preview {
+    /// The checked document.
+    pub checked: Checked,
+    /// Levels and addressee the pack asks for.
+    pub pack: Arc<Pack>,
+    /// Who would sign.
+    pub practitioner: Practitioner,
+    /// The PDF/A claim, such as `PDF/A-2B`, and its pages.
+    pub pdfa: String,
+    /// Pages of the PDF.
+    pub pages: usize,
+    /// Subject and fingerprint of the signing certificate; the reason when the
+    /// token cannot be asked now.
+    pub signer: Result<(String, String), String>,
+}
+
+/// Accepts and prepares documents.
+pub struct Intake {
+    packs: Arc<Packs>,
+    outbox: Arc<Outbox>,
+    signer: Arc<Signer>,
+    practitioners: Vec<Practitioner>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A draft that passed every check.
+struct Vetted {
+    pack: Arc<Pack>,
+    checked: Checked,
+    practitioner: Practitioner,
+    pdf: Vec<u8>,
+    pdfa: String,
+    pages: usize,
+}
+
+impl Intake {
+    /// An intake for these practitioners.
+    pub fn new(
+        packs: Arc<Packs>,
+        outbox: Arc<Outbox>,
+        signer: Arc<Signer>,
+        practitioners: Vec<Practitioner>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            packs,
+            outbox,
+            signer,
+            practitioners,
+            clock,
+        }
+    }
+
+    /// The packs documents are checked against.
+    pub fn packs(&self) -> &Packs {
+        &self.packs
+    }
+
+    /// Checks a draft and says what would be signed. Needs no PIN, changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`IntakeError`], as [`Intake::accept`] would give it.
+    pub fn preview(&self, draft: &Draft) -> Result<Preview, IntakeError> {
+        let vetted = self.vet(draft)?;
+        let signer = match self.signer.identity(&vetted.practitioner) {
+            Ok(identity) => Ok((
+                identity.certificate.subject(),
+                sign::fingerprint(&identity.certificate),
+            )),
+            Err(error) => Err(chain_of(&error)),
+        };
+        Ok(Preview {
+            checked: vetted.checked,
+            pack: vetted.pack,
+            practitioner: vetted.practitioner,
+            pdfa: vetted.pdfa,
+            pages: vetted.pages,
+            signer,
+        })
+    }
+
+    /// Checks a draft and makes it durable (D1).
+    ///
+    /// # Errors
+    /// [`IntakeError`]; nothing is kept then.
+    pub fn accept(&self, draft: Draft) -> Result<(Accepted, Vec<String>), IntakeError> {
+        let vetted = self.vet(&draft)?;
+        let uuid = vetted.checked.facts.uuid;
+        let request_sha256 = digest::sha256_parts(&[
+            &digest::sha256(draft.form.as_bytes()),
+            &digest::sha256(draft.operation.as_bytes()),
+            &digest::sha256(&draft.xml),
+            &digest::sha256(&vetted.pdf),
+        ]);
+        let warnings: Vec<String> = vetted
+            .checked
+            .warnings
+            .iter()
+            .map(|w| w.code.as_str().to_owned())
+            .collect();
+        let detail = json!({
+            "form": vetted.pack.form, "version": vetted.pack.version,
+            "pdf": vetted.pdfa, "pages": vetted.pages, "warnings": warnings,
+        });
+        let new = New {
+            uuid,
+            form: vetted.pack.form.clone(),
+            version: vetted.pack.version.clone(),
+            operation: draft.operation,
+            code_prestataire: vetted.practitioner.code_prestataire.to_string(),
+            client: draft.client,
+            request_sha256,
+            xml: draft.xml,
+            pdf: vetted.pdf,
+            detail,
+        };
+        let accepted = self.outbox.receive(new).map_err(IntakeError::Outbox)?;
+        Ok((accepted, warnings))
+    }
+
+    /// Brings a claimed submission as far as it goes now (D2).
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails; everything else is a wait.
+    pub fn step(&self, lease: Lease) -> Result<Record, OutboxError> {
+        let mut way = Way::from(lease.record.state);
+        let mut calls = Vec::new();
+        if let Err(error) = self.walk(&lease.record, &mut way, &mut calls) {
+            let wait = wait(&error);
+            tracing::warn!(uuid = %lease.record.uuid, class = %wait.class, code = %wait.code, "waiting: {}", wait.text);
+            way.wait = Some(wait);
+        }
+        if way.wait.is_some() && !calls.is_empty() && lease.record.tries == 0 {
+            way.event(
+                "asked",
+                self.clock.now(),
+                json!({ "calls": calls_json(&calls) }),
+            );
+        }
+        self.outbox.prepared(lease, way.prepared())
+    }
+
+    fn walk(&self, record: &Record, way: &mut Way, calls: &mut Vec<Call>) -> Result<(), StepError> {
+        let (pack, practitioner) = self.context(record)?;
+        let operation = operation(&pack, &record.operation)?;
+        let mut document = match way.state {
+            State::Received => self.sign(record, &pack, &practitioner, way, calls)?,
+            State::Signed | State::Stamped => self.body(record, Kind::Document)?,
+            State::Ready | State::Sending | State::Unknown | State::Receipted | State::Rejected => {
+                return Ok(());
+            }
+        };
+        if way.state == State::Signed {
+            let stamped = self.signer.stamp(operation, &document, calls)?;
+            let detail = json!({
+                "level": "XAdES-B-T", "time": crate::base::clock::rfc3339(stamped.gen_time),
+                "calls": calls_json(&std::mem::take(calls)),
+            });
+            way.reach(State::Stamped, "stamped", self.clock.now(), detail);
+            way.body(Kind::Timestamp, stamped.token);
+            way.body(Kind::Document, stamped.document.clone());
+            document = stamped.document;
+        }
+        let sealed = self.signer.seal(operation, &document, calls)?;
+        let detail = json!({
+            "level": "XAdES-B-LT", "revocation_values": sealed.revocation_values,
+            "sha256": hex::encode(&digest::sha256(&sealed.document)),
+            "calls": calls_json(&std::mem::take(calls)),
+        });
+        way.reach(State::Ready, "sealed", self.clock.now(), detail);
+        way.body(Kind::Document, sealed.document);
+        Ok(())
+    }
+
+    fn sign(
+        &self,
+        record: &Record,
+        pack: &Pack,
+        practitioner: &Practitioner,
+        way: &mut Way,
+        calls: &mut Vec<Call>,
+    ) -> Result<Vec<u8>, StepError> {
+        let xml = self.body(record, Kind::RequestXml)?;
+        let pdf = self.body(record, Kind::RequestPdf)?;
+        let signed =
+            self.signer
+                .sign((pack, &record.operation), practitioner, (&xml, &pdf), calls)?;
+        let detail = json!({
+            "level": "XAdES-B-B", "pdf_level": "PAdES-B-B",
+            "certificate_sha256": sign::fingerprint(&signed.certificate),
+            "calls": calls_json(&std::mem::take(calls)),
+        });
+        way.reach(State::Signed, "signed", self.clock.now(), detail);
+        way.body(Kind::Pdf, signed.pdf);
+        way.body(Kind::Document, signed.document.clone());
+        Ok(signed.document)
+    }
+
+    fn context(&self, record: &Record) -> Result<(Arc<Pack>, Practitioner), StepError> {
+        let pack = self.packs.pack(&record.form, Some(&record.version));
+        let pack = pack.ok_or_else(|| {
+            StepError::Configuration(
+                "form-missing",
+                format!(
+                    "The form pack {} {} is not installed.",
+                    record.form, record.version
+                ),
+            )
+        })?;
+        let practitioner = self.practitioner(&record.code_prestataire).ok_or_else(|| {
+            StepError::Configuration(
+                "practitioner-missing",
+                format!(
+                    "The code prestataire {} is not configured any more.",
+                    record.code_prestataire
+                ),
+            )
+        })?;
+        Ok((pack, practitioner))
+    }
+
+    fn body(&self, record: &Record, kind: Kind) -> Result<Vec<u8>, StepError> {
+        let body = self
+            .outbox
+            .body(record.uuid, kind)
+            .map_err(StepError::Store)?;
+        body.ok_or_else(|| {
+            StepError::Configuration("body-missing", "A stored document is missing.".into())
+        })
+    }
+
+    fn vet(&self, draft: &Draft) -> Result<Vetted, IntakeError> {
+        let pack = self
+            .packs
+            .pack(&draft.form, draft.version.as_deref())
+            .ok_or_else(|| IntakeError::UnknownForm {
+                form: draft.form.clone(),
+                version: draft.version.clone(),
+            })?;
+        let operation =
+            pack.operation(&draft.operation)
+                .map_err(|_| IntakeError::UnknownOperation {
+                    form: draft.form.clone(),
+                    operation: draft.operation.clone(),
+                })?;
+        let mut checked = pack
+            .check(&draft.operation, &draft.xml)
+            .map_err(IntakeError::Xml)?;
+        let code = checked.facts.code_prestataire.to_string();
+        let practitioner =
+            self.practitioner(&code)
+                .ok_or_else(|| IntakeError::UnknownPractitioner {
+                    xpath: operation.code_prestataire_path(),
+                    code,
+                })?;
+        let pdf = match (draft.pdf.clone(), checked.embedded_pdf.take()) {
+            (Some(part), Some(embedded)) if part != embedded => return Err(IntakeError::PdfTwice),
+            (Some(pdf), _) | (None, Some(pdf)) => pdf,
+            (None, None) => return Err(IntakeError::PdfMissing),
+        };
+        let found = pdf::precheck(&pdf);
+        let pdfa = match found.claim {
+            Some(claim) if found.violations.is_empty() => claim.to_string(),
+            Some(_) | None => return Err(IntakeError::Pdf(found.violations)),
+        };
+        Ok(Vetted {
+            pack: pack.clone(),
+            checked,
+            practitioner,
+            pdf,
+            pdfa,
+            pages: found.pages,
+        })
+    }
+
+    fn practitioner(&self, code: &str) -> Option<Practitioner> {
+        let found = self
+            .practitioners
+            .iter()
+            .find(|p| p.code_prestataire.as_str() == code);
+        found.cloned()
+    }
+}
+
+/// Why a step of an accepted document waits.
+enum StepError {
+    Sign(SignError),
+    Store(OutboxError),
+    Configuration(&'static str, String),
+}
+
+impl From<SignError> for StepError {
+    fn from(error: SignError) -> Self {
+        Self::Sign(error)
+    }
+}
+
+/// How far a submission came in this step, and what it left on the way.
+struct Way {
+    state: State,
+    bodies: Vec<(Kind, Vec<u8>)>,
+    events: Vec<Event>,
+    wait: Option<Wait>,
+}
+
+impl Way {
+    fn from(state: State) -> Self {
+        Self {
+            state,
+            bodies: Vec::new(),
+            events: Vec::new(),
+            wait: None,
+        }
+    }
+
+    fn event(&mut self, word: &'static str, at: time::OffsetDateTime, detail: Value) {
+        self.events.push(Event { word, at, detail });
+    }
+
+    fn reach(&mut self, state: State, word: &'static str, at: time::OffsetDateTime, detail: Value) {
+        self.state = state;
+        self.event(word, at, detail);
+    }
+
+    /// Only the last of a kind is stored: a lower level is inside the higher.
+    fn body(&mut self, kind: Kind, bytes: Vec<u8>) {
+        self.bodies.retain(|(known, _)| *known != kind);
+        self.bodies.push((kind, bytes));
+    }
+
+    fn prepared(self) -> Prepared {
+        Prepared {
+            state: self.state,
+            bodies: self.bodies,
+            events: self.events,
+            wait: self.wait,
+        }
+    }
+}
+
+fn operation<'p>(pack: &'p Pack, name: &str) -> Result<&'p Operation, StepError> {
+    pack.operation(name).map_err(|_| {
+        StepError::Configuration(
+            "operation-missing",
+            format!("The form pack has no operation {name} any more."),
+        )
+    })
+}
+
+fn wait(error: &StepError) -> Wait {
+    match error {
+        StepError::Sign(error) => Wait {
+            class: error.class().into(),
+            code: sign_code(error).into(),
+            text: chain_of(error),
+        },
+        StepError::Store(error) => Wait {
+            class: "ours".into(),
+            code: "store".into(),
+            text: chain_of(error),
+        },
+        StepError::Configuration(code, text) => Wait {
+            class: "ours".into(),
+            code: (*code).into(),
+            text: text.clone(),
+        },
+    }
+}
+
+fn sign_code(error: &SignError) -> &'static str {
+    match error {
+        SignError::Token(error) => error.code(),
+        SignError::Trust(error) => error.code(),
+        SignError::KeyKind(_) => "key-kind",
+        SignError::Pdf(_) => "pdf-signature",
+        SignError::Xml(_) => "xml-signature",
+        SignError::Embed(_) | SignError::Incomplete(_) => "embedding",
+        SignError::Level { .. } => "level-not-reached",
+    }
+}
+
+fn calls_json(calls: &[Call]) -> Value {
+    let calls = calls.iter().map(|call| {
+        json!({
+            "purpose": call.purpose, "url": call.url, "millis": call.millis,
+            "at": crate::base::clock::rfc3339(call.at),
+            "result": call.result, "from_cache": call.from_cache,
+        })
+    });
+    Value::Array(calls.collect())
+}
+
+/// The error with its causes in one line.
+fn chain_of(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

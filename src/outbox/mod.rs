@@ -89,6 +89,19 @@ impl State {
         }
     }
 
+    /// Whether it will not change any more.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Receipted | Self::Rejected => true,
+            Self::Received
+            | Self::Signed
+            | Self::Stamped
+            | Self::Ready
+            | Self::Sending
+            | Self::Unknown => false,
+        }
+    }
+
     fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.word() == word)
     }
@@ -494,6 +507,35 @@ impl Outbox {
             .transact(|tx| Ok::<_, OutboxError>(rows::make_due(tx, uuid, now)?))?;
         self.notify();
         self.find(uuid)
+    }
+
+    /// Makes everything that waits for the token due now: a person has just
+    /// unlocked it.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn token_ready(&self) -> Result<(), OutboxError> {
+        let now = self.clock.now();
+        self.store
+            .transact(|tx| Ok::<_, OutboxError>(rows::make_due_of_class(tx, "token", now)?))?;
+        self.notify();
+        Ok(())
+    }
+
+    /// The paired program this bearer token belongs to.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn client(&self, token: &str) -> Result<Option<Client>, OutboxError> {
+        Client::authenticate(&self.store, token)
+    }
+
+    /// When `event` last happened to any submission.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn last(&self, event: &str) -> Result<Option<OffsetDateTime>, OutboxError> {
+        Ok(self.store.read(|c| audit::last(c, event))?)
     }
 
     /// The submission with this UUID.

@@ -163,6 +163,19 @@ pub(super) fn make_due(
     Ok(())
 }
 
+pub(super) fn make_due_of_class(
+    tx: &Transaction<'_>,
+    class: &str,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE submission SET due_ms = ?2 WHERE wait_class = ?1 AND due_ms IS NOT NULL",
+        params![class, unix_ms(now)],
+    )
+    .map_err(StoreError::sql("make submissions due"))?;
+    Ok(())
+}
+
 pub(super) fn list(
     connection: &Connection,
     limit: usize,

@@ -1,1 +1,101 @@
-//! (see ARCHITECTURE.md)
+//! PDF files: strict loading, a structural PDF/A plausibility check, and the
+//! incremental update that carries a signature. Pure: bytes in, bytes out.
+//!
+//! `lopdf` reads and serialises objects; everything that decides what may be
+//! in a file or where a signature goes is here.
+
+mod graph;
+mod painted;
+mod precheck;
+mod signatures;
+mod update;
+
+pub use precheck::{PdfaClaim, Precheck, Violation, precheck};
+pub use signatures::{SignatureValue, signatures};
+pub use update::{Slot, append_signature};
+
+use crate::base::limits::{PDF_BYTES_MAX, PDF_INFLATED_BYTES_MAX};
+use lopdf::{Document, LoadOptions};
+
+/// A stream may always inflate to this many bytes while a file is loaded,
+/// however many streams share the budget.
+const STREAM_BYTES_MIN: usize = 1 << 20;
+
+/// Why a PDF cannot be read or extended.
+#[derive(Debug, thiserror::Error)]
+pub enum PdfError {
+    #[error("load: the PDF has {bytes} bytes, more than the limit of {PDF_BYTES_MAX}")]
+    LoadTooLarge { bytes: usize },
+    #[error("load: the file does not begin with %PDF-1.")]
+    LoadHeader,
+    #[error("load: the file is damaged or not a PDF")]
+    Load(#[source] lopdf::Error),
+    #[error("load: the cross-reference data needed repair")]
+    LoadRepaired,
+    #[error("load: the PDF is encrypted")]
+    LoadEncrypted,
+    #[error("read the structure: {what}")]
+    Structure { what: &'static str },
+    #[error(
+        "append a signature: the document is certified and its author allows no change \
+         (DocMDP or signature lock, P = 1); a further signature would void the certification"
+    )]
+    AppendForbidden,
+    #[error("append a signature: the object numbers of the PDF are used up")]
+    AppendNumbers(#[source] lopdf::Error),
+    #[error("append a signature: the update could not be written")]
+    AppendWrite(#[source] std::io::Error),
+    #[error("append a signature: the reserved place was not found exactly once")]
+    AppendPlace,
+    #[error("fill the signature: {needed} bytes do not fit into the {room} bytes reserved")]
+    FillTooLarge { needed: usize, room: usize },
+}
+
+/// Reads a PDF as it is written: nothing is repaired, nothing is decrypted.
+///
+/// # Errors
+/// Refuses what is larger than [`PDF_BYTES_MAX`], does not begin with its
+/// header, is damaged, inflates beyond [`PDF_INFLATED_BYTES_MAX`] or is
+/// encrypted (also with an empty password, which the parser would apply).
+pub fn load(bytes: &[u8]) -> Result<Document, PdfError> {
+    if bytes.len() > PDF_BYTES_MAX {
+        return Err(PdfError::LoadTooLarge { bytes: bytes.len() });
+    }
+    // The parser skips leading junk, and then every offset it reports is off.
+    if !bytes.starts_with(b"%PDF-1.") {
+        return Err(PdfError::LoadHeader);
+    }
+    // The parser's limit is per stream; the keyword cannot be disguised, so
+    // its count shares the budget of the whole file out.
+    let streams = find_all(bytes, b"endstream").count().max(1);
+    let options = LoadOptions {
+        strict: true,
+        max_decompressed_size: Some((PDF_INFLATED_BYTES_MAX / streams).max(STREAM_BYTES_MIN)),
+        ..LoadOptions::default()
+    };
+    let document = Document::load_mem_with_options(bytes, options).map_err(|e| match e {
+        lopdf::Error::InvalidPassword
+        | lopdf::Error::Decryption(_)
+        | lopdf::Error::UnsupportedSecurityHandler(_) => PdfError::LoadEncrypted,
+        other => PdfError::Load(other),
+    })?;
+    if document.is_encrypted() || document.was_encrypted() || document.trailer.has(b"Encrypt") {
+        return Err(PdfError::LoadEncrypted);
+    }
+    if document.xref_recovery.is_some() {
+        return Err(PdfError::LoadRepaired);
+    }
+    Ok(document)
+}
+
+/// Offsets at which `needle` occurs.
+fn find_all<'a>(haystack: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    haystack
+        .windows(needle.len())
+        .enumerate()
+        .filter(move |(_, window)| *window == needle)
+        .map(|(at, _)| at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,245 @@
-fn main() {}
+//! `sceau-sandbox`: a stand-in for the insurer and the trust services, for
+//! demonstrations and tests. It keeps its own certification authority, checks
+//! what it receives with code of its own, and fails on demand. It must never be
+//! mistaken for the real services: see `docs/sandbox.md`.
+
+mod cert;
+mod cms;
+mod control;
+mod crl;
+mod der;
+mod dialogue;
+mod dom;
+mod environment;
+mod exchange;
+mod identity;
+mod ledger;
+mod ocsp;
+mod oids;
+mod pades_check;
+mod pki;
+mod registry;
+mod reply;
+mod scenario;
+mod server;
+mod soap;
+mod sts;
+mod trust_services;
+mod tsa;
+mod wss;
+mod xades_check;
+mod xmldsig;
+
+use crate::environment::Ports;
+use crate::ledger::Ledger;
+use crate::pki::{KeySpec, Order, Pki, Role, Validity};
+use crate::registry::Registry;
+use crate::reply::{Reply, Request};
+use crate::scenario::Scenarios;
+use crate::server::Listener;
+use aws_lc_rs::hmac;
+use clap::Parser;
+use sceau::base::{Clock, SystemClock, file, random};
+use sceau::forms::Packs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// A simulated insurer with its trust services. For tests only.
+#[derive(Debug, Parser)]
+#[command(name = "sceau-sandbox", version)]
+struct Arguments {
+    /// Folder of all state; made when missing.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Port of the trust services and of /control (0: remembered or free).
+    #[arg(long, default_value_t = 0)]
+    port_http: u16,
+    /// Port of the dialogue over TLS (0: remembered or free).
+    #[arg(long, default_value_t = 0)]
+    port_tls: u16,
+}
+
+/// Everything handlers share.
+pub struct Sandbox {
+    /// Keys and certificates.
+    pub pki: Pki,
+    /// Issued and revoked certificates.
+    pub registry: Registry,
+    /// Faults that wait.
+    pub scenarios: Scenarios,
+    /// Received documents.
+    pub ledger: Ledger,
+    /// The forms the sandbox takes.
+    pub packs: Packs,
+    /// Authenticates the tokens it issues.
+    pub token_key: hmac::Key,
+    /// Told to stop.
+    pub stop: tokio::sync::Notify,
+    ports: Ports,
+}
+
+impl Sandbox {
+    /// The present time.
+    pub fn now(&self) -> OffsetDateTime {
+        SystemClock.now()
+    }
+
+    /// Address of the dialogue.
+    pub fn tls_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.tls)
+    }
+
+    /// Whether a `Host` header names the plain-HTTP port.
+    pub fn is_host(&self, host: &str) -> bool {
+        let port = self.ports.http;
+        host == format!("127.0.0.1:{port}") || host == format!("localhost:{port}")
+    }
+}
+
+/// A `serialNumber` for the subject of a test identity.
+pub fn random_subject_serial() -> String {
+    let number = u64::from_be_bytes(random::bytes::<8>()) % 100_000_000_000;
+    format!("TEST{number:011}")
+}
+
+fn main() -> ExitCode {
+    match start(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("sceau-sandbox: {}", causes(&*fault));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn causes(fault: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(fault), |e| e.source());
+    let lines: Vec<String> = chain.map(ToString::to_string).collect();
+    lines.join(": ")
+}
+
+fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    file::create_private_dir(&arguments.dir)?;
+    let dir = arguments.dir.canonicalize()?;
+    let asked = Ports {
+        http: arguments.port_http,
+        tls: arguments.port_tls,
+    };
+    // Bound first: the certificates name the port.
+    let (ports, sockets) = environment::bind(&dir, asked)?;
+    let base_url = format!("http://127.0.0.1:{}", ports.http);
+    let registry = Registry::open(&dir.join("certificates.json"))?;
+    let pki = Pki::open(&dir.join("pki"), &base_url, SystemClock.now(), &registry)?;
+    make_identities(&pki, &registry)?;
+    environment::write(&dir, ports)?;
+    let tls = server::tls(&pki)?;
+    let sandbox = Arc::new(Sandbox {
+        pki,
+        registry,
+        scenarios: Scenarios::default(),
+        ledger: Ledger::open(&dir.join("received"))?,
+        packs: Packs::builtin()?,
+        token_key: token_key(&dir.join("token.key"))?,
+        stop: tokio::sync::Notify::new(),
+        ports,
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let ready = serde_json::json!({
+        "ready": true,
+        "http": base_url,
+        "tls": sandbox.tls_url(),
+        "environment": dir.join("environment.toml"),
+    });
+    let result = runtime.block_on(async {
+        let http = Listener {
+            socket: tokio::net::TcpListener::from_std(sockets.http)?,
+            tls: None,
+            handler: plain,
+        };
+        let dialogue = Listener {
+            socket: tokio::net::TcpListener::from_std(sockets.tls)?,
+            tls: Some(tls),
+            handler: dialogue::handle,
+        };
+        println!("{ready}");
+        serve(sandbox, http, dialogue).await
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    Ok(result?)
+}
+
+/// The key that authenticates tokens, made at the first start.
+fn token_key(path: &Path) -> std::io::Result<hmac::Key> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let bytes = random::bytes::<32>().to_vec();
+            file::write_atomic(path, &bytes)?;
+            bytes
+        }
+        Err(e) => return Err(e),
+    };
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+}
+
+/// The identities the daemon is configured with.
+fn make_identities(pki: &Pki, registry: &Registry) -> Result<(), pki::PkiError> {
+    let transport = Order {
+        name: "Cabinet Exemple".to_owned(),
+        subject_serial: Some(environment::PRACTITIONERS[0].1.to_owned()),
+        role: Role::Authenticate,
+        key: KeySpec::Rsa2048,
+        validity: Validity::Valid,
+    };
+    let signer = Order {
+        name: environment::PRACTITIONERS[0].2.to_owned(),
+        subject_serial: Some(random_subject_serial()),
+        role: Role::Sign,
+        key: KeySpec::Rsa3072,
+        validity: Validity::Valid,
+    };
+    for (name, order) in [("transport", transport), ("signer", signer)] {
+        registry.issued(&pki.identity(name, &order)?.cert)?;
+    }
+    Ok(())
+}
+
+/// Serves until told to stop.
+async fn serve(sandbox: Arc<Sandbox>, http: Listener, dialogue: Listener) -> std::io::Result<()> {
+    let interrupted = async {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let mut term = signal(SignalKind::terminate())?;
+            tokio::select! {
+                _ = term.recv() => Ok(()),
+                end = tokio::signal::ctrl_c() => end,
+            }
+        }
+        #[cfg(not(unix))]
+        tokio::signal::ctrl_c().await
+    };
+    tokio::select! {
+        end = interrupted => end,
+        () = server::run(sandbox.clone(), http) => Ok(()),
+        () = server::run(sandbox.clone(), dialogue) => Ok(()),
+        () = async {
+            sandbox.stop.notified().await;
+            // The answer to /control/shutdown is still on its way.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        } => Ok(()),
+    }
+}
+
+/// Routes of the plain-HTTP port.
+fn plain(sandbox: &Sandbox, request: &Request) -> Reply {
+    if request.path.starts_with("/control/") {
+        return control::handle(sandbox, request);
+    }
+    trust_services::handle(sandbox, request).unwrap_or_else(|| Reply::error(404, "no such path"))
+}

@@ -1,1 +1,327 @@
-//! (see ARCHITECTURE.md)
+//! The order of things: PDF signature, embedding, XML signature, timestamp,
+//! then revocation data. Each step states the level it reached and is verified
+//! before anything else sees it. Nothing here sends or stores.
+
+use crate::base::{Clock, hex};
+use crate::forms::{CodePrestataire, FormsError, Operation, Pack, Rejected};
+use crate::pades::{self, PadesError};
+use crate::token::{self, Identity, Token, TokenError};
+use crate::trust::{Call, Evidence, Trust, TrustError};
+use crate::x509::{Cert, SignatureAlgorithm};
+use crate::xades::{self, Level, XadesError};
+use crate::xml::path::Path;
+use std::sync::Arc;
+use time::OffsetDateTime;
+
+/// Someone in whose name forms are signed and sent (DSR 3.4.1).
+#[derive(Debug, Clone)]
+pub struct Practitioner {
+    /// The code prestataire, eight digits.
+    pub code_prestataire: CodePrestataire,
+    /// The eHealth ID, ten digits.
+    pub ehealth_id: String,
+    /// Name for logs and the console.
+    pub name: String,
+    /// SHA-256 of the signing certificate; `None` takes the token's only one.
+    pub certificate: Option<[u8; 32]>,
+}
+
+/// Why a document does not get further.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The token cannot sign now.
+    #[error("the token could not sign")]
+    Token(#[source] TokenError),
+    /// A trust service failed, or the signer is not trusted.
+    #[error("a trust service refused or failed")]
+    Trust(#[source] TrustError),
+    /// The key is of a kind no profile allows.
+    #[error("the key of {0} is not RSA, P-256 or P-384")]
+    KeyKind(String),
+    /// The PDF cannot be signed.
+    #[error("the PDF could not be signed")]
+    Pdf(#[source] PadesError),
+    /// The XML cannot be signed or completed.
+    #[error("the XML could not be signed")]
+    Xml(#[source] XadesError),
+    /// The document with its PDF does not fit the form.
+    #[error("the PDF could not be embedded")]
+    Embed(#[source] FormsError),
+    /// The document with its PDF breaks the form's schema.
+    #[error("the complete document breaks its schema: {0}")]
+    Incomplete(String),
+    /// The self-check found another level than the one aimed at.
+    #[error("the signature reached level {reached:?}, not {wanted:?}")]
+    Level {
+        /// What the verifier found.
+        reached: Level,
+        /// What the step promises.
+        wanted: Level,
+    },
+}
+
+impl SignError {
+    /// Whose fault it is: `token`, `tsa`, `ocsp`, `network` or `ours`.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Trust(error) => error.class(),
+            Self::KeyKind(_)
+            | Self::Pdf(_)
+            | Self::Xml(_)
+            | Self::Embed(_)
+            | Self::Incomplete(_)
+            | Self::Level { .. } => "ours",
+        }
+    }
+}
+
+/// What signing made: level XAdES-B-B with a PAdES-B-B PDF inside.
+#[derive(Debug)]
+pub struct Signed {
+    /// The XML with its signature and the signed PDF.
+    pub document: Vec<u8>,
+    /// The signed PDF.
+    pub pdf: Vec<u8>,
+    /// Who signed.
+    pub certificate: Cert,
+    /// The time claimed inside both signatures.
+    pub signing_time: OffsetDateTime,
+}
+
+/// What timestamping made: level XAdES-B-T.
+#[derive(Debug)]
+pub struct Stamped {
+    /// The XML with the timestamp.
+    pub document: Vec<u8>,
+    /// The RFC 3161 token.
+    pub token: Vec<u8>,
+    /// The time the authority states.
+    pub gen_time: OffsetDateTime,
+}
+
+/// What completing made: level XAdES-B-LT, self-verified.
+#[derive(Debug)]
+pub struct Sealed {
+    /// The XML with all validation data.
+    pub document: Vec<u8>,
+    /// How many OCSP answers and CRLs it carries.
+    pub revocation_values: usize,
+}
+
+/// Signs with one token and one set of trust services.
+pub struct Signer {
+    token: Arc<dyn Token>,
+    trust: Arc<Trust>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Signer {
+    /// A signer over a token and trust services.
+    pub fn new(token: Arc<dyn Token>, trust: Arc<Trust>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            token,
+            trust,
+            clock,
+        }
+    }
+
+    /// The token, for its status and to unlock it.
+    pub fn token(&self) -> &Arc<dyn Token> {
+        &self.token
+    }
+
+    /// PAdES-B-B on the PDF, embedding, XSD of the whole, XAdES-B-B in the
+    /// pack's slot (EN 319 142-1 §6.3, EN 319 132-1 §6.3). Exactly two private-key operations.
+    ///
+    /// # Errors
+    /// [`SignError`]; nothing has been sent anywhere.
+    pub fn sign(
+        &self,
+        (pack, name): (&Pack, &str),
+        practitioner: &Practitioner,
+        (xml, pdf): (&[u8], &[u8]),
+        calls: &mut Vec<Call>,
+    ) -> Result<Signed, SignError> {
+        let now = self.clock.now();
+        let operation = pack.operation(name).map_err(SignError::Embed)?;
+        let slot = slot(operation);
+        let identity = self.identity(practitioner)?;
+        let certificate = &identity.certificate;
+        let algorithm = SignatureAlgorithm::for_key(certificate.key())
+            .ok_or_else(|| SignError::KeyKind(certificate.subject()))?;
+        // An expired or untrusted certificate must be refused before the key is used.
+        let chain = self
+            .trust
+            .chain(certificate, &identity.chain, now, calls)
+            .map_err(SignError::Trust)?;
+
+        let prepared = pades::prepare(pdf, certificate, &chain[1..], algorithm, now)
+            .map_err(SignError::Pdf)?;
+        let signature = self.private_key(&identity, algorithm, prepared.to_be_signed())?;
+        let pdf = prepared.finish(&signature).map_err(SignError::Pdf)?;
+        pades::verify(&pdf).map_err(SignError::Pdf)?;
+
+        let whole = pack.embed(name, xml, &pdf).map_err(SignError::Embed)?;
+        pack.check_complete(name, &whole).map_err(incomplete)?;
+        let prepared =
+            xades::prepare(&whole, slot, certificate, algorithm, now).map_err(SignError::Xml)?;
+        let signature = self.private_key(&identity, algorithm, prepared.to_be_signed())?;
+        let document = prepared.finish(&signature).map_err(SignError::Xml)?;
+        reached(&document, slot, Level::B)?;
+        Ok(Signed {
+            document,
+            pdf,
+            certificate: certificate.clone(),
+            signing_time: now,
+        })
+    }
+
+    /// RFC 3161 timestamp over the signature value: XAdES-B-T.
+    ///
+    /// # Errors
+    /// [`SignError::Trust`] when no authority answered rightly.
+    pub fn stamp(
+        &self,
+        operation: &Operation,
+        document: &[u8],
+        calls: &mut Vec<Call>,
+    ) -> Result<Stamped, SignError> {
+        let input = xades::timestamp_input(document).map_err(SignError::Xml)?;
+        let token = self
+            .trust
+            .timestamp(&input, calls)
+            .map_err(SignError::Trust)?;
+        let document = xades::extend_t(document, token.der()).map_err(SignError::Xml)?;
+        reached(&document, slot(operation), Level::T)?;
+        Ok(Stamped {
+            document,
+            gen_time: token.gen_time(),
+            token: token.der().to_vec(),
+        })
+    }
+
+    /// Adds certificates and revocation data of the signer's and the
+    /// authority's chains, fetched after the timestamp: XAdES-B-LT.
+    ///
+    /// # Errors
+    /// [`SignError::Trust`] when data are missing, too old, or say "revoked".
+    pub fn seal(
+        &self,
+        operation: &Operation,
+        document: &[u8],
+        calls: &mut Vec<Call>,
+    ) -> Result<Sealed, SignError> {
+        let verified = xades::verify(document, slot(operation)).map_err(SignError::Xml)?;
+        let token = verified.token.ok_or(SignError::Level {
+            reached: verified.level,
+            wanted: Level::T,
+        })?;
+        let at = token.gen_time();
+        let mut pool = verified.certificates;
+        pool.extend(self.token_chain(&verified.signer));
+        let mut certificates: Vec<Cert> = Vec::new();
+        let (mut ocsp, mut crls): (Vec<Vec<u8>>, Vec<Vec<u8>>) = Default::default();
+        for (leaf, pool) in [
+            (&verified.signer, pool.as_slice()),
+            (token.signer(), token.certificates()),
+        ] {
+            let chain = self
+                .trust
+                .chain(leaf, pool, at, calls)
+                .map_err(SignError::Trust)?;
+            let evidence = self
+                .trust
+                .revocation(&chain, at, calls)
+                .map_err(SignError::Trust)?;
+            certificates.extend(chain);
+            for item in evidence {
+                match item {
+                    Evidence::Ocsp(response) => {
+                        certificates.extend(response.certificates().iter().cloned());
+                        push_once(&mut ocsp, response.der());
+                    }
+                    Evidence::Crl(list) => push_once(&mut crls, list.der()),
+                }
+            }
+        }
+        let mut unique: Vec<Cert> = Vec::new();
+        for certificate in certificates {
+            if !unique.contains(&certificate) {
+                unique.push(certificate);
+            }
+        }
+        let document = xades::extend_lt(document, &unique, &ocsp, &crls).map_err(SignError::Xml)?;
+        reached(&document, slot(operation), Level::LT)?;
+        Ok(Sealed {
+            document,
+            revocation_values: ocsp.len() + crls.len(),
+        })
+    }
+
+    /// The identity a practitioner signs with.
+    ///
+    /// # Errors
+    /// [`SignError::Token`] when it is absent or ambiguous.
+    pub fn identity(&self, practitioner: &Practitioner) -> Result<Identity, SignError> {
+        let identities = self.token.identities().map_err(SignError::Token)?;
+        token::choose(&identities, practitioner.certificate.as_ref()).map_err(SignError::Token)
+    }
+
+    fn private_key(
+        &self,
+        identity: &Identity,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+    ) -> Result<Vec<u8>, SignError> {
+        self.token
+            .sign(&identity.certificate.sha256(), algorithm, message)
+            .map_err(SignError::Token)
+    }
+
+    /// Issuers the token carries; none when it is not there, AIA serves then.
+    fn token_chain(&self, signer: &Cert) -> Vec<Cert> {
+        let identities = self.token.identities().unwrap_or_default();
+        let own = identities.into_iter().find(|i| i.certificate == *signer);
+        own.map(|identity| identity.chain).unwrap_or_default()
+    }
+}
+
+fn slot(operation: &Operation) -> &Path {
+    &operation.signature.path
+}
+
+fn reached(document: &[u8], slot: &Path, wanted: Level) -> Result<(), SignError> {
+    let verified = xades::verify(document, slot).map_err(SignError::Xml)?;
+    if verified.level == wanted {
+        Ok(())
+    } else {
+        Err(SignError::Level {
+            reached: verified.level,
+            wanted,
+        })
+    }
+}
+
+fn push_once(list: &mut Vec<Vec<u8>>, der: &[u8]) {
+    if !list.iter().any(|known| known == der) {
+        list.push(der.to_vec());
+    }
+}
+
+/// Codes and places only: texts of findings can quote the document.
+fn incomplete(rejected: Rejected) -> SignError {
+    let places = rejected.findings.iter().map(|finding| {
+        format!(
+            "{} at {}",
+            finding.code.as_str(),
+            finding.xpath.as_deref().unwrap_or("/")
+        )
+    });
+    SignError::Incomplete(places.collect::<Vec<_>>().join("; "))
+}
+
+/// The certificate's fingerprint as shown to people.
+pub fn fingerprint(certificate: &Cert) -> String {
+    hex::encode(&certificate.sha256())
+}

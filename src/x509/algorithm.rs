@@ -116,6 +116,11 @@ impl Digest {
     }
 
     pub(super) fn compute(self, bytes: &[u8]) -> Vec<u8> {
+        self.compute_parts(&[bytes])
+    }
+
+    /// Over several pieces in order, without joining them.
+    pub(super) fn compute_parts(self, parts: &[&[u8]]) -> Vec<u8> {
         use aws_lc_rs::digest;
         let algorithm = match self {
             Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
@@ -123,7 +128,11 @@ impl Digest {
             Self::Sha384 => &digest::SHA384,
             Self::Sha512 => &digest::SHA512,
         };
-        digest::digest(algorithm, bytes).as_ref().to_vec()
+        let mut context = digest::Context::new(algorithm);
+        for part in parts {
+            context.update(part);
+        }
+        context.finish().as_ref().to_vec()
     }
 }
 
@@ -211,6 +220,12 @@ impl SignatureAlgorithm {
             KeyKind::P256 => Some(Self::EcdsaSha256),
             KeyKind::P384 => Some(Self::EcdsaSha384),
         }
+    }
+
+    /// The digest a CMS signature of this algorithm states of its content,
+    /// given in pieces: with the same SHA-2 the algorithm itself uses.
+    pub fn content_digest(self, parts: &[&[u8]]) -> Vec<u8> {
+        self.digest().compute_parts(parts)
     }
 
     /// The digest inside, and whether the algorithm is PSS.

@@ -7,14 +7,38 @@
 mod algorithm;
 mod certificate;
 pub mod cms;
+pub mod crl;
 mod name;
+pub mod ocsp;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod tlv;
+pub mod tsp;
 
 pub use algorithm::{KeyKind, SignatureAlgorithm, ecdsa_der_to_fixed, ecdsa_fixed_to_der, verify};
 pub use certificate::{Cert, KeyUsage, issuer_and_serial};
 pub use const_oid::ObjectIdentifier;
 
 use crate::base::hex;
+use time::OffsetDateTime;
+
+/// What an authority says about a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertStatus {
+    /// Not revoked.
+    Good,
+    /// Revoked, or on hold.
+    Revoked {
+        /// Since when.
+        at: OffsetDateTime,
+        /// `CRLReason` (RFC 5280 §5.3.1).
+        reason: Option<u8>,
+    },
+    /// The authority does not know it.
+    Unknown,
+}
 
 /// What is wrong with a certificate or a CMS signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

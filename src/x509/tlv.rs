@@ -151,6 +151,13 @@ pub(crate) fn unsigned(content: &[u8]) -> &[u8] {
     content.get(zeros..).unwrap_or_default()
 }
 
+/// Whether two INTEGERs have the same value, however many leading sign bytes
+/// their encodings have.
+pub(crate) fn same_integer(a: &[u8], b: &[u8]) -> bool {
+    let negative = |content: &[u8]| content.first().is_some_and(|byte| byte & 0x80 != 0);
+    a == b || !negative(a) && !negative(b) && unsigned(a) == unsigned(b)
+}
+
 fn parse_time(text: &[u8], year_digits: usize) -> Result<OffsetDateTime, Fault> {
     let fault = Fault("malformed time");
     let text = text.strip_suffix(b"Z").ok_or(fault)?;

@@ -1,1 +1,129 @@
-//! (see ARCHITECTURE.md)
+//! XAdES: enveloped signatures inside a form, of one fixed profile.
+//!
+//! EN 319 132-1 baseline: exclusive canonicalization, SHA-256, exactly two
+//! references (the document, `URI=""`, and the signed properties), the
+//! signer's certificate in `KeyInfo` and bound by `SigningCertificateV2`.
+//! B-B is [`prepare`] and [`Prepared::finish`], T is [`extend_t`], LT is
+//! [`extend_lt`]; [`verify`] accepts this profile and nothing else, which is
+//! what keeps signature wrapping out.
+//!
+//! Sans-IO: the private key, the timestamp and the revocation data come from
+//! the caller. Nothing is ever serialised anew: every step inserts bytes into
+//! the document it was given, and all that stands outside the signature slot
+//! stays as its author wrote it.
+
+mod extend;
+mod profile;
+mod signing;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use extend::{extend_lt, extend_t, timestamp_input};
+pub use signing::{Prepared, prepare};
+pub use verify::{Verified, verify};
+
+use crate::x509::crl::CrlError;
+use crate::x509::ocsp::OcspError;
+use crate::x509::tsp::TspError;
+use crate::x509::{Cert, X509Error};
+use crate::xml::XmlError;
+
+/// How much of what a later validator needs is inside the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// XAdES-BASELINE-B: the signature itself.
+    B,
+    /// XAdES-BASELINE-T: with a signature timestamp.
+    T,
+    /// XAdES-BASELINE-LT: with certificates and revocation data.
+    LT,
+}
+
+/// A signed thing, named in errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signed {
+    /// The document without its signature.
+    Document,
+    /// The signed properties.
+    Properties,
+}
+
+/// Why a signature could not be made, extended or accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum XadesError {
+    /// The document is not XML we accept.
+    #[error("the document could not be read")]
+    Parse(#[source] XmlError),
+    /// The slot is not there exactly once, or is not empty when signing.
+    #[error("the signature slot must occur once and be empty before signing; found: {found}")]
+    Slot {
+        /// What was found instead.
+        found: String,
+    },
+    /// A document to be signed already holds a `ds:Signature`.
+    #[error("the document already carries a signature")]
+    AlreadySigned,
+    /// The algorithm has no XML-DSig identifier.
+    #[error("the signature algorithm cannot be used in XML signatures")]
+    Algorithm,
+    /// The signature value was not made with the signer certificate's key.
+    #[error("the signature value does not match the signer's certificate")]
+    SignatureValue(#[source] Option<X509Error>),
+    /// The signature does not have the form that the profile prescribes.
+    #[error("the signature does not follow the profile: {0}")]
+    Profile(String),
+    /// What was signed has been changed.
+    #[error("the digest of the signed {} differs", match .0 {
+        Signed::Document => "document",
+        Signed::Properties => "properties",
+    })]
+    Digest(Signed),
+    /// `SigningCertificateV2` names another certificate than `KeyInfo` holds.
+    #[error("the signature was made for another certificate than the one it carries")]
+    SigningCertificate,
+    /// A certificate inside the signature cannot be read.
+    #[error("a certificate in the signature could not be read")]
+    Certificate(#[source] X509Error),
+    /// The timestamp token cannot be read, or is not one over this signature.
+    #[error("the signature timestamp is not valid for this signature")]
+    Timestamp(#[source] TspError),
+    /// An OCSP response inside the signature cannot be read.
+    #[error("an OCSP response in the signature could not be read")]
+    Ocsp(#[source] OcspError),
+    /// A revocation list inside the signature cannot be read.
+    #[error("a revocation list in the signature could not be read")]
+    Crl(#[source] CrlError),
+    /// The signature is not of the level from which this step starts.
+    #[error("the signature is of level {have:?}, this step needs level {wanted:?}")]
+    Level {
+        /// The level found.
+        have: Level,
+        /// The level needed.
+        wanted: Level,
+    },
+}
+
+/// `IssuerSerial` (RFC 5035 §5), the content of `IssuerSerialV2`, with the
+/// certificate's own bytes.
+fn issuer_serial_der(cert: &Cert) -> Vec<u8> {
+    // GeneralNames with one directoryName, [4] EXPLICIT because Name is a CHOICE.
+    let names = der(0x30, &der(0xa4, cert.issuer_der()));
+    let serial = der(0x02, cert.serial());
+    der(0x30, &[names, serial].concat())
+}
+
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![tag];
+    let length = content.len().to_be_bytes();
+    let first = length.iter().position(|b| *b != 0);
+    match (content.len(), first) {
+        (0..=0x7f, _) | (_, None) => out.push(content.len() as u8),
+        (_, Some(first)) => {
+            out.push(0x80 | (length.len() - first) as u8);
+            out.extend_from_slice(&length[first..]);
+        }
+    }
+    out.extend_from_slice(content);
+    out
+}

@@ -15,6 +15,7 @@ mod base_uri;
 #[cfg(test)]
 mod tests;
 
+use super::name_of;
 use roxmltree::{Document, Node, NodeType};
 use std::borrow::Cow;
 
@@ -166,7 +167,7 @@ impl<'a, 'i, V: Fn(Node<'a, 'i>) -> bool> Writer<'a, 'i, '_, V> {
     fn leave(&mut self, node: Node<'a, 'i>) {
         if node.is_element() {
             self.push("</");
-            self.push(qname(self.source, node));
+            self.push(name_of(node));
             self.push(">");
             if let Some(mark) = self.marks.pop() {
                 self.rendered.truncate(mark);
@@ -195,7 +196,7 @@ impl<'a, 'i, V: Fn(Node<'a, 'i>) -> bool> Writer<'a, 'i, '_, V> {
     }
 
     fn start_tag(&mut self, node: Node<'a, 'i>) {
-        let name = qname(self.source, node);
+        let name = name_of(node);
         let mut attributes: Vec<Attribute<'a>> = node
             .attributes()
             .map(|a| Attribute {
@@ -350,14 +351,6 @@ impl<'a, 'i, V: Fn(Node<'a, 'i>) -> bool> Writer<'a, 'i, '_, V> {
     }
 }
 
-/// The qualified name of an element as its author wrote it.
-fn qname<'a>(source: &'a str, node: Node<'_, '_>) -> &'a str {
-    let tag = &source[node.range()];
-    let tag = tag.strip_prefix('<').unwrap_or(tag);
-    let end = tag.find([' ', '\t', '\r', '\n', '/', '>']);
-    &tag[..end.unwrap_or(tag.len())]
-}
-
 fn prefix_of(qname: &str) -> &str {
     qname.split_once(':').map_or("", |(prefix, _)| prefix)
 }
@@ -394,7 +387,7 @@ fn attribute_escape(byte: u8) -> Option<&'static str> {
     }
 }
 
-fn push_escaped(out: &mut Vec<u8>, text: &str, escape: fn(u8) -> Option<&'static str>) {
+fn push_escaped(out: &mut Vec<u8>, text: &str, escape: impl Fn(u8) -> Option<&'static str>) {
     let bytes = text.as_bytes();
     let mut done = 0;
     for (at, byte) in bytes.iter().enumerate() {

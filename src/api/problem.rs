@@ -1,0 +1,361 @@
+//! Errors as RFC 9457 problem documents, from a closed list. Only this module
+//! turns errors into HTTP. The list is printed in `docs/problems.md`, which a
+//! test compares with it.
+
+use crate::base::limits;
+use crate::forms::{Finding, Severity};
+use crate::intake::IntakeError;
+use crate::outbox::OutboxError;
+use crate::token::TokenError;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Texts for the doctor, in the three languages of the country's forms.
+#[derive(Debug, Clone, Serialize, ToSchema, PartialEq, Eq)]
+pub struct Texts {
+    /// French.
+    pub fr: String,
+    /// German.
+    pub de: String,
+    /// English.
+    pub en: String,
+}
+
+/// One kind of problem.
+#[derive(Debug)]
+pub struct Kind {
+    /// Stable code, the last part of `type`.
+    pub code: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// Short title for the developer.
+    pub title: &'static str,
+    /// What the developer or administrator does about it.
+    pub remedy: &'static str,
+    /// What the doctor reads: fr, de, en.
+    pub doctor: [&'static str; 3],
+}
+
+macro_rules! kinds {
+    ($($name:ident = $status:literal $code:literal, $title:literal, $remedy:literal, [$fr:literal, $de:literal, $en:literal];)*) => {
+        $(#[doc = $title] pub(super) const $name: Kind = Kind { code: $code, status: $status, title: $title, remedy: $remedy, doctor: [$fr, $de, $en] };)*
+        /// Every kind there is.
+        pub const KINDS: &[&Kind] = &[$(&$name),*];
+    };
+}
+
+kinds! {
+    BODY_MALFORMED = 400 "body-malformed", "The request body cannot be read",
+        "Send multipart/form-data with the parts xml and pdf, or XML, or JSON {\"xml\": text, \"pdf\": base64}.",
+        ["Le logiciel a envoyé une demande illisible. Contactez votre fournisseur de logiciel.", "Die Software hat eine unlesbare Anfrage gesendet. Wenden Sie sich an Ihren Softwareanbieter.", "Your software sent an unreadable request. Contact its supplier."];
+    QUERY_MALFORMED = 400 "query-malformed", "A path or query parameter cannot be read",
+        "See the parameter's description in openapi.json.",
+        ["Le logiciel a envoyé une demande illisible. Contactez votre fournisseur de logiciel.", "Die Software hat eine unlesbare Anfrage gesendet. Wenden Sie sich an Ihren Softwareanbieter.", "Your software sent an unreadable request. Contact its supplier."];
+    UNAUTHORIZED = 401 "unauthorized", "A valid bearer token is required",
+        "Run `sceau pair <name>` on this machine and send its token as `Authorization: Bearer <token>`.",
+        ["Votre logiciel n'est pas encore jumelé avec Sceau.", "Ihre Software ist noch nicht mit Sceau gekoppelt.", "Your software is not paired with Sceau yet."];
+    ORIGIN_REFUSED = 403 "origin-refused", "Requests from web pages are refused",
+        "Call from a program: requests with an Origin header are refused until that origin can be paired.",
+        ["Une page web a tenté d'utiliser Sceau ; la demande a été refusée.", "Eine Webseite wollte Sceau benutzen; die Anfrage wurde abgelehnt.", "A web page tried to use Sceau; it was refused."];
+    PIN_REFUSED = 403 "pin-refused", "The token refused the PIN",
+        "Enter the PIN again with `sceau unlock`; it was tried once and is not tried again by itself.",
+        ["Le code PIN est incorrect. Chaque essai compte.", "Die PIN ist falsch. Jeder Versuch zählt.", "The PIN is wrong. Every try counts."];
+    NOT_FOUND = 404 "not-found", "There is no such address",
+        "See openapi.json for the addresses there are.",
+        ["Le logiciel a demandé une fonction inconnue.", "Die Software hat eine unbekannte Funktion angefragt.", "Your software asked for an unknown function."];
+    FORM_UNKNOWN = 404 "form-unknown", "The form or its version is not installed",
+        "GET /v1/forms lists the forms and versions there are.",
+        ["Ce type de formulaire n'est pas installé.", "Dieser Formulartyp ist nicht installiert.", "This type of form is not installed."];
+    OPERATION_UNKNOWN = 404 "operation-unknown", "The form has no such operation",
+        "GET /v1/forms/{form} lists its operations.",
+        ["Cette opération n'existe pas pour ce formulaire.", "Diesen Vorgang gibt es für dieses Formular nicht.", "This operation does not exist for this form."];
+    SUBMISSION_UNKNOWN = 404 "submission-unknown", "No submission has this UUID",
+        "A document that was never answered with 202 or 200 was not accepted: send it.",
+        ["Ce document est inconnu de Sceau.", "Dieses Dokument ist Sceau nicht bekannt.", "Sceau does not know this document."];
+    NOT_YET_AVAILABLE = 404 "not-yet-available", "The submission has not come that far",
+        "GET the submission: its state says what it waits for.",
+        ["Le document n'en est pas encore là.", "Das Dokument ist noch nicht so weit.", "The document has not come that far yet."];
+    METHOD_REFUSED = 405 "method-refused", "The address does not take this method",
+        "See openapi.json for the methods there are.",
+        ["Le logiciel a demandé une fonction inconnue.", "Die Software hat eine unbekannte Funktion angefragt.", "Your software asked for an unknown function."];
+    UUID_CONFLICT = 409 "uuid-conflict", "The UUID was accepted before with other content",
+        "A changed document is a new document: give it a new version 4 UUID (POST /v1/uuids). A repeated one must be byte for byte the same.",
+        ["Ce document porte l'identifiant d'un document déjà transmis.", "Dieses Dokument trägt die Kennung eines bereits übermittelten Dokuments.", "This document bears the identifier of one already handed in."];
+    TOKEN_NOT_READY = 409 "token-not-ready", "The token cannot be unlocked now",
+        "The detail says what the token waits for: plug it in, wait for its driver, or confirm the last try.",
+        ["La carte n'est pas prête : insérez-la ou attendez un instant.", "Die Karte ist nicht bereit: stecken Sie sie ein oder warten Sie kurz.", "The card is not ready: insert it, or wait a moment."];
+    PIN_LOCKED = 409 "pin-locked", "The token has locked its PIN",
+        "Only the card's issuer can unblock it, usually with the PUK.",
+        ["Le code PIN de la carte est bloqué ; il faut le débloquer auprès de l'émetteur.", "Die PIN der Karte ist gesperrt; der Herausgeber muss sie entsperren.", "The card's PIN is locked; its issuer must unblock it."];
+    BODY_TOO_LARGE = 413 "body-too-large", "The request body is over the limit",
+        "The limit stands in the detail, in bytes.",
+        ["Le document est trop volumineux.", "Das Dokument ist zu groß.", "The document is too large."];
+    MEDIA_TYPE_REFUSED = 415 "media-type-refused", "The content type is not one of those taken",
+        "Use multipart/form-data, application/xml, text/xml or application/json.",
+        ["Le logiciel a envoyé une demande illisible. Contactez votre fournisseur de logiciel.", "Die Software hat eine unlesbare Anfrage gesendet. Wenden Sie sich an Ihren Softwareanbieter.", "Your software sent an unreadable request. Contact its supplier."];
+    HOST_REFUSED = 421 "host-refused", "The Host header does not name this service",
+        "Call http://127.0.0.1:<port>, http://localhost:<port> or http://[::1]:<port>.",
+        ["Une demande mal adressée a été refusée.", "Eine falsch adressierte Anfrage wurde abgelehnt.", "A wrongly addressed request was refused."];
+    DOCUMENT_INVALID = 422 "document-invalid", "The XML breaks rules of the form",
+        "Each entry of `faults` names a rule, the place in the XML and the value at fault.",
+        ["Le document contient des erreurs et n'a pas été accepté.", "Das Dokument enthält Fehler und wurde nicht angenommen.", "The document has errors and was not accepted."];
+    PDF_MISSING = 422 "pdf-missing", "The form requires a PDF",
+        "Send it as the part pdf, or base64-encoded in the form's document element.",
+        ["Il manque le PDF du document.", "Das PDF des Dokuments fehlt.", "The document's PDF is missing."];
+    PDF_AMBIGUOUS = 422 "pdf-ambiguous", "Two different PDFs were given",
+        "Send the PDF either as a part or inside the XML.",
+        ["Deux PDF différents ont été fournis.", "Es wurden zwei verschiedene PDF übergeben.", "Two different PDFs were given."];
+    PDF_INVALID = 422 "pdf-invalid", "The PDF is not an acceptable PDF/A",
+        "Each entry of `faults` names a rule of ISO 19005. This is a plausibility check, not a full validation.",
+        ["Le PDF n'est pas au format d'archivage PDF/A.", "Das PDF hat nicht das Archivformat PDF/A.", "The PDF is not in the PDF/A archive format."];
+    PRACTITIONER_UNKNOWN = 422 "practitioner-unknown", "The code prestataire is not configured here",
+        "Add a [[practitioner]] with this code to the configuration, or correct the document.",
+        ["Ce code prestataire n'est pas configuré sur ce poste.", "Dieser Code prestataire ist hier nicht eingerichtet.", "This code prestataire is not set up here."];
+    INTERNAL = 500 "internal", "Something failed inside Sceau",
+        "The log has the cause. Repeat the request: the same UUID is never taken twice.",
+        ["Sceau a rencontré une erreur interne. Rien n'est perdu ; réessayez.", "In Sceau ist ein Fehler aufgetreten. Nichts ist verloren; versuchen Sie es erneut.", "Sceau met an internal error. Nothing is lost; try again."];
+    STORAGE_FAILED = 503 "storage-failed", "The document could not be stored durably",
+        "It was not accepted. Check disk space and the log, then repeat the request.",
+        ["Le document n'a pas pu être enregistré ; il n'est pas accepté. Réessayez.", "Das Dokument konnte nicht gespeichert werden und ist nicht angenommen. Versuchen Sie es erneut.", "The document could not be stored and is not accepted. Try again."];
+}
+
+/// One fault of a submitted document.
+#[derive(Debug, Clone, Serialize, ToSchema, PartialEq, Eq)]
+pub struct Fault {
+    /// Stable code of the rule.
+    pub code: String,
+    /// `error`, or `warning` for what does not stop the document.
+    pub severity: &'static str,
+    /// The schema constraint (W3C name) or the PDF/A rule that is broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constraint: Option<String>,
+    /// Where it is.
+    pub pointer: Pointer,
+    /// One sentence for the developer.
+    pub message: String,
+    /// What would have been allowed there, if known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<String>,
+    /// One sentence for the doctor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doctor: Option<Texts>,
+}
+
+/// A place in a submitted document.
+#[derive(Debug, Clone, Serialize, ToSchema, PartialEq, Eq)]
+pub struct Pointer {
+    /// XPath with the document's own prefixes; a PDF rule number for a PDF.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xpath: Option<String>,
+    /// Line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// Column in characters, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+}
+
+impl From<&Finding> for Fault {
+    fn from(finding: &Finding) -> Self {
+        let doctor = finding.code.doctor_text();
+        Self {
+            code: finding.code.as_str().to_owned(),
+            severity: match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            constraint: finding.constraint.clone(),
+            expected: finding.expected.clone(),
+            pointer: Pointer {
+                xpath: finding.xpath.clone(),
+                line: finding.position.map(|p| p.line),
+                column: finding.position.map(|p| p.column),
+            },
+            message: finding.message.clone(),
+            doctor: Some(Texts {
+                fr: doctor.fr.into(),
+                de: doctor.de.into(),
+                en: doctor.en.into(),
+            }),
+        }
+    }
+}
+
+/// A problem document.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// `urn:sceau:problem:<code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Short title.
+    pub title: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// Stable code.
+    pub code: &'static str,
+    /// What is wrong with this request, for the developer.
+    pub detail: String,
+    /// What to tell the doctor.
+    pub doctor: Texts,
+    /// Faults of the document, all of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+}
+
+impl Problem {
+    /// A problem of `kind` with its particulars.
+    pub(super) fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
+        let [fr, de, en] = kind.doctor.map(str::to_owned);
+        Self {
+            kind: format!("urn:sceau:problem:{}", kind.code),
+            title: kind.title,
+            status: kind.status,
+            code: kind.code,
+            detail: detail.into(),
+            doctor: Texts { fr, de, en },
+            faults: Vec::new(),
+        }
+    }
+
+    fn with_faults(mut self, faults: Vec<Fault>) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    pub(super) fn too_large() -> Self {
+        let limit = limits::BODY_BYTES_MAX;
+        Self::new(&BODY_TOO_LARGE, format!("The limit is {limit} bytes."))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec_pretty(&self).unwrap_or_default();
+        let mut response = (
+            status,
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            body,
+        )
+            .into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
+        }
+        response
+    }
+}
+
+impl From<OutboxError> for Problem {
+    fn from(error: OutboxError) -> Self {
+        match error {
+            OutboxError::Conflict(uuid) => Self::new(
+                &UUID_CONFLICT,
+                format!("The UUID {uuid} belongs to a document with other bytes."),
+            ),
+            OutboxError::Store { .. } => {
+                tracing::error!(error = &error as &dyn std::error::Error, "store failed");
+                Self::new(&STORAGE_FAILED, "The store failed; the log has the cause.")
+            }
+        }
+    }
+}
+
+impl From<IntakeError> for Problem {
+    fn from(error: IntakeError) -> Self {
+        let text = format!("{error}.");
+        match error {
+            IntakeError::UnknownForm { .. } => Self::new(&FORM_UNKNOWN, text),
+            IntakeError::UnknownOperation { .. } => Self::new(&OPERATION_UNKNOWN, text),
+            IntakeError::Xml(rejected) => {
+                let faults: Vec<Fault> = rejected.findings.iter().map(Fault::from).collect();
+                let text = format!("The XML has {} fault(s).", faults.len());
+                Self::new(&DOCUMENT_INVALID, text).with_faults(faults)
+            }
+            IntakeError::PdfMissing => Self::new(&PDF_MISSING, text),
+            IntakeError::PdfTwice => Self::new(&PDF_AMBIGUOUS, text),
+            IntakeError::Pdf(violations) => {
+                let faults = violations.into_iter().map(|violation| Fault {
+                    code: "pdf.rule".into(),
+                    severity: "error",
+                    constraint: Some(violation.rule.to_owned()),
+                    expected: Vec::new(),
+                    pointer: Pointer {
+                        xpath: None,
+                        line: None,
+                        column: None,
+                    },
+                    message: violation.message,
+                    doctor: None,
+                });
+                let text = "The PDF fails the structural PDF/A pre-check.";
+                Self::new(&PDF_INVALID, text).with_faults(faults.collect())
+            }
+            IntakeError::UnknownPractitioner { code, xpath } => {
+                let fault = Fault {
+                    code: PRACTITIONER_UNKNOWN.code.into(),
+                    severity: "error",
+                    constraint: None,
+                    expected: Vec::new(),
+                    pointer: Pointer {
+                        xpath: Some(xpath),
+                        line: None,
+                        column: None,
+                    },
+                    message: format!("No practitioner is configured for {code}."),
+                    doctor: None,
+                };
+                Self::new(&PRACTITIONER_UNKNOWN, text).with_faults(vec![fault])
+            }
+            IntakeError::Outbox(error) => error.into(),
+        }
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        let text = format!("{error}.");
+        match error {
+            TokenError::PinIncorrect | TokenError::PinMalformed | TokenError::PinPossiblyUsed => {
+                Self::new(&PIN_REFUSED, text)
+            }
+            TokenError::PinLocked => Self::new(&PIN_LOCKED, text),
+            TokenError::Absent
+            | TokenError::Locked
+            | TokenError::FinalTry
+            | TokenError::Hung { .. }
+            | TokenError::WorkerDied { .. }
+            | TokenError::Restarting
+            | TokenError::Quarantined
+            | TokenError::Unusable { .. }
+            | TokenError::NoSuchCertificate
+            | TokenError::NotForSigning { .. }
+            | TokenError::Ambiguous { .. }
+            | TokenError::Algorithm
+            | TokenError::Refused { .. }
+            | TokenError::BadSignature
+            | TokenError::Pkcs12Open
+            | TokenError::Pkcs12Content => Self::new(&TOKEN_NOT_READY, text),
+        }
+    }
+}
+
+/// The catalogue as Markdown, for `docs/problems.md`.
+pub fn catalogue() -> String {
+    let mut out = String::from(
+        "# Problems\n\nEvery error answer is `application/problem+json` (RFC 9457) with one of these codes; \
+         `type` is `urn:sceau:problem:<code>`. `detail` says what is wrong with this request, `faults` lists every \
+         fault of a document with XPath, line and column, `doctor` holds a text for the doctor in fr, de and en.\n\n\
+         This page is generated from the code and compared with it by a test.\n",
+    );
+    for kind in KINDS {
+        let [fr, de, en] = kind.doctor;
+        out.push_str(&format!(
+            "\n## {} `{}`\n{}.\n\n- What to do: {}\n- Doctor (fr): {fr}\n- Doctor (de): {de}\n- Doctor (en): {en}\n",
+            kind.status, kind.code, kind.title, kind.remedy
+        ));
+    }
+    out
+}

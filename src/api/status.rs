@@ -1,0 +1,216 @@
+//! Health, tokens, UUIDs and the API's own description.
+
+use super::problem::{BODY_MALFORMED, Problem, QUERY_MALFORMED};
+use super::{Api, blocking, openapi_json};
+use crate::base::clock::rfc3339;
+use crate::base::{Secret, Uuid4};
+use crate::outbox::OutboxError;
+use crate::sign::fingerprint;
+use crate::token::{LastTry, PinWarning, TokenStatus};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+const UUIDS_MAX: usize = 1000;
+
+/// Whether the service can do its work, from real operations.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// `ok`; `degraded` when documents are accepted but wait.
+    status: &'static str,
+    /// Exact version of the program.
+    version: &'static str,
+    /// Where documents are sent.
+    environment: String,
+    /// State of the token, as in `GET /v1/tokens`.
+    token: String,
+    /// Whether an insurer is configured.
+    delivers: bool,
+    /// Last time a timestamp was obtained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_stamped: Option<String>,
+    /// Last time revocation data were complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sealed: Option<String>,
+    /// Last time the insurer gave a receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_receipted: Option<String>,
+}
+
+/// The token and its certificates.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Token {
+    /// `starting`, `absent`, `locked`, `ready`, `blocked`, `restarting`, `quarantined` or `unusable`.
+    status: String,
+    /// What a person should know before entering a PIN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
+    /// Certificates with a private key.
+    certificates: Vec<Certificate>,
+}
+
+/// A certificate on the token.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Certificate {
+    /// Subject.
+    subject: String,
+    /// Issuer.
+    issuer: String,
+    /// SHA-256 fingerprint, to name it in the configuration.
+    sha256: String,
+    /// Whether its key usage has nonRepudiation: only such a one signs forms.
+    signs: bool,
+    /// Last day of validity.
+    not_after: String,
+    /// Label of the token.
+    token_label: String,
+    /// Serial number of the token.
+    token_serial: String,
+}
+
+/// New identifiers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Uuids {
+    /// Version 4 UUIDs (RFC 9562 §5.4).
+    uuids: Vec<String>,
+}
+
+/// How many identifiers.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct UuidsQuery {
+    /// 1 to 1000; 1 when absent.
+    count: Option<usize>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unlock {
+    /// The PIN.
+    pin: String,
+    /// Use the last attempt although the token warns that it is the last.
+    #[serde(default)]
+    use_last_try: bool,
+}
+
+/// Whether the service can do its work. Needs no token.
+#[utoipa::path(get, path = "/v1/health", tag = "service", responses((status = 200, body = Health)))]
+pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem> {
+    let outbox = api.outbox.clone();
+    let last = blocking(move || {
+        let last = |event| Ok::<_, OutboxError>(outbox.last(event)?.map(rfc3339));
+        Ok::<_, OutboxError>((last("stamped")?, last("sealed")?, last("receipted")?))
+    });
+    let (last_stamped, last_sealed, last_receipted) = last.await??;
+    let status = api.signer.token().status();
+    let ready = status == TokenStatus::Ready && api.delivers;
+    Ok(Json(Health {
+        status: if ready { "ok" } else { "degraded" },
+        version: env!("CARGO_PKG_VERSION"),
+        environment: api.environment.clone(),
+        token: word(&status).0.to_owned(),
+        delivers: api.delivers,
+        last_stamped,
+        last_sealed,
+        last_receipted,
+    }))
+}
+
+/// The token and its certificates.
+#[utoipa::path(get, path = "/v1/tokens", tag = "service", security(("program" = [])),
+    responses((status = 200, body = Vec<Token>)))]
+pub async fn tokens(State(api): State<Arc<Api>>) -> Result<Json<Vec<Token>>, Problem> {
+    let token = api.signer.token().clone();
+    let status = token.status();
+    let identities = blocking(move || token.identities()).await?;
+    // An absent token has no certificates; that is its status, not an error.
+    let certificates = identities.unwrap_or_default().into_iter().map(|identity| {
+        let certificate = &identity.certificate;
+        Certificate {
+            subject: certificate.subject(),
+            issuer: certificate.issuer(),
+            sha256: fingerprint(certificate),
+            signs: certificate.key_usage().is_some_and(|u| u.non_repudiation),
+            not_after: rfc3339(certificate.not_after()),
+            token_label: identity.token_label.clone(),
+            token_serial: identity.token_serial.clone(),
+        }
+    });
+    let (status, warning) = word(&status);
+    Ok(Json(vec![Token {
+        status: status.to_owned(),
+        warning,
+        certificates: certificates.collect(),
+    }]))
+}
+
+/// Unlocks the token: one PIN, one try. Only with the administrator's token,
+/// which `sceau unlock` reads from the state folder.
+#[utoipa::path(post, path = "/v1/tokens/unlock", tag = "service", security(("administrator" = [])),
+    request_body = Unlock,
+    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem)))]
+pub async fn unlock(State(api): State<Arc<Api>>, body: Bytes) -> Result<Response, Problem> {
+    let unlock: Unlock = serde_json::from_slice(&body)
+        .map_err(|_| Problem::new(&BODY_MALFORMED, "Send {\"pin\": \"...\"}."))?;
+    let last_try = if unlock.use_last_try {
+        LastTry::Confirmed
+    } else {
+        LastTry::Refuse
+    };
+    let pin = Secret::new(unlock.pin.into_bytes());
+    let (token, outbox) = (api.signer.token().clone(), api.outbox.clone());
+    blocking(move || token.unlock(pin, last_try).map(|()| outbox.token_ready())).await???;
+    Ok(axum::http::StatusCode::NO_CONTENT.into_response())
+}
+
+/// Makes version 4 UUIDs for programs that cannot (DSR 3.5).
+#[utoipa::path(post, path = "/v1/uuids", tag = "service", security(("program" = [])), params(UuidsQuery),
+    responses((status = 200, body = Uuids), (status = 400, body = Problem)))]
+pub async fn uuids(
+    query: Result<Query<UuidsQuery>, QueryRejection>,
+) -> Result<Json<Uuids>, Problem> {
+    let Query(query) = query?;
+    let count = query.count.unwrap_or(1);
+    if !(1..=UUIDS_MAX).contains(&count) {
+        let text = format!("count must be 1 to {UUIDS_MAX}.");
+        return Err(Problem::new(&QUERY_MALFORMED, text));
+    }
+    let uuids = (0..count).map(|_| Uuid4::random().to_string());
+    Ok(Json(Uuids {
+        uuids: uuids.collect(),
+    }))
+}
+
+/// This description. Needs no token.
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "service",
+    responses((status = 200, content_type = "application/json", body = serde_json::Value)))]
+pub async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], openapi_json()).into_response()
+}
+
+fn word(status: &TokenStatus) -> (&'static str, Option<String>) {
+    match status {
+        TokenStatus::Starting => ("starting", None),
+        TokenStatus::Absent => ("absent", None),
+        TokenStatus::Locked { warning } => ("locked", warning.map(|w| warning_text(w).to_owned())),
+        TokenStatus::Ready => ("ready", None),
+        TokenStatus::Blocked => ("blocked", None),
+        TokenStatus::Restarting => ("restarting", None),
+        TokenStatus::Quarantined => ("quarantined", None),
+        TokenStatus::Unusable { detail } => ("unusable", Some(detail.clone())),
+    }
+}
+
+fn warning_text(warning: PinWarning) -> &'static str {
+    match warning {
+        PinWarning::CountLow => "A wrong PIN was entered before; few attempts are left.",
+        PinWarning::FinalTry => "One attempt is left; a wrong PIN locks the token.",
+    }
+}

@@ -1,0 +1,136 @@
+//! Walking a document's objects without trusting its shape.
+
+use super::PdfError;
+use lopdf::{Dictionary, Document, Object, ObjectId};
+use std::collections::HashSet;
+
+/// Pages one file may have; also bounds the walk through a hostile page tree.
+const PAGES_MAX: usize = 10_000;
+
+/// Follows references to the object itself; a missing object is null
+/// (ISO 32000-1 §7.3.10).
+pub(super) fn resolve<'a>(doc: &'a Document, object: &'a Object) -> &'a Object {
+    doc.dereference(object)
+        .map_or(&Object::Null, |(_, object)| object)
+}
+
+/// The value of a key, references followed.
+pub(super) fn get<'a>(doc: &'a Document, dict: &'a Dictionary, key: &[u8]) -> Option<&'a Object> {
+    match dict.get(key).map(|value| resolve(doc, value)) {
+        Ok(Object::Null) | Err(_) => None,
+        Ok(value) => Some(value),
+    }
+}
+
+/// The dictionary under a key; of a stream its dictionary.
+pub(super) fn get_dict<'a>(
+    doc: &'a Document,
+    dict: &'a Dictionary,
+    key: &[u8],
+) -> Option<&'a Dictionary> {
+    get(doc, dict, key).and_then(as_dict)
+}
+
+/// The array under a key.
+pub(super) fn get_array<'a>(
+    doc: &'a Document,
+    dict: &'a Dictionary,
+    key: &[u8],
+) -> Option<&'a Vec<Object>> {
+    get(doc, dict, key).and_then(|value| value.as_array().ok())
+}
+
+/// The name under a key.
+pub(super) fn get_name<'a>(
+    doc: &'a Document,
+    dict: &'a Dictionary,
+    key: &[u8],
+) -> Option<&'a [u8]> {
+    get(doc, dict, key).and_then(|value| value.as_name().ok())
+}
+
+/// The integer under a key.
+pub(super) fn get_int(doc: &Document, dict: &Dictionary, key: &[u8]) -> Option<i64> {
+    get(doc, dict, key).and_then(|value| value.as_i64().ok())
+}
+
+/// A dictionary, or the dictionary of a stream.
+pub(super) fn as_dict(object: &Object) -> Option<&Dictionary> {
+    match object {
+        Object::Dictionary(dict) => Some(dict),
+        Object::Stream(stream) => Some(&stream.dict),
+        _ => None,
+    }
+}
+
+/// Every dictionary of the document, nested ones included. The parser bounds
+/// the nesting of direct objects.
+pub(super) fn dictionaries(doc: &Document) -> Vec<&Dictionary> {
+    let mut found = Vec::new();
+    let mut open: Vec<&Object> = doc.objects.values().collect();
+    while let Some(object) = open.pop() {
+        if let Object::Array(items) = object {
+            open.extend(items);
+        }
+        if let Some(dict) = as_dict(object) {
+            found.push(dict);
+            open.extend(dict.iter().map(|(_, value)| value));
+        }
+    }
+    found
+}
+
+/// A page with the resources it owns or inherits.
+pub(super) struct Page<'a> {
+    pub(super) id: ObjectId,
+    pub(super) dict: &'a Dictionary,
+    pub(super) resources: Option<&'a Dictionary>,
+}
+
+/// The pages in order.
+///
+/// # Errors
+/// A page tree that is missing, has cycles, shares nodes, names missing
+/// objects or has more than 10 000 pages.
+pub(super) fn pages(doc: &Document) -> Result<Vec<Page<'_>>, PdfError> {
+    let broken = |what| PdfError::Structure { what };
+    let root = doc
+        .catalog()
+        .and_then(|catalog| catalog.get(b"Pages"))
+        .and_then(Object::as_reference)
+        .map_err(|_| broken("the catalog names no page tree"))?;
+    let mut pages = Vec::new();
+    let mut seen = HashSet::new();
+    let mut open = vec![(root, None)];
+    while let Some((id, inherited)) = open.pop() {
+        if !seen.insert(id) {
+            return Err(broken("a page tree node occurs twice"));
+        }
+        let dict = doc
+            .get_dictionary(id)
+            .map_err(|_| broken("the page tree names an object that is missing"))?;
+        let resources = get_dict(doc, dict, b"Resources").or(inherited);
+        match get_array(doc, dict, b"Kids") {
+            Some(kids) => {
+                for kid in kids.iter().rev() {
+                    let kid = kid
+                        .as_reference()
+                        .map_err(|_| broken("a page tree node has a kid that is no reference"))?;
+                    open.push((kid, resources));
+                }
+            }
+            None => pages.push(Page {
+                id,
+                dict,
+                resources,
+            }),
+        }
+        if pages.len() > PAGES_MAX || open.len() > PAGES_MAX {
+            return Err(broken("the document has more than 10 000 pages"));
+        }
+    }
+    if pages.is_empty() {
+        return Err(broken("the document has no page"));
+    }
+    Ok(pages)
+}

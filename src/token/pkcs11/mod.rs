@@ -1,0 +1,231 @@
+//! PKCS#11 tokens. The vendor's module is loaded by a worker process and never
+//! by the daemon: a module that crashes, hangs or prints costs one restart.
+//!
+//! `Pkcs11Token` hands each order to a supervisor thread, which owns the worker
+//! and keeps the rules: a deadline for every call, restarts with back-off, and
+//! one login at most for one PIN entry.
+
+mod module;
+mod process;
+mod protocol;
+mod supervisor;
+mod worker;
+
+pub use process::WorkerCommand;
+pub use worker::run_worker;
+
+use super::{Identity, LastTry, Scheme, Token, TokenError, TokenStatus, digest_for};
+use crate::base::{Secret, hex};
+use crate::x509::{self, SignatureAlgorithm};
+use protocol::Mechanism;
+use std::path::PathBuf;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use supervisor::{Order, Supervisor};
+
+/// Longest PIN taken, in bytes (PKCS#11 leaves it to the token; none has more).
+const PIN_BYTES_MAX: usize = 255;
+
+/// Where the token is and how it is watched.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The vendor's module.
+    pub module: PathBuf,
+    /// Serial number of the token to use; may be left out with one token.
+    pub token_serial: Option<String>,
+    /// SHA-256 of a certificate the token must hold; tells slots of one card
+    /// apart.
+    pub certificate_sha256: Option<[u8; 32]>,
+    /// A file with the PIN, for security modules without a person at hand.
+    pub pin_file: Option<PathBuf>,
+    /// The program that runs [`run_worker`].
+    pub worker: WorkerCommand,
+    /// How long a call may take.
+    pub deadlines: Deadlines,
+    /// Rest before each restart of a failed worker; the last is used again.
+    pub backoff: Vec<Duration>,
+    /// After more failures than [`CRASHES_MAX`] within this time the worker
+    /// rests for as long.
+    pub quarantine: Duration,
+    /// How often the presence of the token is looked at.
+    pub poll: Duration,
+}
+
+/// Failures of a worker within [`Settings::quarantine`] that are answered by a
+/// restart.
+pub const CRASHES_MAX: usize = 5;
+
+/// How long a call into the module may take before the worker is killed.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// Loading the module, finding the token, reading its certificates.
+    pub init: Duration,
+    /// Login and logout.
+    pub login: Duration,
+    /// One signature.
+    pub sign: Duration,
+}
+
+impl Settings {
+    /// Settings with the usual times, for one module.
+    pub fn new(module: PathBuf, worker: WorkerCommand) -> Self {
+        Self {
+            module,
+            token_serial: None,
+            certificate_sha256: None,
+            pin_file: None,
+            worker,
+            deadlines: Deadlines {
+                init: Duration::from_secs(20),
+                login: Duration::from_secs(30),
+                sign: Duration::from_secs(15),
+            },
+            backoff: [1, 2, 5, 15, 60].map(Duration::from_secs).to_vec(),
+            quarantine: Duration::from_secs(600),
+            poll: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A token behind a PKCS#11 module.
+pub struct Pkcs11Token {
+    orders: Option<Sender<Order>>,
+    view: Arc<Mutex<View>>,
+    supervisor: Option<JoinHandle<()>>,
+}
+
+/// What the supervisor last saw.
+struct View {
+    status: TokenStatus,
+    identities: Vec<Identity>,
+}
+
+fn lock(view: &Mutex<View>) -> MutexGuard<'_, View> {
+    view.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pkcs11Token {
+    /// Starts the supervisor and returns at once; a missing token, module or
+    /// worker shows in the status. Errors: the thread cannot be started.
+    pub fn start(settings: Settings) -> std::io::Result<Self> {
+        let view = Arc::new(Mutex::new(View {
+            status: TokenStatus::Starting,
+            identities: Vec::new(),
+        }));
+        let (orders, inbox) = channel();
+        let supervisor = Supervisor::new(settings, Arc::clone(&view));
+        let supervisor = std::thread::Builder::new()
+            .name("token".into())
+            .spawn(move || supervisor.run(&inbox))?;
+        Ok(Self {
+            orders: Some(orders),
+            view,
+            supervisor: Some(supervisor),
+        })
+    }
+
+    /// Gives an order and waits for its answer; the supervisor's deadlines
+    /// bound the wait.
+    fn ask<T>(
+        &self,
+        order: impl FnOnce(Sender<Result<T, TokenError>>) -> Order,
+    ) -> Result<T, TokenError> {
+        let gone = TokenError::WorkerDied {
+            operation: "supervise",
+        };
+        let (reply, answer) = channel();
+        let sent = self.orders.as_ref().map(|orders| orders.send(order(reply)));
+        match (sent, answer.recv()) {
+            (Some(Ok(())), Ok(result)) => result,
+            _ => Err(gone),
+        }
+    }
+}
+
+impl Token for Pkcs11Token {
+    fn identities(&self) -> Result<Vec<Identity>, TokenError> {
+        if self.status() == TokenStatus::Starting {
+            self.ask(Order::Settle)?;
+        }
+        let view = lock(&self.view);
+        match supervisor::trouble(&view.status) {
+            None | Some(TokenError::Locked | TokenError::PinLocked) => Ok(view.identities.clone()),
+            Some(error) => Err(error),
+        }
+    }
+
+    fn status(&self) -> TokenStatus {
+        lock(&self.view).status.clone()
+    }
+
+    fn unlock(&self, pin: Secret, last_try: LastTry) -> Result<(), TokenError> {
+        if pin.expose().is_empty() || pin.expose().len() > PIN_BYTES_MAX {
+            return Err(TokenError::PinMalformed);
+        }
+        self.ask(|reply| Order::Unlock {
+            pin,
+            last_try,
+            reply,
+        })
+    }
+
+    fn lock(&self) {
+        // Without a supervisor there is no worker either, hence no login.
+        let _ = self.ask(Order::Lock);
+    }
+
+    fn sign(
+        &self,
+        certificate_sha256: &[u8; 32],
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+    ) -> Result<Vec<u8>, TokenError> {
+        let found = lock(&self.view)
+            .identities
+            .iter()
+            .find(|identity| identity.certificate.sha256() == *certificate_sha256)
+            .map(|identity| identity.certificate.clone());
+        let certificate = match found {
+            Some(certificate) => certificate,
+            // Not seen yet, or gone: the identities say which.
+            None => self
+                .identities()?
+                .into_iter()
+                .map(|identity| identity.certificate)
+                .find(|certificate| certificate.sha256() == *certificate_sha256)
+                .ok_or(TokenError::NoSuchCertificate)?,
+        };
+        let (scheme, digest) = digest_for(algorithm, certificate.key(), message)?;
+        let mechanism = match scheme {
+            Scheme::Rsa => Mechanism::RsaPkcs,
+            Scheme::Ecdsa => Mechanism::Ecdsa,
+        };
+        let signature = self.ask(|reply| Order::Sign {
+            certificate: hex::encode(certificate_sha256),
+            mechanism,
+            digest,
+            reply,
+        })?;
+        let signature = match scheme {
+            Scheme::Rsa => signature,
+            Scheme::Ecdsa => x509::ecdsa_fixed_to_der(&signature),
+        };
+        // Cheap, and the only proof that key, certificate and answer belong
+        // together.
+        x509::verify(&certificate, algorithm, message, &signature)
+            .map_err(|_| TokenError::BadSignature)?;
+        Ok(signature)
+    }
+}
+
+impl Drop for Pkcs11Token {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(supervisor) = self.supervisor.take() {
+            // A panic there has nothing left to clean up here.
+            let _ = supervisor.join();
+        }
+    }
+}

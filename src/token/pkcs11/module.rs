@@ -1,0 +1,451 @@
+//! The vendor's module, inside the worker process: one open session, the
+//! certificates, and the handles of the keys that belong to them. Sessions and
+//! handles are kept; a signature costs one `C_SignInit` and one `C_Sign`.
+#![expect(
+    unsafe_code,
+    reason = "C_SignInit and C_Sign are called apart, for keys that want the PIN in between; \
+              the cryptoki crate fuses them and adds a length query"
+)]
+
+use super::protocol::{Fault, FaultKind, KeyFact, Mechanism, Opened, PinFlags};
+use crate::base::limits::CERTIFICATE_BYTES_MAX;
+use crate::base::{Secret, digest, hex};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, RvError};
+use cryptoki::object::{Attribute, AttributeType, CertificateType, ObjectClass, ObjectHandle};
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::{Slot, TokenInfo};
+use cryptoki::types::RawAuthPin;
+use cryptoki_sys as sys;
+use std::path::Path;
+use std::ptr;
+
+/// Most certificates read from one token.
+const CERTIFICATES_MAX: usize = 64;
+/// Largest signature taken from a token, in bytes: RSA with 8,192 bits.
+const SIGNATURE_BYTES_MAX: usize = 1024;
+
+/// A loaded and initialised module, and the token it has open.
+pub(super) struct Module {
+    // Field order is drop order: the session closes before the library goes.
+    token: Option<OpenToken>,
+    context: Pkcs11,
+    raw: RawSign,
+}
+
+struct OpenToken {
+    session: Session,
+    slot: Slot,
+    serial: String,
+    certificates: Vec<Certificate>,
+    keys: Vec<Key>,
+    /// Kept only while logged in and only for keys that want it again.
+    pin: Option<Secret>,
+}
+
+struct Certificate {
+    id: Vec<u8>,
+    sha256: String,
+    der: Vec<u8>,
+}
+
+struct Key {
+    certificate: String,
+    handle: ObjectHandle,
+    always_authenticate: bool,
+}
+
+/// Which token to open.
+pub(super) struct Wanted<'a> {
+    pub(super) serial: Option<&'a str>,
+    pub(super) certificate: Option<&'a str>,
+}
+
+impl Module {
+    pub(super) fn load(path: &Path) -> Result<Self, Fault> {
+        let context = Pkcs11::new(path).map_err(|error| not_loaded(&error))?;
+        let initialised = context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
+        match initialised {
+            // One thread makes all the calls, so a module that cannot lock
+            // will do as well.
+            Err(Error::Pkcs11(RvError::CantLock, _)) => {
+                context.initialize(CInitializeArgs::new(CInitializeFlags::empty()))
+            }
+            other => other,
+        }
+        .map_err(|error| not_loaded(&error))?;
+        let raw = RawSign::load(path)?;
+        Ok(Self {
+            token: None,
+            context,
+            raw,
+        })
+    }
+
+    pub(super) fn open(&mut self, wanted: &Wanted<'_>) -> Result<Opened, Fault> {
+        self.token = None;
+        let mut found: Vec<(OpenToken, TokenInfo)> = Vec::new();
+        for slot in self.context.get_slots_with_token().map_err(fault)? {
+            // A slot that cannot be read is no reason to miss the right one.
+            let Ok(info) = self.context.get_token_info(slot) else {
+                continue;
+            };
+            let serial = info.serial_number().trim();
+            if !info.token_initialized() || wanted.serial.is_some_and(|w| w.trim() != serial) {
+                continue;
+            }
+            let token = open_slot(&self.context, slot, serial)?;
+            let holds = |sha256: &str| token.certificates.iter().any(|c| c.sha256 == sha256);
+            if wanted.certificate.is_none_or(holds) {
+                found.push((token, info));
+            }
+        }
+        if found.len() > 1 {
+            let names: Vec<String> = found
+                .iter()
+                .map(|(token, _)| token.serial.clone())
+                .collect();
+            return Err(Fault {
+                kind: FaultKind::Several,
+                detail: format!(
+                    "several tokens fit; configure one serial: {}",
+                    names.join(", ")
+                ),
+            });
+        }
+        let Some((mut token, info)) = found.pop() else {
+            return Err(Fault {
+                kind: FaultKind::Absent,
+                detail: "no such token".into(),
+            });
+        };
+        let keys = if info.login_required() {
+            None
+        } else {
+            Some(token.find_keys()?)
+        };
+        let opened = Opened {
+            label: info.label().trim().to_owned(),
+            serial: token.serial.clone(),
+            flags: flags(&info),
+            certificates: token
+                .certificates
+                .iter()
+                .map(|c| hex::encode(&c.der))
+                .collect(),
+            keys,
+        };
+        self.token = Some(token);
+        Ok(opened)
+    }
+
+    pub(super) fn check(&self) -> Result<PinFlags, Fault> {
+        let token = self.token.as_ref().ok_or_else(session_lost)?;
+        let info = self.context.get_token_info(token.slot).map_err(fault)?;
+        // Another card may have been put into the same reader.
+        if info.serial_number().trim() != token.serial {
+            return Err(session_lost());
+        }
+        token.session.get_session_info().map_err(fault)?;
+        Ok(flags(&info))
+    }
+
+    /// Makes exactly one `C_Login`.
+    pub(super) fn login(&mut self, pin: Secret) -> Result<Vec<KeyFact>, Fault> {
+        let token = self.token.as_mut().ok_or_else(session_lost)?;
+        token.login(UserType::User, &pin)?;
+        let keys = token.find_keys()?;
+        if token.keys.iter().any(|key| key.always_authenticate) {
+            token.pin = Some(pin);
+        }
+        Ok(keys)
+    }
+
+    /// Logs out and closes the session, which ends whatever was begun in it.
+    pub(super) fn logout(&mut self) -> Result<(), Fault> {
+        let Some(token) = self.token.take() else {
+            return Ok(());
+        };
+        match token.session.logout() {
+            Err(Error::Pkcs11(RvError::UserNotLoggedIn, _)) => Ok(()),
+            other => other.map_err(fault),
+        }
+    }
+
+    pub(super) fn sign(
+        &mut self,
+        certificate: &str,
+        mechanism: Mechanism,
+        digest: &[u8],
+    ) -> Result<Vec<u8>, Fault> {
+        let token = self.token.as_mut().ok_or_else(session_lost)?;
+        let key = token.keys.iter().find(|key| key.certificate == certificate);
+        let key = key.ok_or_else(|| Fault {
+            kind: FaultKind::NoKey,
+            detail: "no key for this certificate".into(),
+        })?;
+        let handle = key.handle;
+        if key.always_authenticate {
+            // The PIN goes back only after the token took it: a refused one is
+            // never sent a second time.
+            let pin = token.pin.take().ok_or_else(|| Fault {
+                kind: FaultKind::NotLoggedIn,
+                detail: "the key wants the PIN again".into(),
+            })?;
+            self.raw.start(&token.session, mechanism, handle)?;
+            token.login(UserType::ContextSpecific, &pin)?;
+            token.pin = Some(pin);
+        } else {
+            self.raw.start(&token.session, mechanism, handle)?;
+        }
+        self.raw.finish(&token.session, digest)
+    }
+}
+
+fn open_slot(context: &Pkcs11, slot: Slot, serial: &str) -> Result<OpenToken, Fault> {
+    let session = context.open_ro_session(slot).map_err(fault)?;
+    let template = [
+        Attribute::Class(ObjectClass::CERTIFICATE),
+        Attribute::CertificateType(CertificateType::X_509),
+    ];
+    let mut certificates = Vec::new();
+    let handles = session.find_objects(&template).map_err(fault)?;
+    for handle in handles.into_iter().take(CERTIFICATES_MAX) {
+        let wanted = [AttributeType::Value, AttributeType::Id];
+        let (mut der, mut id) = (Vec::new(), Vec::new());
+        for attribute in session.get_attributes(handle, &wanted).map_err(fault)? {
+            match attribute {
+                Attribute::Value(value) => der = value,
+                Attribute::Id(value) => id = value,
+                _ => {}
+            }
+        }
+        if !der.is_empty() && der.len() <= CERTIFICATE_BYTES_MAX {
+            let sha256 = hex::encode(&digest::sha256(&der));
+            certificates.push(Certificate { id, sha256, der });
+        }
+    }
+    Ok(OpenToken {
+        session,
+        slot,
+        serial: serial.to_owned(),
+        certificates,
+        keys: Vec::new(),
+        pin: None,
+    })
+}
+
+impl OpenToken {
+    fn login(&self, user: UserType, pin: &Secret) -> Result<(), Fault> {
+        let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
+        match self.session.login_with_raw(user, &pin) {
+            Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
+            other => other.map_err(fault),
+        }
+    }
+
+    /// Finds the private keys and pairs them with certificates by `CKA_ID`
+    /// (PKCS#11 §4.6.3: the same on both).
+    fn find_keys(&mut self) -> Result<Vec<KeyFact>, Fault> {
+        let template = [Attribute::Class(ObjectClass::PRIVATE_KEY)];
+        self.keys.clear();
+        for handle in self.session.find_objects(&template).map_err(fault)? {
+            let wanted = [AttributeType::Id, AttributeType::AlwaysAuthenticate];
+            let (mut id, mut always_authenticate) = (Vec::new(), false);
+            for attribute in self
+                .session
+                .get_attributes(handle, &wanted)
+                .map_err(fault)?
+            {
+                match attribute {
+                    Attribute::Id(value) => id = value,
+                    Attribute::AlwaysAuthenticate(value) => always_authenticate = value,
+                    _ => {}
+                }
+            }
+            let paired = self
+                .certificates
+                .iter()
+                .filter(|c| !id.is_empty() && c.id == id);
+            self.keys.extend(paired.map(|certificate| Key {
+                certificate: certificate.sha256.clone(),
+                handle,
+                always_authenticate,
+            }));
+        }
+        let facts = self.keys.iter().map(|key| KeyFact {
+            certificate: key.certificate.clone(),
+            always_authenticate: key.always_authenticate,
+        });
+        Ok(facts.collect())
+    }
+}
+
+/// `C_SignInit` and `C_Sign`, called apart.
+struct RawSign {
+    init: unsafe extern "C" fn(
+        sys::CK_SESSION_HANDLE,
+        *mut sys::CK_MECHANISM,
+        sys::CK_OBJECT_HANDLE,
+    ) -> sys::CK_RV,
+    sign: unsafe extern "C" fn(
+        sys::CK_SESSION_HANDLE,
+        *mut sys::CK_BYTE,
+        sys::CK_ULONG,
+        *mut sys::CK_BYTE,
+        *mut sys::CK_ULONG,
+    ) -> sys::CK_RV,
+    // Keeps the library mapped for as long as the two pointers are in use.
+    _library: sys::Pkcs11,
+}
+
+impl RawSign {
+    fn load(path: &Path) -> Result<Self, Fault> {
+        let broken = |detail: &str| Fault {
+            kind: FaultKind::Module,
+            detail: detail.to_owned(),
+        };
+        // SAFETY: the library is mapped already by `Pkcs11::new`, so no new
+        // initialiser runs; its symbols have the types PKCS#11 gives them.
+        let library = unsafe { sys::Pkcs11::new(path) }
+            .map_err(|_| broken("the module cannot be opened twice"))?;
+        let get_list = *library
+            .C_GetFunctionList
+            .as_ref()
+            .map_err(|_| broken("the module has no C_GetFunctionList"))?;
+        let mut list: sys::CK_FUNCTION_LIST_PTR = ptr::null_mut();
+        // SAFETY: `list` is a valid place for the one pointer written.
+        let code = unsafe { get_list(&mut list) };
+        if code != sys::CKR_OK || list.is_null() {
+            return Err(broken("the module has no function list"));
+        }
+        // SAFETY: checked not null; the module owns the list for as long as it
+        // is mapped, and the fields are copied out at once.
+        let (init, sign) = unsafe { ((*list).C_SignInit, (*list).C_Sign) };
+        match (init, sign) {
+            (Some(init), Some(sign)) => Ok(Self {
+                init,
+                sign,
+                _library: library,
+            }),
+            _ => Err(broken("the module cannot sign")),
+        }
+    }
+
+    fn start(
+        &self,
+        session: &Session,
+        mechanism: Mechanism,
+        key: ObjectHandle,
+    ) -> Result<(), Fault> {
+        let mut mechanism = sys::CK_MECHANISM {
+            mechanism: match mechanism {
+                Mechanism::RsaPkcs => sys::CKM_RSA_PKCS,
+                Mechanism::Ecdsa => sys::CKM_ECDSA,
+            },
+            pParameter: ptr::null_mut(),
+            ulParameterLen: 0,
+        };
+        // SAFETY: the session is open, `mechanism` outlives the call and has
+        // no parameter; a wrong key handle is answered by a return code.
+        returned(unsafe { (self.init)(session.handle(), &mut mechanism, key.handle()) })
+    }
+
+    fn finish(&self, session: &Session, digest: &[u8]) -> Result<Vec<u8>, Fault> {
+        let mut input = digest.to_vec();
+        let mut signature = vec![0u8; SIGNATURE_BYTES_MAX];
+        let mut size = SIGNATURE_BYTES_MAX as sys::CK_ULONG;
+        // SAFETY: both buffers live through the call and their lengths are
+        // given; the input is a copy, because the interface takes it mutable.
+        returned(unsafe {
+            (self.sign)(
+                session.handle(),
+                input.as_mut_ptr(),
+                input.len() as sys::CK_ULONG,
+                signature.as_mut_ptr(),
+                &mut size,
+            )
+        })?;
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        if size > SIGNATURE_BYTES_MAX {
+            return Err(Fault {
+                kind: FaultKind::Refused,
+                detail: format!("a signature of {size} bytes"),
+            });
+        }
+        signature.truncate(size);
+        Ok(signature)
+    }
+}
+
+fn flags(info: &TokenInfo) -> PinFlags {
+    PinFlags {
+        count_low: info.user_pin_count_low(),
+        final_try: info.user_pin_final_try(),
+        locked: info.user_pin_locked(),
+    }
+}
+
+fn not_loaded(error: &Error) -> Fault {
+    Fault {
+        kind: FaultKind::Module,
+        detail: match error {
+            Error::Pkcs11(code, function) => format!("{function}: {code:?}"),
+            // The loader's own words name the file and the missing library or
+            // the wrong word size.
+            other => other.to_string(),
+        },
+    }
+}
+
+fn session_lost() -> Fault {
+    Fault {
+        kind: FaultKind::SessionLost,
+        detail: "no open session".into(),
+    }
+}
+
+fn returned(code: sys::CK_RV) -> Result<(), Fault> {
+    match cryptoki::error::Rv::from(code) {
+        cryptoki::error::Rv::Ok => Ok(()),
+        cryptoki::error::Rv::Error(code) => Err(Fault {
+            kind: kind_of(code),
+            detail: format!("{code:?}"),
+        }),
+    }
+}
+
+fn fault(error: Error) -> Fault {
+    match error {
+        Error::Pkcs11(code, function) => Fault {
+            kind: kind_of(code),
+            detail: format!("{function}: {code:?}"),
+        },
+        other => Fault {
+            kind: FaultKind::Refused,
+            detail: other.to_string(),
+        },
+    }
+}
+
+/// The meaning of a return code; docs/token.md explains the table.
+fn kind_of(code: RvError) -> FaultKind {
+    match code {
+        RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange => {
+            FaultKind::PinIncorrect
+        }
+        RvError::PinLocked => FaultKind::PinLocked,
+        RvError::UserNotLoggedIn => FaultKind::NotLoggedIn,
+        RvError::SessionHandleInvalid
+        | RvError::SessionClosed
+        | RvError::DeviceRemoved
+        | RvError::DeviceError
+        | RvError::TokenNotPresent
+        | RvError::TokenNotRecognized
+        | RvError::SlotIdInvalid
+        | RvError::KeyHandleInvalid
+        | RvError::ObjectHandleInvalid
+        | RvError::OperationActive => FaultKind::SessionLost,
+        _ => FaultKind::Refused,
+    }
+}

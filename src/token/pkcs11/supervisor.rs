@@ -1,0 +1,615 @@
+//! The thread that owns a worker process: starts it, opens the token, watches
+//! deadlines, restarts what died, and keeps the PIN rules.
+
+use super::process::{CallError, Worker};
+use super::protocol::{Answer, Fault, FaultKind, KeyFact, Mechanism, Opened, PinFlags, Request};
+use super::{CRASHES_MAX, Settings, View, lock};
+use crate::base::{Secret, hex};
+use crate::token::{Identity, LastTry, PinWarning, TokenError, TokenStatus, signing_first};
+use crate::x509::Cert;
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+/// Fruitless looks for a token after which the worker is replaced: some
+/// modules see only the readers that were there when they were initialised.
+const FRUITLESS_LOOKS_MAX: u32 = 10;
+
+type ReplyTo<T> = Sender<Result<T, TokenError>>;
+
+/// What the rest of the daemon asks of the supervisor.
+pub(super) enum Order {
+    /// Look at the token, then answer.
+    Settle(ReplyTo<()>),
+    Unlock {
+        pin: Secret,
+        last_try: LastTry,
+        reply: ReplyTo<()>,
+    },
+    Lock(ReplyTo<()>),
+    Sign {
+        certificate: String,
+        mechanism: Mechanism,
+        digest: Vec<u8>,
+        reply: ReplyTo<Vec<u8>>,
+    },
+}
+
+pub(super) struct Supervisor {
+    settings: Settings,
+    view: Arc<Mutex<View>>,
+    worker: Option<Worker>,
+    opened: Option<Opened>,
+    /// The keys found after login.
+    keys: Option<Vec<KeyFact>>,
+    crashes: VecDeque<Instant>,
+    rest_until: Option<Instant>,
+    fruitless: u32,
+    /// Whether the PIN file may be used. Once a login with it failed it may
+    /// not: a wrong file must not use up the attempts, restart by restart.
+    pin_file: PinFile,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PinFile {
+    Usable,
+    Unusable,
+}
+
+/// The error that stands for a status in which the token does not sign.
+pub(super) fn trouble(status: &TokenStatus) -> Option<TokenError> {
+    Some(match status {
+        TokenStatus::Ready => return None,
+        TokenStatus::Starting | TokenStatus::Restarting => TokenError::Restarting,
+        TokenStatus::Absent => TokenError::Absent,
+        TokenStatus::Locked { .. } => TokenError::Locked,
+        TokenStatus::Blocked => TokenError::PinLocked,
+        TokenStatus::Quarantined => TokenError::Quarantined,
+        TokenStatus::Unusable { detail } => TokenError::Unusable {
+            detail: detail.clone(),
+        },
+    })
+}
+
+fn locked(flags: PinFlags) -> TokenStatus {
+    if flags.locked {
+        return TokenStatus::Blocked;
+    }
+    let warning = match (flags.final_try, flags.count_low) {
+        (true, _) => Some(PinWarning::FinalTry),
+        (false, true) => Some(PinWarning::CountLow),
+        (false, false) => None,
+    };
+    TokenStatus::Locked { warning }
+}
+
+impl Supervisor {
+    pub(super) fn new(settings: Settings, view: Arc<Mutex<View>>) -> Self {
+        let pin_file = match settings.pin_file {
+            Some(_) => PinFile::Usable,
+            None => PinFile::Unusable,
+        };
+        Self {
+            settings,
+            view,
+            worker: None,
+            opened: None,
+            keys: None,
+            crashes: VecDeque::new(),
+            rest_until: None,
+            fruitless: 0,
+            pin_file,
+        }
+    }
+
+    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+        loop {
+            self.settle();
+            match orders.recv_timeout(self.patience()) {
+                Ok(order) => {
+                    // The last look may be a whole poll ago.
+                    self.settle();
+                    self.obey(order);
+                }
+                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if let Some(worker) = self.worker.take() {
+            worker.dismiss();
+        }
+    }
+
+    /// How long to wait for an order before looking at the token again.
+    fn patience(&self) -> Duration {
+        let rest = self
+            .rest_until
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        // Never zero, so that a rest that just ended cannot spin.
+        rest.unwrap_or(self.settings.poll)
+            .clamp(Duration::from_millis(1), self.settings.poll)
+    }
+
+    fn obey(&mut self, order: Order) {
+        // An order that nobody waits for any more needs no answer.
+        match order {
+            Order::Settle(reply) => {
+                let _ = reply.send(Ok(()));
+            }
+            Order::Unlock {
+                pin,
+                last_try,
+                reply,
+            } => {
+                let result = self.unlock(&pin, last_try);
+                let _ = reply.send(result);
+            }
+            Order::Lock(reply) => {
+                self.lock();
+                let _ = reply.send(Ok(()));
+            }
+            Order::Sign {
+                certificate,
+                mechanism,
+                digest,
+                reply,
+            } => {
+                let result = self.sign(&certificate, mechanism, &digest);
+                let _ = reply.send(result);
+            }
+        }
+    }
+
+    /// Goes as far towards a usable token as is possible without a person.
+    fn settle(&mut self) {
+        if !self.awake() || !self.started() || !self.open() {
+            return;
+        }
+        if self.keys.is_none() && self.pin_file == PinFile::Usable {
+            self.login_from_file();
+        }
+    }
+
+    fn awake(&mut self) -> bool {
+        if self.rest_until.is_some_and(|until| until > Instant::now()) {
+            return false;
+        }
+        self.rest_until = None;
+        true
+    }
+
+    fn started(&mut self) -> bool {
+        if self.worker.is_some() {
+            return true;
+        }
+        // A relative name would be looked for along the loader's search path.
+        if !self.settings.module.is_absolute() {
+            self.unusable("the module's path is not absolute".into());
+            return false;
+        }
+        match Worker::start(&self.settings.worker, &self.settings.module) {
+            Ok(worker) => self.worker = Some(worker),
+            Err(error) => {
+                self.unusable(format!("the worker cannot be started: {error}"));
+                return false;
+            }
+        }
+        match self.call(&Request::Init, &[], self.settings.deadlines.init) {
+            Ok(_) => true,
+            Err(CallError::Fault(fault)) => {
+                self.unusable(fault.detail);
+                false
+            }
+            Err(CallError::Hung | CallError::Died) => false,
+        }
+    }
+
+    /// A person must act; try again at the longest interval.
+    fn unusable(&mut self, detail: String) {
+        tracing::warn!(detail, "token cannot be used");
+        if let Some(worker) = self.worker.take() {
+            worker.kill();
+        }
+        self.forget_token(TokenStatus::Unusable { detail });
+        let rest = self
+            .settings
+            .backoff
+            .last()
+            .copied()
+            .unwrap_or(self.settings.poll);
+        self.rest_until = Some(Instant::now() + rest);
+    }
+
+    fn open(&mut self) -> bool {
+        if self.opened.is_some() {
+            return true;
+        }
+        let request = Request::Open {
+            serial: self.settings.token_serial.clone(),
+            certificate: self
+                .settings
+                .certificate_sha256
+                .map(|sha256| hex::encode(&sha256)),
+        };
+        match self.call(&request, &[], self.settings.deadlines.init) {
+            Ok((Answer::Opened(opened), _)) => {
+                self.fruitless = 0;
+                self.keys = opened.keys.clone();
+                let status = match self.keys {
+                    Some(_) => TokenStatus::Ready,
+                    None => locked(opened.flags),
+                };
+                self.opened = Some(opened);
+                self.publish(status);
+                true
+            }
+            Ok(_) => {
+                self.failed("open", "answered out of turn");
+                false
+            }
+            Err(CallError::Fault(fault)) => {
+                self.not_opened(fault);
+                false
+            }
+            Err(CallError::Hung | CallError::Died) => false,
+        }
+    }
+
+    fn not_opened(&mut self, fault: Fault) {
+        if fault.kind == FaultKind::Several {
+            self.forget_token(TokenStatus::Unusable {
+                detail: fault.detail,
+            });
+            return;
+        }
+        tracing::debug!(reason = fault.detail, "no token opened");
+        self.forget_token(TokenStatus::Absent);
+        self.fruitless += 1;
+        if self.fruitless >= FRUITLESS_LOOKS_MAX {
+            self.fruitless = 0;
+            if let Some(worker) = self.worker.take() {
+                worker.dismiss();
+            }
+        }
+    }
+
+    /// Looks whether the token is still there.
+    fn look(&mut self) {
+        if self.opened.is_some() {
+            // What is wrong has been noted by the call; settling comes next.
+            let _ = self.check();
+        }
+    }
+
+    fn check(&mut self) -> Result<PinFlags, CallError> {
+        match self.call(&Request::Check, &[], self.settings.deadlines.init) {
+            Ok((Answer::Checked { flags }, _)) => Ok(flags),
+            Ok(_) => Err(self.failed("check", "answered out of turn")),
+            Err(CallError::Fault(fault)) => {
+                self.forget_token(TokenStatus::Absent);
+                Err(CallError::Fault(fault))
+            }
+            Err(gone) => Err(gone),
+        }
+    }
+
+    fn unlock(&mut self, pin: &Secret, last_try: LastTry) -> Result<(), TokenError> {
+        // A person stands at the machine: look now, whatever happened before.
+        self.rest_until = None;
+        self.crashes.clear();
+        self.settle();
+        if self.keys.is_some() {
+            return Ok(());
+        }
+        let mut flags = self.check();
+        if let Err(CallError::Fault(_)) = flags {
+            // Another card, or the same one put back: open it, once.
+            self.settle();
+            if self.keys.is_some() {
+                return Ok(());
+            }
+            flags = self.check();
+        }
+        let Ok(flags) = flags else {
+            return Err(self.trouble());
+        };
+        if flags.locked {
+            self.publish(TokenStatus::Blocked);
+            return Err(TokenError::PinLocked);
+        }
+        if flags.final_try && last_try == LastTry::Refuse {
+            self.publish(locked(flags));
+            return Err(TokenError::FinalTry);
+        }
+        self.login(pin)
+    }
+
+    fn login_from_file(&mut self) {
+        let Some(flags) = self.opened.as_ref().map(|opened| opened.flags) else {
+            return;
+        };
+        // Any warning means that somebody entered a wrong PIN, perhaps from
+        // this very file before a restart: then a person must decide.
+        if flags.count_low || flags.final_try || flags.locked {
+            tracing::warn!("the token warns about its PIN; the PIN file is not used");
+            self.pin_file = PinFile::Unusable;
+            return;
+        }
+        let Some(path) = self.settings.pin_file.clone() else {
+            return;
+        };
+        let outcome = match Secret::from_file(&path) {
+            Ok(pin) => self.login(&pin),
+            Err(error) => {
+                tracing::warn!(%error, "the PIN file cannot be read");
+                self.pin_file = PinFile::Unusable;
+                return;
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "login with the PIN file failed; it is not used again");
+            self.pin_file = PinFile::Unusable;
+        }
+    }
+
+    /// Sends the PIN once. Every end of this that is not a plain answer about
+    /// the PIN leaves open whether an attempt was counted.
+    fn login(&mut self, pin: &Secret) -> Result<(), TokenError> {
+        match self.call(&Request::Login, pin.expose(), self.settings.deadlines.login) {
+            Ok((Answer::LoggedIn { keys }, _)) => {
+                self.keys = Some(keys);
+                self.publish(TokenStatus::Ready);
+                Ok(())
+            }
+            Err(CallError::Fault(fault)) if fault.kind == FaultKind::PinIncorrect => {
+                if let Ok(flags) = self.check() {
+                    self.publish(locked(flags));
+                }
+                Err(TokenError::PinIncorrect)
+            }
+            Err(CallError::Fault(fault)) if fault.kind == FaultKind::PinLocked => {
+                self.publish(TokenStatus::Blocked);
+                Err(TokenError::PinLocked)
+            }
+            Err(CallError::Fault(fault)) => {
+                tracing::warn!(code = fault.detail, "login broke off");
+                self.forget_token(TokenStatus::Absent);
+                Err(TokenError::PinPossiblyUsed)
+            }
+            Ok(_) => {
+                self.failed("login", "answered out of turn");
+                Err(TokenError::PinPossiblyUsed)
+            }
+            Err(CallError::Hung | CallError::Died) => Err(TokenError::PinPossiblyUsed),
+        }
+    }
+
+    fn lock(&mut self) {
+        self.pin_file = PinFile::Unusable;
+        if self.keys.is_none() {
+            return;
+        }
+        let done = self.call(&Request::Logout, &[], self.settings.deadlines.login);
+        match done {
+            Ok((Answer::Done, _)) => {
+                self.forget_token(TokenStatus::Restarting);
+                self.settle();
+            }
+            Ok(_) | Err(CallError::Fault(_)) => {
+                // Whatever the token thinks: without its worker there is no
+                // login.
+                if let Some(worker) = self.worker.take() {
+                    worker.kill();
+                }
+                self.forget_token(TokenStatus::Restarting);
+            }
+            Err(CallError::Hung | CallError::Died) => {}
+        }
+    }
+
+    fn sign(
+        &mut self,
+        certificate: &str,
+        mechanism: Mechanism,
+        digest: &[u8],
+    ) -> Result<Vec<u8>, TokenError> {
+        match self.sign_once(certificate, mechanism, digest)? {
+            Signed::Done(signature) => Ok(signature),
+            Signed::Again => {
+                self.rest();
+                self.settle();
+                match self.sign_once(certificate, mechanism, digest)? {
+                    Signed::Done(signature) => Ok(signature),
+                    Signed::Again => Err(self.trouble()),
+                }
+            }
+        }
+    }
+
+    fn sign_once(
+        &mut self,
+        certificate: &str,
+        mechanism: Mechanism,
+        digest: &[u8],
+    ) -> Result<Signed, TokenError> {
+        let Some(keys) = self.keys.as_ref() else {
+            return Err(self.trouble());
+        };
+        if !keys.iter().any(|key| key.certificate == certificate) {
+            return Err(TokenError::NoSuchCertificate);
+        }
+        let request = Request::Sign {
+            certificate: certificate.to_owned(),
+            mechanism,
+        };
+        match self.call(&request, digest, self.settings.deadlines.sign) {
+            Ok((Answer::Signed, signature)) => Ok(Signed::Done(signature.to_vec())),
+            Ok(_) => {
+                self.failed("sign", "answered out of turn");
+                Err(TokenError::WorkerDied { operation: "sign" })
+            }
+            Err(CallError::Hung) => Err(TokenError::Hung { operation: "sign" }),
+            // The same bytes may be signed again, but only where no person has
+            // to enter the PIN for it.
+            Err(CallError::Died) if self.pin_file == PinFile::Usable => Ok(Signed::Again),
+            Err(CallError::Died) => Err(TokenError::Locked),
+            Err(CallError::Fault(fault)) => self.not_signed(fault),
+        }
+    }
+
+    fn not_signed(&mut self, fault: Fault) -> Result<Signed, TokenError> {
+        match fault.kind {
+            FaultKind::SessionLost => {
+                self.forget_token(TokenStatus::Absent);
+                Ok(Signed::Again)
+            }
+            // From a key that wants the PIN each time: not taken from the file
+            // again either.
+            FaultKind::PinIncorrect => {
+                self.pin_file = PinFile::Unusable;
+                Err(self.reopened(TokenError::PinIncorrect))
+            }
+            FaultKind::PinLocked => {
+                self.pin_file = PinFile::Unusable;
+                Err(self.reopened(TokenError::PinLocked))
+            }
+            FaultKind::NotLoggedIn => Err(self.reopened(TokenError::Locked)),
+            FaultKind::NoKey => Err(TokenError::NoSuchCertificate),
+            FaultKind::Module | FaultKind::Absent | FaultKind::Several | FaultKind::Refused => {
+                Err(TokenError::Refused {
+                    operation: "sign",
+                    code: fault.detail,
+                })
+            }
+        }
+    }
+
+    /// Closing the session ends the half-begun signature and the login.
+    fn reopened(&mut self, error: TokenError) -> TokenError {
+        self.forget_token(TokenStatus::Absent);
+        self.settle();
+        error
+    }
+
+    /// Waits out the back-off before a repetition that someone waits for.
+    fn rest(&self) {
+        let rest = self
+            .rest_until
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        let longest = self.settings.backoff.first().copied().unwrap_or_default();
+        std::thread::sleep(rest.unwrap_or_default().min(longest));
+    }
+
+    /// Asks the worker. A worker that hung or died is replaced, after a rest.
+    fn call(
+        &mut self,
+        request: &Request,
+        tail: &[u8],
+        deadline: Duration,
+    ) -> Result<(Answer, Zeroizing<Vec<u8>>), CallError> {
+        let Some(worker) = self.worker.as_mut() else {
+            return Err(CallError::Died);
+        };
+        let result = worker.call(request, tail, deadline);
+        match &result {
+            Err(CallError::Hung) => {
+                self.failed(request.name(), "did not answer in time");
+            }
+            Err(CallError::Died) => {
+                self.failed(request.name(), "died");
+            }
+            Ok(_) | Err(CallError::Fault(_)) => {}
+        }
+        result
+    }
+
+    /// Ends a failed worker and plans its successor.
+    fn failed(&mut self, operation: &'static str, how: &'static str) -> CallError {
+        tracing::warn!(operation, how, "token worker failed");
+        if let Some(worker) = self.worker.take() {
+            worker.kill();
+        }
+        let now = Instant::now();
+        let window = self.settings.quarantine;
+        self.crashes
+            .retain(|crash| now.duration_since(*crash) < window);
+        self.crashes.push_back(now);
+        if self.crashes.len() > CRASHES_MAX {
+            self.crashes.clear();
+            self.rest_until = Some(now + window);
+            self.forget_token(TokenStatus::Quarantined);
+        } else {
+            let backoff = &self.settings.backoff;
+            let step = backoff.get(self.crashes.len() - 1).or(backoff.last());
+            self.rest_until = Some(now + step.copied().unwrap_or_default());
+            self.forget_token(TokenStatus::Restarting);
+        }
+        CallError::Died
+    }
+
+    /// The session is gone and the login with it.
+    fn forget_token(&mut self, status: TokenStatus) {
+        self.opened = None;
+        self.keys = None;
+        self.publish(status);
+    }
+
+    fn trouble(&self) -> TokenError {
+        let status = &lock(&self.view).status;
+        trouble(status).unwrap_or(TokenError::Restarting)
+    }
+
+    fn publish(&self, status: TokenStatus) {
+        let identities = self
+            .opened
+            .as_ref()
+            .map(|opened| identities(opened, self.keys.as_deref()))
+            .unwrap_or_default();
+        let mut view = lock(&self.view);
+        if view.status != status {
+            tracing::info!(?status, "token");
+        }
+        view.status = status;
+        view.identities = identities;
+    }
+}
+
+/// What one attempt to sign came to.
+enum Signed {
+    Done(Vec<u8>),
+    /// The session is gone; worth one more attempt.
+    Again,
+}
+
+/// The certificates that have a key. Before the login the keys are hidden:
+/// then every certificate that is no authority's counts.
+fn identities(opened: &Opened, keys: Option<&[KeyFact]>) -> Vec<Identity> {
+    let certificates: Vec<Cert> = opened
+        .certificates
+        .iter()
+        .filter_map(|der| Cert::from_der(&hex::decode(der)?).ok())
+        .collect();
+    let chain: Vec<Cert> = certificates.iter().filter(|c| c.is_ca()).cloned().collect();
+    let mut identities = Vec::new();
+    for certificate in certificates {
+        let sha256 = hex::encode(&certificate.sha256());
+        let key = keys.map(|keys| keys.iter().find(|key| key.certificate == sha256));
+        let always_authenticate = match key {
+            None if certificate.is_ca() => continue,
+            Some(None) => continue,
+            None => false,
+            Some(Some(key)) => key.always_authenticate,
+        };
+        identities.push(Identity {
+            certificate,
+            chain: chain.clone(),
+            token_label: opened.label.clone(),
+            token_serial: opened.serial.clone(),
+            always_authenticate,
+        });
+    }
+    signing_first(&mut identities);
+    identities
+}

@@ -1,0 +1,331 @@
+//! OCSP requests and responses (RFC 6960).
+
+use super::algorithm::Digest;
+use super::certificate::extension;
+use super::tlv::{self, Fault, Reader, Tlv, place, tag};
+use super::{Cert, CertStatus, SignatureAlgorithm, X509Error, verify};
+use crate::base::limits;
+use const_oid::ObjectIdentifier;
+use std::ops::Range;
+use time::OffsetDateTime;
+
+const fn oid(text: &str) -> ObjectIdentifier {
+    ObjectIdentifier::new_unwrap(text)
+}
+
+const BASIC: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.1");
+const OCSP_SIGNING: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.9");
+
+/// What is wrong with an OCSP response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OcspError {
+    /// Not the ASN.1 structure it should be.
+    #[error("malformed OCSP response: {0}")]
+    Malformed(&'static str),
+    /// The responder refused to answer.
+    #[error("the OCSP responder refused: {0}")]
+    Refused(&'static str),
+    /// The response says nothing about this certificate.
+    #[error("the OCSP response is about other certificates")]
+    OtherCertificate,
+    /// A critical extension that is not understood.
+    #[error("the OCSP response has the critical extension {0}, which is not understood")]
+    CriticalExtension(String),
+    /// Nobody entitled signed the response: neither the issuer nor a responder
+    /// the issuer itself has certified for OCSP (RFC 6960 §4.2.2.2).
+    #[error("the OCSP response is not by an entitled responder: {0}")]
+    Responder(&'static str),
+    /// The response's signature cannot be accepted.
+    #[error("the OCSP response's signature cannot be accepted")]
+    Signature(#[source] X509Error),
+}
+
+impl From<Fault> for OcspError {
+    fn from(fault: Fault) -> Self {
+        Self::Malformed(fault.0)
+    }
+}
+
+/// A request for one certificate: `CertID` with SHA-1, which every responder
+/// knows and which identifies rather than protects; no nonce, so that responses
+/// made in advance serve.
+pub fn request(cert: &Cert, issuer: &Cert) -> Vec<u8> {
+    let name_hash = Digest::Sha1.compute(issuer.subject_der());
+    let key_hash = Digest::Sha1.compute(issuer.public_key_bits());
+    let cert_id = tlv::element(
+        tag::SEQUENCE,
+        &[
+            &Digest::Sha1.identifier_der(),
+            &tlv::element(tag::OCTET_STRING, &[&name_hash]),
+            &tlv::element(tag::OCTET_STRING, &[&key_hash]),
+            &tlv::element(tag::INTEGER, &[cert.serial()]),
+        ],
+    );
+    // Request, requestList, TBSRequest, OCSPRequest: each a SEQUENCE of one.
+    let mut out = cert_id;
+    for _ in 0..4 {
+        out = tlv::element(tag::SEQUENCE, &[&out]);
+    }
+    out
+}
+
+/// A successful response that was read; [`Self::check`] says whether to believe
+/// it.
+#[derive(Debug, Clone)]
+pub struct OcspResponse {
+    der: Vec<u8>,
+    basic: Range<usize>,
+    tbs: Range<usize>,
+    responses: Range<usize>,
+    responder: ResponderId,
+    produced_at: OffsetDateTime,
+    algorithm: Vec<u8>,
+    signature: Vec<u8>,
+    certificates: Vec<Cert>,
+}
+
+#[derive(Debug, Clone)]
+enum ResponderId {
+    Name(Vec<u8>),
+    KeySha1(Vec<u8>),
+}
+
+/// What a response says about one certificate.
+#[derive(Debug, Clone)]
+pub struct OcspFinding {
+    /// The status.
+    pub status: CertStatus,
+    /// When the status was known to be right.
+    pub this_update: OffsetDateTime,
+    /// By when newer information will be there; `None`: always.
+    pub next_update: Option<OffsetDateTime>,
+    /// Who signed: the issuer, or a responder it certified.
+    pub responder: Cert,
+}
+
+impl OcspResponse {
+    /// Reads an `OCSPResponse`.
+    ///
+    /// # Errors
+    /// [`OcspError::Refused`] for every status but `successful`,
+    /// [`OcspError::Malformed`], [`OcspError::CriticalExtension`].
+    pub fn from_der(der: &[u8]) -> Result<Self, OcspError> {
+        if der.len() > limits::RESPONSE_BYTES_MAX {
+            return Err(OcspError::Malformed("too large"));
+        }
+        let mut outer = Tlv::only_of(der, tag::SEQUENCE)?.reader();
+        let status = outer.expect(tag::ENUMERATED)?.small()?;
+        if status != 0 {
+            return Err(OcspError::Refused(refusal(status)));
+        }
+        let bytes = outer.expect(tag::context(0))?;
+        let mut bytes = Tlv::only_of(bytes.content, tag::SEQUENCE)?.reader();
+        if bytes.read()?.oid()? != BASIC {
+            return Err(OcspError::Malformed("unknown response type"));
+        }
+        let basic = bytes.expect(tag::OCTET_STRING)?.content;
+        let mut fields = Tlv::only_of(basic, tag::SEQUENCE)?.reader();
+        let tbs = fields.expect(tag::SEQUENCE)?;
+        let algorithm = fields.expect(tag::SEQUENCE)?.raw.to_vec();
+        let signature = fields.read()?.bit_string_bytes()?.to_vec();
+        let mut certificates = Vec::new();
+        if let Some(list) = fields.optional(tag::context(0))? {
+            for cert in Tlv::only_of(list.content, tag::SEQUENCE)?.reader() {
+                certificates.extend(Cert::from_der(cert?.raw).ok());
+            }
+        }
+        fields.end()?;
+
+        let mut data = tbs.reader();
+        data.optional(tag::context(0))?;
+        let responder = ResponderId::read(data.read()?)?;
+        let produced_at = data.read()?.time()?;
+        let responses = data.expect(tag::SEQUENCE)?;
+        refuse_critical(data.optional(tag::context(1))?)?;
+        data.end()?;
+        Ok(Self {
+            basic: place(der, basic),
+            tbs: place(der, tbs.raw),
+            responses: place(der, responses.content),
+            responder,
+            produced_at,
+            algorithm,
+            signature,
+            certificates,
+            der: der.to_vec(),
+        })
+    }
+
+    fn slice(&self, range: &Range<usize>) -> &[u8] {
+        self.der.get(range.clone()).unwrap_or_default()
+    }
+
+    /// The whole `OCSPResponse` as it arrived.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The `BasicOCSPResponse` inside, the part some evidence formats embed.
+    pub fn basic_der(&self) -> &[u8] {
+        self.slice(&self.basic)
+    }
+
+    /// When the response was signed.
+    pub fn produced_at(&self) -> OffsetDateTime {
+        self.produced_at
+    }
+
+    /// The certificates inside.
+    pub fn certificates(&self) -> &[Cert] {
+        &self.certificates
+    }
+
+    /// Finds what the response says about `cert` and checks who says it. How
+    /// fresh it is, and whether a delegated responder is itself revoked, is
+    /// `trust`'s to judge.
+    ///
+    /// # Errors
+    /// Names the check that failed; see [`OcspError`].
+    pub fn check(&self, cert: &Cert, issuer: &Cert) -> Result<OcspFinding, OcspError> {
+        let responder = self.responder_for(issuer)?;
+        let algorithm = SignatureAlgorithm::from_identifier_der(&self.algorithm)
+            .ok_or_else(|| OcspError::Signature(X509Error::algorithm(&self.algorithm)))?;
+        let tbs = self.slice(&self.tbs);
+        verify(&responder, algorithm, tbs, &self.signature).map_err(OcspError::Signature)?;
+        for single in Reader::new(self.slice(&self.responses)) {
+            let mut fields = single?.expect_tag(tag::SEQUENCE)?.reader();
+            if !is_about(fields.expect(tag::SEQUENCE)?, cert, issuer)? {
+                continue;
+            }
+            let status = read_status(fields.read()?)?;
+            let this_update = fields.read()?.time()?;
+            let next_update = match fields.optional(tag::context(0))? {
+                Some(wrapped) => Some(Tlv::only(wrapped.content)?.time()?),
+                None => None,
+            };
+            refuse_critical(fields.optional(tag::context(1))?)?;
+            fields.end()?;
+            return Ok(OcspFinding {
+                status,
+                this_update,
+                next_update,
+                responder,
+            });
+        }
+        Err(OcspError::OtherCertificate)
+    }
+
+    /// The certificate of the responder the response names, once it is known
+    /// to be entitled.
+    fn responder_for(&self, issuer: &Cert) -> Result<Cert, OcspError> {
+        if self.responder.names(issuer) {
+            return Ok(issuer.clone());
+        }
+        let named = |cert: &&Cert| self.responder.names(cert);
+        let missing = OcspError::Responder("its certificate is missing");
+        let responder = self.certificates.iter().find(named).ok_or(missing)?;
+        let purposes = responder.extended_key_usage();
+        if !purposes.is_some_and(|(_, purposes)| purposes.contains(&OCSP_SIGNING)) {
+            return Err(OcspError::Responder("its certificate is not for OCSP"));
+        }
+        let usage = responder.key_usage();
+        if usage.is_some_and(|u| !u.digital_signature && !u.non_repudiation) {
+            return Err(OcspError::Responder(
+                "its key usage does not allow signatures",
+            ));
+        }
+        if responder.verify_issued_by(issuer).is_err() {
+            return Err(OcspError::Responder("it is certified by somebody else"));
+        }
+        if responder.unknown_critical_extension().is_some() {
+            return Err(OcspError::Responder("an unknown critical extension"));
+        }
+        if !responder.is_valid_at(self.produced_at) {
+            return Err(OcspError::Responder("its certificate was not valid"));
+        }
+        Ok(responder.clone())
+    }
+}
+
+impl ResponderId {
+    fn read(element: Tlv<'_>) -> Result<Self, Fault> {
+        if element.tag == tag::context(1) {
+            let name = Tlv::only_of(element.content, tag::SEQUENCE)?;
+            return Ok(Self::Name(name.raw.to_vec()));
+        }
+        let element = element.expect_tag(tag::context(2))?;
+        let hash = Tlv::only_of(element.content, tag::OCTET_STRING)?;
+        Ok(Self::KeySha1(hash.content.to_vec()))
+    }
+
+    fn names(&self, cert: &Cert) -> bool {
+        match self {
+            Self::Name(name) => name == cert.subject_der(),
+            Self::KeySha1(hash) => *hash == Digest::Sha1.compute(cert.public_key_bits()),
+        }
+    }
+}
+
+/// `OCSPResponseStatus` (RFC 6960 §4.2.1).
+fn refusal(status: u32) -> &'static str {
+    match status {
+        1 => "malformedRequest",
+        2 => "internalError",
+        3 => "tryLater",
+        5 => "sigRequired",
+        6 => "unauthorized",
+        _ => "unknown status",
+    }
+}
+
+fn refuse_critical(wrapped: Option<Tlv<'_>>) -> Result<(), OcspError> {
+    let Some(wrapped) = wrapped else {
+        return Ok(());
+    };
+    for element in Tlv::only_of(wrapped.content, tag::SEQUENCE)?.reader() {
+        let extension = extension(element?)?;
+        if extension.critical {
+            return Err(OcspError::CriticalExtension(extension.oid.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// Compares a `CertID`; serial numbers as numbers, because responders
+/// normalise them.
+fn is_about(cert_id: Tlv<'_>, cert: &Cert, issuer: &Cert) -> Result<bool, Fault> {
+    let mut fields = cert_id.reader();
+    let digest = Digest::from_identifier(fields.expect(tag::SEQUENCE)?);
+    let name_hash = fields.expect(tag::OCTET_STRING)?.content;
+    let key_hash = fields.expect(tag::OCTET_STRING)?.content;
+    let serial = fields.expect(tag::INTEGER)?.content;
+    Ok(digest.is_some_and(|digest| {
+        tlv::same_integer(serial, cert.serial())
+            && name_hash == digest.compute(issuer.subject_der())
+            && key_hash == digest.compute(issuer.public_key_bits())
+    }))
+}
+
+/// `CertStatus`: `[0]` good, `[1]` revoked, `[2]` unknown, all IMPLICIT.
+fn read_status(element: Tlv<'_>) -> Result<CertStatus, Fault> {
+    const GOOD: u8 = tag::context_primitive(0);
+    const REVOKED: u8 = tag::context(1);
+    const UNKNOWN: u8 = tag::context_primitive(2);
+    match element.tag {
+        GOOD => Ok(CertStatus::Good),
+        UNKNOWN => Ok(CertStatus::Unknown),
+        REVOKED => {
+            let mut fields = element.reader();
+            let at = fields.read()?.time()?;
+            let reason = match fields.optional(tag::context(0))? {
+                Some(wrapped) => {
+                    let reason = Tlv::only_of(wrapped.content, tag::ENUMERATED)?.small()?;
+                    u8::try_from(reason).ok()
+                }
+                None => None,
+            };
+            Ok(CertStatus::Revoked { at, reason })
+        }
+        _ => Err(Fault("unknown certificate status")),
+    }
+}

@@ -1,0 +1,282 @@
+//! The verifier: one profile, every part where it belongs, every value
+//! recomputed. Whether the certificates deserve trust, and whether the
+//! revocation data suffices, is for the caller to decide.
+
+use super::extend::check_timestamp;
+use super::profile::{
+    DS, ENVELOPED, EXC_C14N, MIME_TYPE, Parts, SHA256, SIGNED_PROPERTIES, Unsigned, XADES,
+    algorithm, attribute, canonical, children, decode, ecdsa_size, elements, fault, is, text,
+};
+use super::{Level, Signed, XadesError, issuer_serial_der};
+use crate::base::clock::parse_rfc3339;
+use crate::base::digest;
+use crate::x509::crl::Crl;
+use crate::x509::ocsp::OcspResponse;
+use crate::x509::tsp::TimestampToken;
+use crate::x509::{self, Cert, SignatureAlgorithm};
+use crate::xml;
+use crate::xml::c14n;
+use crate::xml::path::Path;
+use roxmltree::{Document, Node};
+use time::OffsetDateTime;
+
+/// A signature that is whole, bound to its certificate and over all of the
+/// document.
+#[derive(Debug)]
+pub struct Verified {
+    /// The certificate whose key made the signature.
+    pub signer: Cert,
+    /// The algorithm of the signature.
+    pub algorithm: SignatureAlgorithm,
+    /// The time the signer claims.
+    pub signing_time: OffsetDateTime,
+    /// The level the signature has by what it contains.
+    pub level: Level,
+    /// The signature timestamp, of levels T and LT.
+    pub token: Option<TimestampToken>,
+    /// The content of `CertificateValues`, of level LT.
+    pub certificates: Vec<Cert>,
+    /// OCSP responses, of level LT.
+    pub ocsp: Vec<OcspResponse>,
+    /// Revocation lists, of level LT.
+    pub crls: Vec<Crl>,
+}
+
+/// Verifies the signature of a document: exactly one, in the slot, of our
+/// profile. The timestamp is verified to be one over this signature.
+pub fn verify(xml: &[u8], slot: &Path) -> Result<Verified, XadesError> {
+    let doc = xml::parse(xml).map_err(XadesError::Parse)?;
+    let parts = Parts::find(&doc)?;
+    in_slot(&doc, slot, &parts)?;
+    unique_ids(&doc, parts.signature)?;
+    check_references(&doc, &parts)?;
+    let signer = certificate(parts.certificate)?;
+    let algorithm = check_signature_value(&parts, &signer)?;
+    let signing_time = check_properties(&parts, &signer)?;
+    let mut verified = Verified {
+        signer,
+        algorithm,
+        signing_time,
+        level: parts.level(),
+        token: None,
+        certificates: Vec::new(),
+        ocsp: Vec::new(),
+        crls: Vec::new(),
+    };
+    match parts.unsigned {
+        Unsigned::B => {}
+        Unsigned::T { timestamp } => verified.token = Some(read_timestamp(&parts, timestamp)?),
+        Unsigned::Lt {
+            timestamp,
+            certificates,
+            revocations,
+        } => {
+            verified.token = Some(read_timestamp(&parts, timestamp)?);
+            for value in values(certificates, "EncapsulatedX509Certificate")? {
+                verified.certificates.push(certificate(value)?);
+            }
+            read_revocations(revocations, &mut verified)?;
+        }
+    }
+    Ok(verified)
+}
+
+/// The signature must be the only element of the only slot.
+fn in_slot(doc: &Document<'_>, slot: &Path, parts: &Parts<'_, '_>) -> Result<(), XadesError> {
+    let slots = slot.select(doc.root());
+    let found = match slots.as_slice() {
+        [slot] if parts.signature.parent().map(|p| p.id()) == Some(slot.id()) => {
+            let others = elements(*slot)?.len() - 1;
+            match others {
+                0 => return Ok(()),
+                _ => "more than the signature",
+            }
+        }
+        [_] => "a signature outside it",
+        [] => "no slot",
+        [..] => "several slots",
+    };
+    Err(XadesError::Slot {
+        found: found.to_owned(),
+    })
+}
+
+/// No identifier of the signature may occur a second time, under whatever
+/// spelling a program takes for an identifier.
+fn unique_ids(doc: &Document<'_>, signature: Node<'_, '_>) -> Result<(), XadesError> {
+    let ids_of = |node: Node<'_, '_>| -> Vec<String> {
+        node.attributes()
+            .filter(|a| a.name().eq_ignore_ascii_case("id"))
+            .map(|a| a.value().to_owned())
+            .collect()
+    };
+    let own: Vec<String> = signature.descendants().flat_map(ids_of).collect();
+    let mut all: Vec<String> = doc.descendants().flat_map(ids_of).collect();
+    all.sort_unstable();
+    let twice = all.windows(2).filter_map(|pair| match pair {
+        [a, b] if a == b => Some(a),
+        _ => None,
+    });
+    for id in twice {
+        if own.contains(id) {
+            return fault(format!("the identifier {id} occurs more than once"));
+        }
+    }
+    Ok(())
+}
+
+fn check_references(doc: &Document<'_>, parts: &Parts<'_, '_>) -> Result<(), XadesError> {
+    let document = parts.document_reference;
+    if !attribute(document, "URI")?.is_empty() || document.attribute("Type").is_some() {
+        return fault("the first reference must be to the whole document");
+    }
+    let signature = parts.signature.range();
+    let bytes = c14n::canonicalize(
+        doc,
+        doc.root(),
+        |n| n.range().start < signature.start || n.range().end > signature.end,
+        &c14n::Options::EXCLUSIVE,
+    );
+    let expected = reference(document, &[ENVELOPED, EXC_C14N])?;
+    if expected != digest::sha256(&bytes) {
+        return Err(XadesError::Digest(Signed::Document));
+    }
+
+    let properties = parts.properties_reference;
+    let target = format!("#{}", attribute(parts.signed_properties, "Id")?);
+    if attribute(properties, "URI")? != target
+        || attribute(properties, "Type")? != SIGNED_PROPERTIES
+    {
+        return fault("the second reference must be to the signed properties");
+    }
+    let expected = reference(properties, &[EXC_C14N])?;
+    if expected != digest::sha256(&canonical(parts.signed_properties)) {
+        return Err(XadesError::Digest(Signed::Properties));
+    }
+    Ok(())
+}
+
+/// The digest value of a reference with exactly these transforms.
+fn reference(node: Node<'_, '_>, transforms: &[&str]) -> Result<Vec<u8>, XadesError> {
+    let [list, method, value] = children(
+        node,
+        [
+            (DS, "Transforms"),
+            (DS, "DigestMethod"),
+            (DS, "DigestValue"),
+        ],
+    )?;
+    let found = elements(list)?;
+    if found.len() != transforms.len() || found.iter().any(|n| !is(*n, DS, "Transform")) {
+        return fault("a reference has other transforms than the profile");
+    }
+    for (node, uri) in found.iter().zip(transforms) {
+        algorithm(*node, uri)?;
+    }
+    algorithm(method, SHA256)?;
+    decode(value)
+}
+
+fn check_signature_value(
+    parts: &Parts<'_, '_>,
+    signer: &Cert,
+) -> Result<SignatureAlgorithm, XadesError> {
+    let uri = attribute(parts.signature_method, "Algorithm")?;
+    let method = SignatureAlgorithm::from_xml_uri(uri).ok_or(XadesError::Algorithm)?;
+    algorithm(parts.signature_method, uri)?;
+    let value = decode(parts.signature_value)?;
+    let value = match ecdsa_size(method, signer.key())? {
+        Some(size) if value.len() == 2 * size => x509::ecdsa_fixed_to_der(&value),
+        Some(_) => return Err(XadesError::SignatureValue(None)),
+        None => value,
+    };
+    x509::verify(signer, method, &canonical(parts.signed_info), &value)
+        .map_err(|error| XadesError::SignatureValue(Some(error)))?;
+    Ok(method)
+}
+
+/// Checks the signed properties against the rest of the signature and returns
+/// the signing time.
+fn check_properties(parts: &Parts<'_, '_>, signer: &Cert) -> Result<OffsetDateTime, XadesError> {
+    let target = format!("#{}", attribute(parts.signature, "Id")?);
+    if attribute(parts.qualifying, "Target")? != target {
+        return fault("QualifyingProperties belongs to another signature");
+    }
+    let [of_signature, of_data] = children(
+        parts.signed_properties,
+        [
+            (XADES, "SignedSignatureProperties"),
+            (XADES, "SignedDataObjectProperties"),
+        ],
+    )?;
+    let [time, signing_certificate] = children(
+        of_signature,
+        [(XADES, "SigningTime"), (XADES, "SigningCertificateV2")],
+    )?;
+    let [cert] = children(signing_certificate, [(XADES, "Cert")])?;
+    let [cert_digest, issuer_serial] =
+        children(cert, [(XADES, "CertDigest"), (XADES, "IssuerSerialV2")])?;
+    let [method, value] = children(cert_digest, [(DS, "DigestMethod"), (DS, "DigestValue")])?;
+    algorithm(method, SHA256)?;
+    if decode(value)? != signer.sha256() || decode(issuer_serial)? != issuer_serial_der(signer) {
+        return Err(XadesError::SigningCertificate);
+    }
+
+    let [format] = children(of_data, [(XADES, "DataObjectFormat")])?;
+    let [mime_type] = children(format, [(XADES, "MimeType")])?;
+    let target = format!("#{}", attribute(parts.document_reference, "Id")?);
+    if attribute(format, "ObjectReference")? != target || text(mime_type)? != MIME_TYPE {
+        return fault("DataObjectFormat does not describe the document");
+    }
+    match parse_rfc3339(text(time)?) {
+        Some(time) => Ok(time),
+        None => fault("SigningTime is not a time with offset"),
+    }
+}
+
+fn certificate(node: Node<'_, '_>) -> Result<Cert, XadesError> {
+    Cert::from_der(&decode(node)?).map_err(XadesError::Certificate)
+}
+
+fn read_timestamp(
+    parts: &Parts<'_, '_>,
+    timestamp: Node<'_, '_>,
+) -> Result<TimestampToken, XadesError> {
+    let [method, token] = children(
+        timestamp,
+        [
+            (DS, "CanonicalizationMethod"),
+            (XADES, "EncapsulatedTimeStamp"),
+        ],
+    )?;
+    algorithm(method, EXC_C14N)?;
+    check_timestamp(parts, &decode(token)?)
+}
+
+/// The children of a list of encapsulated values, all of one name.
+fn values<'a, 'i>(list: Node<'a, 'i>, name: &str) -> Result<Vec<Node<'a, 'i>>, XadesError> {
+    let found = elements(list)?;
+    match found.iter().all(|n| is(*n, XADES, name)) {
+        true => Ok(found),
+        false => fault(format!("{} holds other values", list.tag_name().name())),
+    }
+}
+
+fn read_revocations(node: Node<'_, '_>, into: &mut Verified) -> Result<(), XadesError> {
+    for list in elements(node)? {
+        if is(list, XADES, "CRLValues") {
+            for value in values(list, "EncapsulatedCRLValue")? {
+                let crl = Crl::from_der(&decode(value)?).map_err(XadesError::Crl)?;
+                into.crls.push(crl);
+            }
+        } else if is(list, XADES, "OCSPValues") {
+            for value in values(list, "EncapsulatedOCSPValue")? {
+                let response = OcspResponse::from_der(&decode(value)?).map_err(XadesError::Ocsp)?;
+                into.ocsp.push(response);
+            }
+        } else {
+            return fault("RevocationValues holds other values");
+        }
+    }
+    Ok(())
+}
