@@ -19,17 +19,17 @@ pub mod trust;
 pub mod pades;
 pub mod xades;
 // row 4
-// pub mod sign;
+pub mod sign;
 // row 5
 pub mod gateway;
 pub mod outbox;
 // row 6
-// pub mod delivery;
-// pub mod intake;
+pub mod delivery;
+pub mod intake;
 // row 7
-// pub mod api;
+pub mod api;
 // row 8
-// pub mod config;
+pub mod config;
 // row 9
 pub mod service;
 // row 10

@@ -30,7 +30,12 @@ impl<S: Send + Sync> FromRequest<S> for Documents {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let value = request.headers().get(header::CONTENT_TYPE);
         let value = value.and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let kind = value
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         match kind.as_str() {
             "multipart/form-data" => multipart(request, state).await,
             "application/xml" | "text/xml" => Ok(Self {
@@ -71,7 +76,10 @@ async fn multipart<S: Send + Sync>(request: Request, state: &S) -> Result<Docume
                 return Err(Problem::new(&BODY_MALFORMED, text));
             }
         };
-        let bytes = field.bytes().await.map_err(|e| unreadable(e.status(), &e.body_text()))?;
+        let bytes = field
+            .bytes()
+            .await
+            .map_err(|e| unreadable(e.status(), &e.body_text()))?;
         if slot.replace(bytes.to_vec()).is_some() {
             let text = format!("The part \"{name}\" was sent twice.");
             return Err(Problem::new(&BODY_MALFORMED, text));
@@ -83,8 +91,16 @@ async fn multipart<S: Send + Sync>(request: Request, state: &S) -> Result<Docume
 
 fn json(bytes: &[u8]) -> Result<Documents, Problem> {
     // Messages of the parser name fields and places, never values.
-    let json: Json = serde_json::from_slice(bytes)
-        .map_err(|error| Problem::new(&BODY_MALFORMED, format!("Not the expected JSON: line {}, column {}.", error.line(), error.column())))?;
+    let json: Json = serde_json::from_slice(bytes).map_err(|error| {
+        Problem::new(
+            &BODY_MALFORMED,
+            format!(
+                "Not the expected JSON: line {}, column {}.",
+                error.line(),
+                error.column()
+            ),
+        )
+    })?;
     let pdf = json.pdf.map(|text| STANDARD.decode(text)).transpose();
     let pdf = pdf.map_err(|_| Problem::new(&BODY_MALFORMED, "The field \"pdf\" is not base64."))?;
     Ok(Documents {

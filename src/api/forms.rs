@@ -2,7 +2,7 @@
 
 use super::draft::Documents;
 use super::guard::Caller;
-use super::problem::{FORM_UNKNOWN, Fault, Problem};
+use super::problem::{FORM_UNKNOWN, Fault, Problem, Texts};
 use super::submissions::Submission;
 use super::{Api, blocking};
 use crate::forms::Pack;
@@ -29,7 +29,7 @@ pub struct Form {
     /// Who receives it.
     addressee: String,
     /// Title in fr, de, en.
-    title: super::problem::Texts,
+    title: Texts,
     /// What can be done with it.
     operations: Vec<Operation>,
 }
@@ -40,25 +40,29 @@ pub struct Operation {
     /// Name used in addresses, such as `depot`.
     operation: String,
     /// Level of the XML signature.
-    signature_level: String,
+    signature_level: &'static str,
     /// Level of the embedded PDF's signature.
-    pdf_level: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pdf_level: Option<&'static str>,
 }
 
 impl From<&Pack> for Form {
     fn from(pack: &Pack) -> Self {
-        let [fr, de, en] = pack.title.clone();
-        let operations = pack.operations().map(|operation| Operation {
-            operation: operation.name().to_owned(),
-            signature_level: operation.signature_level().to_owned(),
-            pdf_level: operation.document_level().to_owned(),
+        let operations = pack.operations.iter().map(|(name, operation)| Operation {
+            operation: name.clone(),
+            signature_level: operation.signature.level.as_str(),
+            pdf_level: operation.document.as_ref().map(|d| d.level.as_str()),
         });
         Self {
             form: pack.form.clone(),
             version: pack.version.clone(),
             namespace: pack.namespace.clone(),
             addressee: pack.addressee.clone(),
-            title: super::problem::Texts { fr, de, en },
+            title: Texts {
+                fr: pack.title.fr.clone(),
+                de: pack.title.de.clone(),
+                en: pack.title.en.clone(),
+            },
             operations: operations.collect(),
         }
     }

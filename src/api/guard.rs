@@ -30,12 +30,18 @@ pub(super) async fn address(
     };
     let authority = request.uri().authority().map(|a| a.as_str());
     if !api.names(host) || authority.is_some_and(|authority| !api.names(authority)) {
-        return Err(Problem::new(&HOST_REFUSED, "The Host header names another service."));
+        return Err(Problem::new(
+            &HOST_REFUSED,
+            "The Host header names another service.",
+        ));
     }
     let cross_site = ["cross-site", "same-site"];
     let fetch_site = headers.get("sec-fetch-site").and_then(|v| v.to_str().ok());
     if headers.contains_key(header::ORIGIN) || fetch_site.is_some_and(|s| cross_site.contains(&s)) {
-        return Err(Problem::new(&ORIGIN_REFUSED, "The request comes from a web page."));
+        return Err(Problem::new(
+            &ORIGIN_REFUSED,
+            "The request comes from a web page.",
+        ));
     }
     Ok(next.run(request).await)
 }
@@ -49,7 +55,8 @@ pub(super) async fn program(
     let token = bearer(request.headers())?.to_owned();
     let outbox = api.outbox.clone();
     let client = blocking(move || outbox.client(&token)).await??;
-    let client = client.ok_or_else(|| Problem::new(&UNAUTHORIZED, "The bearer token is not known."))?;
+    let client =
+        client.ok_or_else(|| Problem::new(&UNAUTHORIZED, "The bearer token is not known."))?;
     request.extensions_mut().insert(Caller(client.name));
     Ok(next.run(request).await)
 }
@@ -63,7 +70,10 @@ pub(super) async fn administrator(
 ) -> Result<Response, Problem> {
     let token = bearer(request.headers())?;
     if !digest::equal_secret(token.as_bytes(), api.admin.expose()) {
-        return Err(Problem::new(&UNAUTHORIZED, "The administrator's token is not right."));
+        return Err(Problem::new(
+            &UNAUTHORIZED,
+            "The administrator's token is not right.",
+        ));
     }
     Ok(next.run(request).await)
 }

@@ -18,11 +18,11 @@ use crate::base::{Secret, limits};
 use crate::intake::Intake;
 use crate::outbox::Outbox;
 use crate::sign::Signer;
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::middleware;
 use axum::routing::{get, post};
-use axum::Router;
 use std::sync::Arc;
 use utoipa::OpenApi;
 
@@ -65,7 +65,10 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/submissions/{uuid}/retry", post(submissions::retry))
         .route("/v1/submissions/{uuid}/xml", get(submissions::xml))
         .route("/v1/submissions/{uuid}/pdf", get(submissions::pdf))
-        .route("/v1/submissions/{uuid}/timestamp", get(submissions::timestamp))
+        .route(
+            "/v1/submissions/{uuid}/timestamp",
+            get(submissions::timestamp),
+        )
         .route("/v1/submissions/{uuid}/receipt", get(submissions::receipt))
         .route("/v1/tokens", get(status::tokens))
         .route_layer(middleware::from_fn_with_state(api.clone(), guard::program));
@@ -82,7 +85,10 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(administrator)
         .fallback(|| async { Problem::new(&problem::NOT_FOUND, "There is no such address.") })
         .method_not_allowed_fallback(|| async {
-            Problem::new(&problem::METHOD_REFUSED, "The address does not take this method.")
+            Problem::new(
+                &problem::METHOD_REFUSED,
+                "The address does not take this method.",
+            )
         })
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(api.clone(), guard::address))
@@ -134,7 +140,10 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Problem> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "a request's work panicked");
-        Problem::new(&problem::INTERNAL, "The request's work failed; the log has the cause.")
+        Problem::new(
+            &problem::INTERNAL,
+            "The request's work failed; the log has the cause.",
+        )
     })
 }
 

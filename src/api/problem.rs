@@ -128,10 +128,16 @@ pub struct Fault {
     pub code: String,
     /// `error`, or `warning` for what does not stop the document.
     pub severity: &'static str,
+    /// The schema constraint (W3C name) or the PDF/A rule that is broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constraint: Option<String>,
     /// Where it is.
     pub pointer: Pointer,
     /// One sentence for the developer.
     pub message: String,
+    /// What would have been allowed there, if known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<String>,
     /// One sentence for the doctor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub doctor: Option<Texts>,
@@ -141,8 +147,8 @@ pub struct Fault {
 #[derive(Debug, Clone, Serialize, ToSchema, PartialEq, Eq)]
 pub struct Pointer {
     /// XPath with the document's own prefixes; a PDF rule number for a PDF.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub xpath: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xpath: Option<String>,
     /// Line, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
@@ -153,20 +159,26 @@ pub struct Pointer {
 
 impl From<&Finding> for Fault {
     fn from(finding: &Finding) -> Self {
-        let [fr, de, en] = finding.doctor().map(str::to_owned);
+        let doctor = finding.code.doctor_text();
         Self {
-            code: finding.code.to_string(),
+            code: finding.code.as_str().to_owned(),
             severity: match finding.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
             },
+            constraint: finding.constraint.clone(),
+            expected: finding.expected.clone(),
             pointer: Pointer {
                 xpath: finding.xpath.clone(),
                 line: finding.position.map(|p| p.line),
                 column: finding.position.map(|p| p.column),
             },
             message: finding.message.clone(),
-            doctor: Some(Texts { fr, de, en }),
+            doctor: Some(Texts {
+                fr: doctor.fr.into(),
+                de: doctor.de.into(),
+                en: doctor.en.into(),
+            }),
         }
     }
 }
@@ -222,8 +234,12 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec_pretty(&self).unwrap_or_default();
-        let mut response =
-            (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let mut response = (
+            status,
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            body,
+        )
+            .into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
@@ -262,10 +278,12 @@ impl From<IntakeError> for Problem {
             IntakeError::PdfTwice => Self::new(&PDF_AMBIGUOUS, text),
             IntakeError::Pdf(violations) => {
                 let faults = violations.into_iter().map(|violation| Fault {
-                    code: format!("pdfa {}", violation.rule),
+                    code: "pdf.rule".into(),
                     severity: "error",
+                    constraint: Some(violation.rule.to_owned()),
+                    expected: Vec::new(),
                     pointer: Pointer {
-                        xpath: String::new(),
+                        xpath: None,
                         line: None,
                         column: None,
                     },
@@ -279,8 +297,10 @@ impl From<IntakeError> for Problem {
                 let fault = Fault {
                     code: PRACTITIONER_UNKNOWN.code.into(),
                     severity: "error",
+                    constraint: None,
+                    expected: Vec::new(),
                     pointer: Pointer {
-                        xpath,
+                        xpath: Some(xpath),
                         line: None,
                         column: None,
                     },

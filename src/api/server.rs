@@ -51,7 +51,10 @@ pub async fn serve(server: Server, api: Arc<Api>, mut stop: watch::Receiver<bool
         match accepted {
             Ok((stream, _)) => {
                 let (router, stop) = (router.clone(), stop.clone());
-                #[expect(clippy::disallowed_methods, reason = "counted by `slots`, awaited below")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "counted by `slots`, awaited below"
+                )]
                 tokio::spawn(async move {
                     connection(stream, router, stop).await;
                     drop(slot);
@@ -76,7 +79,7 @@ async fn connection(stream: TcpStream, router: axum::Router, mut stop: watch::Re
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = async { drop(stop.wait_for(|stop| *stop).await) } => {
             served.as_mut().graceful_shutdown();
             served.await
         }

@@ -173,7 +173,9 @@ pub async fn unlock(State(api): State<Arc<Api>>, body: Bytes) -> Result<Response
 /// Makes version 4 UUIDs for programs that cannot (DSR 3.5).
 #[utoipa::path(post, path = "/v1/uuids", tag = "service", security(("program" = [])), params(UuidsQuery),
     responses((status = 200, body = Uuids), (status = 400, body = Problem)))]
-pub async fn uuids(query: Result<Query<UuidsQuery>, QueryRejection>) -> Result<Json<Uuids>, Problem> {
+pub async fn uuids(
+    query: Result<Query<UuidsQuery>, QueryRejection>,
+) -> Result<Json<Uuids>, Problem> {
     let Query(query) = query?;
     let count = query.count.unwrap_or(1);
     if !(1..=UUIDS_MAX).contains(&count) {

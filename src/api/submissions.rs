@@ -150,7 +150,8 @@ pub async fn list(
         return Err(Problem::new(&QUERY_MALFORMED, text));
     }
     let before = query.before.map(|text| {
-        parse_rfc3339(&text).ok_or_else(|| Problem::new(&QUERY_MALFORMED, "before is not an RFC 3339 time."))
+        parse_rfc3339(&text)
+            .ok_or_else(|| Problem::new(&QUERY_MALFORMED, "before is not an RFC 3339 time."))
     });
     let before = before.transpose()?;
     let outbox = api.outbox.clone();
@@ -264,5 +265,8 @@ fn parse(uuid: Result<Path<String>, PathRejection>) -> Result<Uuid4, Problem> {
 }
 
 fn unknown(uuid: Uuid4) -> Problem {
-    Problem::new(&SUBMISSION_UNKNOWN, format!("{uuid} was not accepted here."))
+    Problem::new(
+        &SUBMISSION_UNKNOWN,
+        format!("{uuid} was not accepted here."),
+    )
 }

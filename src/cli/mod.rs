@@ -1,1 +1,127 @@
-//! (see ARCHITECTURE.md)
+//! The command line.
+
+mod commands;
+mod demo;
+
+use clap::{Args, Parser, Subcommand};
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "sceau",
+    version,
+    about = "Local connector that signs, timestamps, queues and delivers standard forms"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service until it is stopped.
+    Run(Files),
+    /// Pair a program and print its bearer token, once.
+    Pair {
+        /// Name of the program; pairing it again voids its old token.
+        name: String,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Unlock the token: asks for the PIN, without echo.
+    Unlock {
+        /// Use the last attempt although a wrong PIN would lock the token.
+        #[arg(long)]
+        use_last_try: bool,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Say how the running service is.
+    Status(Files),
+    /// Check or print the configuration.
+    Config {
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
+    /// Verify that no entry of the audit log is missing or altered.
+    Audit(Files),
+    /// Submit an example to a sandbox and tell the story.
+    Demo {
+        /// Leave sandbox and service running until Ctrl-C.
+        #[arg(long)]
+        keep: bool,
+        /// Folder for everything the demonstration makes.
+        #[arg(long, default_value = "out/demo")]
+        folder: PathBuf,
+    },
+    /// Drive a PKCS#11 module for the service; not for people.
+    #[command(hide = true)]
+    TokenWorker {
+        /// The vendor's library.
+        #[arg(long)]
+        module: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Read the configuration and list every fault.
+    Check(Files),
+    /// Print the documented defaults.
+    Default,
+}
+
+#[derive(Args)]
+struct Files {
+    /// Configuration file; may be given several times, later ones win.
+    #[arg(long = "config", value_name = "FILE")]
+    config: Vec<PathBuf>,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Run(files) => commands::run(&files.config),
+        Command::Pair { name, files } => commands::pair(&files.config, &name),
+        Command::Unlock {
+            use_last_try,
+            files,
+        } => commands::unlock(&files.config, use_last_try),
+        Command::Status(files) => commands::status(&files.config),
+        Command::Config { what } => match what {
+            ConfigCommand::Check(files) => commands::check(&files.config),
+            ConfigCommand::Default => {
+                print!("{}", crate::config::DEFAULT);
+                Ok(())
+            }
+        },
+        Command::Audit(files) => commands::audit(&files.config),
+        Command::Demo { keep, folder } => demo::run(&folder, keep),
+        Command::TokenWorker { module } => {
+            crate::token::pkcs11::run_worker(&module).map_err(Into::into)
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(error.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(error: &(dyn Error + 'static)) {
+    eprintln!("sceau: {error}");
+    if let Some(crate::config::ConfigError(faults)) = error.downcast_ref() {
+        for fault in faults {
+            eprintln!("  {fault}");
+        }
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        eprintln!("  because: {cause}");
+        source = cause.source();
+    }
+}

@@ -10,6 +10,7 @@ pub use reader::Fault;
 
 use crate::base::{Secret, hex, paths};
 use crate::gateway::mysecu;
+use crate::gateway::mysecu::transport::Transport;
 use crate::http;
 use crate::sign::Practitioner;
 use crate::store;
@@ -194,7 +195,11 @@ fn read(root: &Section<'_>) -> Configuration {
         token: token(&root.section("token")),
         trust: trust_settings(&root.section("trust")),
         mysecu: mysecu_settings(&root.section("mysecu")),
-        practitioners: root.tables("practitioner").iter().filter_map(practitioner).collect(),
+        practitioners: root
+            .tables("practitioner")
+            .iter()
+            .filter_map(practitioner)
+            .collect(),
         outbox: OutboxSettings {
             lease: Duration::from_secs(outbox.number("lease_seconds", 10..=86_400)),
             intake_workers: outbox.number("intake_workers", 1..=64) as usize,
@@ -285,7 +290,8 @@ fn mysecu_settings(section: &Section<'_>) -> Option<mysecu::Settings> {
     let connect_timeout = Duration::from_secs(section.number("connect_timeout_seconds", 1..=600));
     let timeout = Duration::from_secs(section.number("timeout_seconds", 1..=600));
     let assertion_consumer = section.optional("assertion_consumer");
-    let files = ["tls_anchor", "answer_anchor", "transport"].map(|key| (key, section.optional(key)));
+    let files =
+        ["tls_anchor", "answer_anchor", "transport"].map(|key| (key, section.optional(key)));
     let password_file = section.path("transport_password_file");
     let urls = URLS.map(|key| (key, section.optional(key)));
     if urls.iter().all(|(_, url)| url.is_none()) {
@@ -322,7 +328,7 @@ fn transport_identity(
     section: &Section<'_>,
     file: String,
     password_file: Option<PathBuf>,
-) -> Option<mysecu::TransportIdentity> {
+) -> Option<Transport> {
     let bytes = match std::fs::read(&file) {
         Ok(bytes) => Secret::new(bytes),
         Err(error) => {
@@ -332,15 +338,17 @@ fn transport_identity(
     };
     let lower = file.to_ascii_lowercase();
     let identity = if lower.ends_with(".p12") || lower.ends_with(".pfx") {
-        let Some(password) = password_file.as_ref().and_then(|path| Secret::from_file(path).ok())
+        let Some(password) = password_file
+            .as_ref()
+            .and_then(|path| Secret::from_file(path).ok())
         else {
             let reason = "must name a readable file when transport is a PKCS#12 file";
             section.fault("transport_password_file", reason);
             return None;
         };
-        mysecu::TransportIdentity::from_pkcs12(bytes.expose(), &password)
+        Transport::from_pkcs12(bytes.expose(), &password)
     } else {
-        mysecu::TransportIdentity::from_pem(&bytes)
+        Transport::from_pem(&bytes)
     };
     identity
         .map_err(|error| section.fault("transport", format!("{file}: {error}")))
@@ -351,7 +359,12 @@ fn practitioner(section: &Section<'_>) -> Option<Practitioner> {
     let code = section.text("code_prestataire");
     let code_prestataire = code
         .parse()
-        .map_err(|_| section.fault("code_prestataire", format!("\"{code}\" is not eight digits")))
+        .map_err(|_| {
+            section.fault(
+                "code_prestataire",
+                format!("\"{code}\" is not eight digits"),
+            )
+        })
         .ok();
     let ehealth_id = section.text("ehealth_id");
     if ehealth_id.len() != 10 || !ehealth_id.bytes().all(|b| b.is_ascii_digit()) {

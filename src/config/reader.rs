@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use toml::{Table, Value};
 
 /// One thing wrong with the configuration.
@@ -71,7 +72,7 @@ impl<'a> Section<'a> {
 
     /// A table that the defaults always hold.
     pub(super) fn section(&self, key: &str) -> Section<'a> {
-        static EMPTY: Table = Table::new();
+        static EMPTY: LazyLock<Table> = LazyLock::new(Table::new);
         let table = match self.value(key) {
             Some(Value::Table(table)) => table,
             Some(other) => {
@@ -142,7 +143,11 @@ impl<'a> Section<'a> {
         match number.filter(|number| range.contains(number)) {
             Some(number) => number,
             None => {
-                let reason = format!("must be a whole number from {} to {}", range.start(), range.end());
+                let reason = format!(
+                    "must be a whole number from {} to {}",
+                    range.start(),
+                    range.end()
+                );
                 self.fault(key, reason);
                 *range.start()
             }
@@ -155,7 +160,10 @@ impl<'a> Section<'a> {
         match words.iter().find(|word| **word == text) {
             Some(word) => word,
             None => {
-                self.fault(key, format!("is \"{text}\"; must be one of {}", words.join(", ")));
+                self.fault(
+                    key,
+                    format!("is \"{text}\"; must be one of {}", words.join(", ")),
+                );
                 words[0]
             }
         }

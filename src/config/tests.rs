@@ -55,8 +55,18 @@ fn every_fault_is_listed_at_once() {
 #[test]
 fn half_an_insurer_is_a_fault_and_names_what_is_missing() {
     let faults = load_text("[mysecu]\nidentity_url = \"ftp://x\"\n").unwrap_err();
-    let keys: Vec<_> = faults.iter().map(|f| f.split(':').next().unwrap()).collect();
-    let expected = ["answer_anchor", "assertion_consumer", "exchange_url", "identity_url", "token_url", "transport"];
+    let keys: Vec<_> = faults
+        .iter()
+        .map(|f| f.split(':').next().unwrap())
+        .collect();
+    let expected = [
+        "answer_anchor",
+        "assertion_consumer",
+        "exchange_url",
+        "identity_url",
+        "token_url",
+        "transport",
+    ];
     assert_eq!(keys, expected.map(|key| format!("mysecu.{key}")));
 }
 
@@ -64,7 +74,11 @@ fn half_an_insurer_is_a_fault_and_names_what_is_missing() {
 fn later_files_win_and_relative_paths_belong_to_their_file() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (folder.path().join("1.toml"), folder.path().join("2.toml"));
-    std::fs::write(&one, "[store]\nfolder = \"state\"\n[log]\nlevel = \"debug\"\n").unwrap();
+    std::fs::write(
+        &one,
+        "[store]\nfolder = \"state\"\n[log]\nlevel = \"debug\"\n",
+    )
+    .unwrap();
     std::fs::write(&two, "[log]\nlevel = \"warn\"\n").unwrap();
     let configuration = load(&[one, two]).unwrap();
     assert_eq!(configuration.store.folder, folder.path().join("state"));

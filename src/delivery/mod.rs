@@ -4,9 +4,7 @@
 
 use crate::forms::{Answer, Operation, Pack, Packs};
 use crate::gateway::{Delivery as Parcel, FaultClass, Gateway, Outcome, Question, Report};
-use crate::outbox::{
-    Conclusion, Evidence, Kind, Lease, Outbox, OutboxError, Record, State, Wait,
-};
+use crate::outbox::{Conclusion, Evidence, Kind, Lease, Outbox, OutboxError, Record, State, Wait};
 use crate::sign::Practitioner;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -51,17 +49,23 @@ impl Delivery {
             let wait = Wait {
                 class: "ours".into(),
                 code: "configuration".into(),
-                text: "The form pack or the practitioner of this document is not configured any more.".into(),
+                text:
+                    "The form pack or the practitioner of this document is not configured any more."
+                        .into(),
             };
-            return self.outbox.conclude(lease, blocked(asking, wait), Evidence::default());
+            return self
+                .outbox
+                .conclude(lease, blocked(asking, wait), Evidence::default());
         };
-        let Some(operation) = pack.operation(&lease.record.operation) else {
+        let Ok(operation) = pack.operation(&lease.record.operation) else {
             let wait = Wait {
                 class: "ours".into(),
                 code: "configuration".into(),
                 text: "The form pack has no such operation any more.".into(),
             };
-            return self.outbox.conclude(lease, blocked(asking, wait), Evidence::default());
+            return self
+                .outbox
+                .conclude(lease, blocked(asking, wait), Evidence::default());
         };
         if asking {
             self.ask(lease, &pack, operation, &practitioner)
@@ -87,7 +91,9 @@ impl Delivery {
                     code: "body-damaged".into(),
                     text: "The signed document cannot be read back; it will not be sent.".into(),
                 };
-                return self.outbox.conclude(lease, blocked(false, wait), Evidence::default());
+                return self
+                    .outbox
+                    .conclude(lease, blocked(false, wait), Evidence::default());
             }
         };
         let lease = self.outbox.begin_attempt(lease)?;
@@ -95,11 +101,11 @@ impl Delivery {
             uuid,
             code_prestataire: practitioner.code_prestataire.as_str(),
             ehealth_id: &practitioner.ehealth_id,
-            model_id: operation.model_id(),
+            model_id: &operation.model_id,
             payload: &document,
         });
         let conclusion = match &report.outcome {
-            Outcome::Answered => verdict(pack, operation, uuid, report.answer.as_deref()),
+            Outcome::Answered => verdict(pack, &lease.record, report.answer.as_deref()),
             other => fault(other),
         };
         self.conclude(lease, conclusion, report)
@@ -113,20 +119,24 @@ impl Delivery {
         practitioner: &Practitioner,
     ) -> Result<Record, OutboxError> {
         let uuid = lease.record.uuid;
-        let Some(model_id) = operation.status_model_id() else {
+        let (Some(service), Ok(payload)) = (
+            &operation.status,
+            pack.status_request(&lease.record.operation, &uuid),
+        ) else {
             let wait = Wait {
                 class: "ours".into(),
                 code: "cannot-ask".into(),
                 text: "This form has no way to ask what became of a document; a person has to find out.".into(),
             };
-            return self.outbox.conclude(lease, Conclusion::Unknown { wait }, Evidence::default());
+            return self
+                .outbox
+                .conclude(lease, Conclusion::Unknown { wait }, Evidence::default());
         };
-        let payload = pack.status_request(&lease.record.operation, uuid);
         let report = self.gateway.ask(&Question {
             uuid,
             code_prestataire: practitioner.code_prestataire.as_str(),
             ehealth_id: &practitioner.ehealth_id,
-            model_id,
+            model_id: &service.model_id,
             payload: &payload,
         });
         let conclusion = match &report.outcome {
@@ -197,7 +207,8 @@ fn fault(outcome: &Outcome) -> Conclusion {
             wait: Wait {
                 class: "receiver".into(),
                 code: "duplicate".into(),
-                text: "The receiver knows this UUID already; it is being asked what it holds.".into(),
+                text: "The receiver knows this UUID already; it is being asked what it holds."
+                    .into(),
             },
         },
         Outcome::Retry {
@@ -230,13 +241,13 @@ fn gateway_wait(class: FaultClass, code: &str, text: &str) -> Wait {
     }
 }
 
-fn verdict(pack: &Pack, operation: &Operation, uuid: crate::base::Uuid4, answer: Option<&[u8]>) -> Conclusion {
+fn verdict(pack: &Pack, record: &Record, answer: Option<&[u8]>) -> Conclusion {
     let Some(answer) = answer else {
         return unreadable();
     };
-    match pack.answer(operation.name(), answer) {
+    match pack.answer(&record.operation, answer) {
         // An answer about another document is no answer.
-        Ok(answer) if answer.uuid == uuid => concluded(answer),
+        Ok(answer) if answer.uuid == record.uuid => concluded(answer),
         Ok(_) | Err(_) => unreadable(),
     }
 }

@@ -76,7 +76,6 @@ pub enum IntakeError {
 }
 
 /// What a dry run found.
-#[derive(Debug)]
 pub struct Preview {
     /// The checked document.
     pub checked: Checked,
@@ -172,7 +171,12 @@ impl Intake {
             &digest::sha256(&draft.xml),
             &digest::sha256(&vetted.pdf),
         ]);
-        let warnings: Vec<String> = vetted.checked.warnings.iter().map(|w| w.code.to_string()).collect();
+        let warnings: Vec<String> = vetted
+            .checked
+            .warnings
+            .iter()
+            .map(|w| w.code.as_str().to_owned())
+            .collect();
         let detail = json!({
             "form": vetted.pack.form, "version": vetted.pack.version,
             "pdf": vetted.pdfa, "pages": vetted.pages, "warnings": warnings,
@@ -206,27 +210,24 @@ impl Intake {
             way.wait = Some(wait);
         }
         if way.wait.is_some() && !calls.is_empty() && lease.record.tries == 0 {
-            way.event("asked", self.clock.now(), json!({ "calls": calls_json(&calls) }));
+            way.event(
+                "asked",
+                self.clock.now(),
+                json!({ "calls": calls_json(&calls) }),
+            );
         }
         self.outbox.prepared(lease, way.prepared())
     }
 
-    fn walk(
-        &self,
-        record: &Record,
-        way: &mut Way,
-        calls: &mut Vec<Call>,
-    ) -> Result<(), StepError> {
+    fn walk(&self, record: &Record, way: &mut Way, calls: &mut Vec<Call>) -> Result<(), StepError> {
         let (pack, practitioner) = self.context(record)?;
         let operation = operation(&pack, &record.operation)?;
         let mut document = match way.state {
-            State::Received => self.sign(record, &pack, operation, &practitioner, way, calls)?,
+            State::Received => self.sign(record, &pack, &practitioner, way, calls)?,
             State::Signed | State::Stamped => self.body(record, Kind::Document)?,
-            State::Ready
-            | State::Sending
-            | State::Unknown
-            | State::Receipted
-            | State::Rejected => return Ok(()),
+            State::Ready | State::Sending | State::Unknown | State::Receipted | State::Rejected => {
+                return Ok(());
+            }
         };
         if way.state == State::Signed {
             let stamped = self.signer.stamp(operation, &document, calls)?;
@@ -254,16 +255,15 @@ impl Intake {
         &self,
         record: &Record,
         pack: &Pack,
-        operation: &Operation,
         practitioner: &Practitioner,
         way: &mut Way,
         calls: &mut Vec<Call>,
     ) -> Result<Vec<u8>, StepError> {
         let xml = self.body(record, Kind::RequestXml)?;
         let pdf = self.body(record, Kind::RequestPdf)?;
-        let signed = self
-            .signer
-            .sign(pack, operation, practitioner, (&xml, &pdf), calls)?;
+        let signed =
+            self.signer
+                .sign((pack, &record.operation), practitioner, (&xml, &pdf), calls)?;
         let detail = json!({
             "level": "XAdES-B-B", "pdf_level": "PAdES-B-B",
             "certificate_sha256": sign::fingerprint(&signed.certificate),
@@ -278,17 +278,34 @@ impl Intake {
     fn context(&self, record: &Record) -> Result<(Arc<Pack>, Practitioner), StepError> {
         let pack = self.packs.pack(&record.form, Some(&record.version));
         let pack = pack.ok_or_else(|| {
-            StepError::Configuration("form-missing", format!("The form pack {} {} is not installed.", record.form, record.version))
+            StepError::Configuration(
+                "form-missing",
+                format!(
+                    "The form pack {} {} is not installed.",
+                    record.form, record.version
+                ),
+            )
         })?;
         let practitioner = self.practitioner(&record.code_prestataire).ok_or_else(|| {
-            StepError::Configuration("practitioner-missing", format!("The code prestataire {} is not configured any more.", record.code_prestataire))
+            StepError::Configuration(
+                "practitioner-missing",
+                format!(
+                    "The code prestataire {} is not configured any more.",
+                    record.code_prestataire
+                ),
+            )
         })?;
         Ok((pack, practitioner))
     }
 
     fn body(&self, record: &Record, kind: Kind) -> Result<Vec<u8>, StepError> {
-        let body = self.outbox.body(record.uuid, kind).map_err(StepError::Store)?;
-        body.ok_or_else(|| StepError::Configuration("body-missing", "A stored document is missing.".into()))
+        let body = self
+            .outbox
+            .body(record.uuid, kind)
+            .map_err(StepError::Store)?;
+        body.ok_or_else(|| {
+            StepError::Configuration("body-missing", "A stored document is missing.".into())
+        })
     }
 
     fn vet(&self, draft: &Draft) -> Result<Vetted, IntakeError> {
@@ -299,20 +316,22 @@ impl Intake {
                 form: draft.form.clone(),
                 version: draft.version.clone(),
             })?;
-        let operation = pack.operation(&draft.operation).ok_or_else(|| IntakeError::UnknownOperation {
-            form: draft.form.clone(),
-            operation: draft.operation.clone(),
-        })?;
+        let operation =
+            pack.operation(&draft.operation)
+                .map_err(|_| IntakeError::UnknownOperation {
+                    form: draft.form.clone(),
+                    operation: draft.operation.clone(),
+                })?;
         let mut checked = pack
             .check(&draft.operation, &draft.xml)
             .map_err(IntakeError::Xml)?;
         let code = checked.facts.code_prestataire.to_string();
-        let practitioner = self
-            .practitioner(&code)
-            .ok_or_else(|| IntakeError::UnknownPractitioner {
-                xpath: operation.code_prestataire_path().to_owned(),
-                code,
-            })?;
+        let practitioner =
+            self.practitioner(&code)
+                .ok_or_else(|| IntakeError::UnknownPractitioner {
+                    xpath: operation.code_prestataire_path(),
+                    code,
+                })?;
         let pdf = match (draft.pdf.clone(), checked.embedded_pdf.take()) {
             (Some(part), Some(embedded)) if part != embedded => return Err(IntakeError::PdfTwice),
             (Some(pdf), _) | (None, Some(pdf)) => pdf,
@@ -399,8 +418,11 @@ impl Way {
 }
 
 fn operation<'p>(pack: &'p Pack, name: &str) -> Result<&'p Operation, StepError> {
-    pack.operation(name).ok_or_else(|| {
-        StepError::Configuration("operation-missing", format!("The form pack has no operation {name} any more."))
+    pack.operation(name).map_err(|_| {
+        StepError::Configuration(
+            "operation-missing",
+            format!("The form pack has no operation {name} any more."),
+        )
     })
 }
 

@@ -31,11 +31,23 @@ pub fn handle(sandbox: &Sandbox, request: &Request) -> Reply {
             sandbox.scenarios.clear();
             Reply::json(200, &json!([]))
         }
+        ("GET", "/control/documents") => Reply::json(200, &json!(sandbox.ledger.entries())),
+        ("GET", path) if path.starts_with("/control/documents/") => document(sandbox, path),
         ("POST", "/control/shutdown") => {
             sandbox.stop.notify_one();
             Reply::json(200, &json!({ "stopping": true }))
         }
         (_, _) => Reply::error(404, "no such path"),
+    }
+}
+
+/// `/control/documents/{uuid}/xml`: the bytes as they were received.
+fn document(sandbox: &Sandbox, path: &str) -> Reply {
+    let uuid = path.trim_start_matches("/control/documents/");
+    let uuid = uuid.strip_suffix("/xml").unwrap_or_default();
+    match sandbox.ledger.body(uuid) {
+        Some(body) => Reply::ok("application/xml", body),
+        None => Reply::error(404, "no such document"),
     }
 }
 

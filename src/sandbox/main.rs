@@ -8,26 +8,40 @@ mod cms;
 mod control;
 mod crl;
 mod der;
+mod dialogue;
+mod dom;
 mod environment;
+mod exchange;
+mod identity;
+mod ledger;
 mod ocsp;
 mod oids;
+mod pades_check;
 mod pki;
 mod registry;
 mod reply;
 mod scenario;
 mod server;
+mod soap;
+mod sts;
 mod trust_services;
 mod tsa;
+mod wss;
+mod xades_check;
+mod xmldsig;
 
 use crate::environment::Ports;
+use crate::ledger::Ledger;
 use crate::pki::{KeySpec, Order, Pki, Role, Validity};
 use crate::registry::Registry;
 use crate::reply::{Reply, Request};
 use crate::scenario::Scenarios;
 use crate::server::Listener;
+use aws_lc_rs::hmac;
 use clap::Parser;
 use sceau::base::{Clock, SystemClock, file, random};
-use std::path::PathBuf;
+use sceau::forms::Packs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +70,12 @@ pub struct Sandbox {
     pub registry: Registry,
     /// Faults that wait.
     pub scenarios: Scenarios,
+    /// Received documents.
+    pub ledger: Ledger,
+    /// The forms the sandbox takes.
+    pub packs: Packs,
+    /// Authenticates the tokens it issues.
+    pub token_key: hmac::Key,
     /// Told to stop.
     pub stop: tokio::sync::Notify,
     ports: Ports,
@@ -65,6 +85,11 @@ impl Sandbox {
     /// The present time.
     pub fn now(&self) -> OffsetDateTime {
         SystemClock.now()
+    }
+
+    /// Address of the dialogue.
+    pub fn tls_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.tls)
     }
 
     /// Whether a `Host` header names the plain-HTTP port.
@@ -115,6 +140,9 @@ fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         pki,
         registry,
         scenarios: Scenarios::default(),
+        ledger: Ledger::open(&dir.join("received"))?,
+        packs: Packs::builtin()?,
+        token_key: token_key(&dir.join("token.key"))?,
         stop: tokio::sync::Notify::new(),
         ports,
     });
@@ -124,7 +152,7 @@ fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let ready = serde_json::json!({
         "ready": true,
         "http": base_url,
-        "tls": format!("https://127.0.0.1:{}", ports.tls),
+        "tls": sandbox.tls_url(),
         "environment": dir.join("environment.toml"),
     });
     let result = runtime.block_on(async {
@@ -133,11 +161,30 @@ fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
             tls: None,
             handler: plain,
         };
+        let dialogue = Listener {
+            socket: tokio::net::TcpListener::from_std(sockets.tls)?,
+            tls: Some(tls),
+            handler: dialogue::handle,
+        };
         println!("{ready}");
-        serve(sandbox, http).await
+        serve(sandbox, http, dialogue).await
     });
     runtime.shutdown_timeout(Duration::from_secs(5));
     Ok(result?)
+}
+
+/// The key that authenticates tokens, made at the first start.
+fn token_key(path: &Path) -> std::io::Result<hmac::Key> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let bytes = random::bytes::<32>().to_vec();
+            file::write_atomic(path, &bytes)?;
+            bytes
+        }
+        Err(e) => return Err(e),
+    };
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
 /// The identities the daemon is configured with.
@@ -163,7 +210,7 @@ fn make_identities(pki: &Pki, registry: &Registry) -> Result<(), pki::PkiError> 
 }
 
 /// Serves until told to stop.
-async fn serve(sandbox: Arc<Sandbox>, http: Listener) -> std::io::Result<()> {
+async fn serve(sandbox: Arc<Sandbox>, http: Listener, dialogue: Listener) -> std::io::Result<()> {
     let interrupted = async {
         #[cfg(unix)]
         {
@@ -180,6 +227,7 @@ async fn serve(sandbox: Arc<Sandbox>, http: Listener) -> std::io::Result<()> {
     tokio::select! {
         end = interrupted => end,
         () = server::run(sandbox.clone(), http) => Ok(()),
+        () = server::run(sandbox.clone(), dialogue) => Ok(()),
         () = async {
             sandbox.stop.notified().await;
             // The answer to /control/shutdown is still on its way.

@@ -162,22 +162,17 @@ fn sha1(bytes: &[u8]) -> Vec<u8> {
     digest::digest(algorithm, bytes).as_ref().to_vec()
 }
 
-/// A statement "good" found in an OCSP answer.
-#[derive(Debug)]
-pub struct Good {
-    /// thisUpdate.
-    pub at: OffsetDateTime,
-    /// The responder, delegated or the CA itself.
-    pub responder: Cert,
-}
-
-/// Looks for a correctly signed "good" for `cert` in an OCSPResponse; an
+/// thisUpdate of a correctly signed "good" for `cert` in an OCSPResponse; an
 /// answer about other certificates is `None`.
 ///
 /// # Errors
 /// [`CertError`] when the answer cannot be read or its signature or responder
 /// is wrong.
-pub fn good_for(answer: &[u8], cert: &Cert, issuer: &Cert) -> Result<Option<Good>, CertError> {
+pub fn good_for(
+    answer: &[u8],
+    cert: &Cert,
+    issuer: &Cert,
+) -> Result<Option<OffsetDateTime>, CertError> {
     let mut outer = der::only(answer, der::SEQUENCE)?.inside();
     outer.take(der::ENUMERATED)?;
     let mut bytes = outer.take(0xa0)?.inside().take(der::SEQUENCE)?.inside();
@@ -198,18 +193,18 @@ pub fn good_for(answer: &[u8], cert: &Cert, issuer: &Cert) -> Result<Option<Good
     };
     let scheme = Scheme::from_identifier(algorithm, None)?;
     let may_answer = |c: &Cert| {
-        c == issuer || (c.only_for(oids::KP_OCSP_SIGNING) && c.issued_by(issuer).is_ok())
+        c == issuer
+            || (c.only_for(oids::KP_OCSP_SIGNING) && c.valid_at(at) && c.issued_by(issuer).is_ok())
     };
     let signed = |c: &&Cert| {
         may_answer(c)
             && c.verify(scheme, EcdsaForm::Der, data.raw, signature)
                 .is_ok()
     };
-    let responder = responders.iter().find(signed).ok_or(CertError::Signature)?;
-    Ok(Some(Good {
-        at,
-        responder: responder.clone(),
-    }))
+    if responders.iter().any(|c| signed(&c)) {
+        return Ok(Some(at));
+    }
+    Err(CertError::Signature)
 }
 
 /// thisUpdate of the "good" for `cert` in a ResponseData.

@@ -1,1 +1,310 @@
-//! (see ARCHITECTURE.md)
+//! The composition root: builds every part from the configuration, starts the
+//! workers, serves the API, and stops in order. No business rule stands here.
+
+mod workers;
+
+use crate::api::{self, Api, Server};
+use crate::base::{Secret, SystemClock, file, hex, random};
+use crate::config::{Configuration, OutboxSettings, TokenSettings};
+use crate::delivery::Delivery;
+use crate::forms::{FormsError, Packs};
+use crate::gateway::Gateway;
+use crate::gateway::mysecu::{MySecu, SetupError};
+use crate::intake::Intake;
+use crate::outbox::{self, Outbox, OutboxError};
+use crate::sign::Signer;
+use crate::store::{Store, StoreError};
+use crate::token::pkcs11::{self, Pkcs11Token, WorkerCommand};
+use crate::token::soft::SoftToken;
+use crate::token::{Identity, LastTry, Token, TokenError, TokenStatus};
+use crate::trust::{Trust, TrustError};
+use crate::x509::SignatureAlgorithm;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::watch;
+use workers::Workers;
+
+/// File in the state folder with the administrator's token of this run.
+pub const ADMIN_TOKEN_FILE: &str = "admin.token";
+/// File in the state folder with the API's address of this run.
+pub const ENDPOINT_FILE: &str = "endpoint";
+const LOCK_FILE: &str = "sceau.lock";
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Another service works on the same state folder.
+    #[error("another service already uses {}", .0.display())]
+    InUse(PathBuf),
+    /// A file cannot be read or written.
+    #[error("cannot {operation} {}", path.display())]
+    File {
+        /// What was tried.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The API's port cannot be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The runtime or a signal handler cannot be set up.
+    #[error("cannot set up the runtime")]
+    Runtime(#[source] io::Error),
+    /// The store does not open.
+    #[error("the store does not open")]
+    Store(#[source] StoreError),
+    /// The outbox does not open.
+    #[error("the outbox does not open")]
+    Outbox(#[source] OutboxError),
+    /// A form pack cannot be loaded.
+    #[error("the form packs do not load")]
+    Forms(#[source] FormsError),
+    /// The token cannot be set up.
+    #[error("the token cannot be set up")]
+    Token(#[source] TokenError),
+    /// Trust services cannot be set up.
+    #[error("the trust services cannot be set up")]
+    Trust(#[source] TrustError),
+    /// The gateway cannot be set up.
+    #[error("the gateway cannot be set up")]
+    Gateway(#[source] SetupError),
+}
+
+/// Runs until a stop signal (SIGTERM, SIGINT, Ctrl-C).
+///
+/// # Errors
+/// [`ServiceError`] when a part cannot be built; nothing was accepted then.
+pub fn run(configuration: Configuration) -> Result<(), ServiceError> {
+    let folder = configuration.store.folder.clone();
+    let _lock = lock(&folder)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(ServiceError::Runtime)?;
+    let parts = Parts::build(configuration)?;
+    runtime.block_on(parts.serve(&folder))
+}
+
+struct Parts {
+    api: Api,
+    intake: Arc<Intake>,
+    delivery: Option<Arc<Delivery>>,
+    listen: std::net::SocketAddr,
+    workers: OutboxSettings,
+}
+
+impl Parts {
+    fn build(configuration: Configuration) -> Result<Self, ServiceError> {
+        let clock = SystemClock::shared();
+        let store = Store::open(&configuration.store, &outbox::migrations())
+            .map_err(ServiceError::Store)?;
+        let lease = configuration.outbox.lease;
+        let outbox =
+            Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
+        let outbox = Arc::new(outbox);
+        let mut packs = Packs::builtin().map_err(ServiceError::Forms)?;
+        if let Some(folder) = &configuration.forms_folder {
+            packs.load_dir(folder).map_err(ServiceError::Forms)?;
+        }
+        let packs = Arc::new(packs);
+        let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
+        let token = token(configuration.token)?;
+        let signer = Arc::new(Signer::new(token, Arc::new(trust), clock.clone()));
+        let practitioners = configuration.practitioners;
+        let delivery = match configuration.mysecu {
+            Some(settings) => {
+                let gateway: Arc<dyn Gateway> =
+                    Arc::new(MySecu::new(settings, clock.clone()).map_err(ServiceError::Gateway)?);
+                Some(Arc::new(Delivery::new(
+                    packs.clone(),
+                    outbox.clone(),
+                    gateway,
+                    practitioners.clone(),
+                )))
+            }
+            None => None,
+        };
+        let intake = Arc::new(Intake::new(
+            packs,
+            outbox.clone(),
+            signer.clone(),
+            practitioners,
+            clock,
+        ));
+        let api = Api {
+            intake: intake.clone(),
+            outbox,
+            signer,
+            environment: configuration.environment,
+            delivers: delivery.is_some(),
+            admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
+            port: 0,
+        };
+        Ok(Self {
+            api,
+            intake,
+            delivery,
+            listen: configuration.listen,
+            workers: configuration.outbox,
+        })
+    }
+
+    async fn serve(self, folder: &Path) -> Result<(), ServiceError> {
+        let address = self.listen;
+        let server = Server::bind(address)
+            .await
+            .map_err(|source| ServiceError::Listen { address, source })?;
+        let mut api = self.api;
+        api.port = server.address().port();
+        write(&folder.join(ADMIN_TOKEN_FILE), api.admin.expose())?;
+        let url = format!("http://{}", server.address());
+        write(&folder.join(ENDPOINT_FILE), url.as_bytes())?;
+
+        let outbox = api.outbox.clone();
+        let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
+            .map_err(ServiceError::Runtime)?;
+        let (stop, stopped) = watch::channel(false);
+        let signals = signals().map_err(ServiceError::Runtime)?;
+        tracing::info!(%url, environment = %api.environment, version = env!("CARGO_PKG_VERSION"), "listening");
+        let serving = api::serve(server, Arc::new(api), stopped);
+        let stopping = async {
+            signals.await;
+            tracing::info!("stopping: no more work is taken on");
+            let _ = stop.send(true);
+        };
+        tokio::join!(serving, stopping);
+        // Workers finish the step they are in: their leases and attempts end cleanly.
+        let _ = tokio::task::spawn_blocking(move || workers.stop(&outbox)).await;
+        let _ = std::fs::remove_file(folder.join(ENDPOINT_FILE));
+        let _ = std::fs::remove_file(folder.join(ADMIN_TOKEN_FILE));
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// A future that ends with the first stop signal. Handlers are installed when
+/// this returns, so that no signal is missed.
+fn signals() -> io::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        Ok(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+    }
+    #[cfg(not(unix))]
+    {
+        Ok(async {
+            let _ = tokio::signal::ctrl_c().await;
+        })
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, ServiceError> {
+    let failed = |operation, path: &Path| {
+        let path = path.to_owned();
+        move |source| ServiceError::File {
+            operation,
+            path,
+            source,
+        }
+    };
+    file::create_private_dir(folder).map_err(failed("create", folder))?;
+    let path = folder.join(LOCK_FILE);
+    let lock = File::create(&path).map_err(failed("create", &path))?;
+    lock.try_lock()
+        .map_err(|_| ServiceError::InUse(folder.to_owned()))?;
+    Ok(lock)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
+    file::write_atomic(path, bytes).map_err(|source| ServiceError::File {
+        operation: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
+    match settings {
+        TokenSettings::None => Ok(Arc::new(NoToken)),
+        TokenSettings::Soft { p12, password_file } => {
+            tracing::warn!(
+                "the signing key is a file: for demonstrations and tests only, it is not under the signer's sole control"
+            );
+            let failed = |operation, path: &Path| {
+                let path = path.to_owned();
+                move |source| ServiceError::File {
+                    operation,
+                    path,
+                    source,
+                }
+            };
+            let bytes = std::fs::read(&p12).map_err(failed("read", &p12))?;
+            let password =
+                Secret::from_file(&password_file).map_err(failed("read", &password_file))?;
+            let token = SoftToken::open(&bytes, &password).map_err(ServiceError::Token)?;
+            Ok(Arc::new(token))
+        }
+        TokenSettings::Pkcs11 {
+            module,
+            serial,
+            pin_file,
+        } => {
+            let program = std::env::current_exe().map_err(ServiceError::Runtime)?;
+            let worker = WorkerCommand {
+                program,
+                arguments: vec!["token-worker".into()],
+                environment: Vec::new(),
+            };
+            let mut settings = pkcs11::Settings::new(module, worker);
+            settings.token_serial = serial;
+            settings.pin_file = pin_file;
+            let token = Pkcs11Token::start(settings).map_err(ServiceError::Runtime)?;
+            Ok(Arc::new(token))
+        }
+    }
+}
+
+/// Stands where no token is configured: documents are accepted and wait.
+struct NoToken;
+
+impl Token for NoToken {
+    fn identities(&self) -> Result<Vec<Identity>, TokenError> {
+        Err(TokenError::Absent)
+    }
+
+    fn status(&self) -> TokenStatus {
+        TokenStatus::Absent
+    }
+
+    fn unlock(&self, _pin: Secret, _last_try: LastTry) -> Result<(), TokenError> {
+        Err(TokenError::Absent)
+    }
+
+    fn lock(&self) {}
+
+    fn sign(
+        &self,
+        _certificate: &[u8; 32],
+        _algorithm: SignatureAlgorithm,
+        _message: &[u8],
+    ) -> Result<Vec<u8>, TokenError> {
+        Err(TokenError::Absent)
+    }
+}

@@ -9,6 +9,7 @@ use crate::token::{self, Identity, Token, TokenError};
 use crate::trust::{Call, Evidence, Trust, TrustError};
 use crate::x509::{Cert, SignatureAlgorithm};
 use crate::xades::{self, Level, XadesError};
+use crate::xml::path::Path;
 use std::sync::Arc;
 use time::OffsetDateTime;
 
@@ -137,13 +138,14 @@ impl Signer {
     /// [`SignError`]; nothing has been sent anywhere.
     pub fn sign(
         &self,
-        pack: &Pack,
-        operation: &Operation,
+        (pack, name): (&Pack, &str),
         practitioner: &Practitioner,
         (xml, pdf): (&[u8], &[u8]),
         calls: &mut Vec<Call>,
     ) -> Result<Signed, SignError> {
         let now = self.clock.now();
+        let operation = pack.operation(name).map_err(SignError::Embed)?;
+        let slot = slot(operation);
         let identity = self.identity(practitioner)?;
         let certificate = &identity.certificate;
         let algorithm = SignatureAlgorithm::for_key(certificate.key())
@@ -154,22 +156,19 @@ impl Signer {
             .chain(certificate, &identity.chain, now, calls)
             .map_err(SignError::Trust)?;
 
-        let prepared =
-            pades::prepare(pdf, certificate, &chain[1..], algorithm, now).map_err(SignError::Pdf)?;
+        let prepared = pades::prepare(pdf, certificate, &chain[1..], algorithm, now)
+            .map_err(SignError::Pdf)?;
         let signature = self.private_key(&identity, algorithm, prepared.to_be_signed())?;
         let pdf = prepared.finish(&signature).map_err(SignError::Pdf)?;
         pades::verify(&pdf).map_err(SignError::Pdf)?;
 
-        let whole = pack
-            .embed(operation.name(), xml, &pdf)
-            .map_err(SignError::Embed)?;
-        pack.check_complete(operation.name(), &whole)
-            .map_err(incomplete)?;
-        let prepared = xades::prepare(&whole, operation.slot(), certificate, algorithm, now)
-            .map_err(SignError::Xml)?;
+        let whole = pack.embed(name, xml, &pdf).map_err(SignError::Embed)?;
+        pack.check_complete(name, &whole).map_err(incomplete)?;
+        let prepared =
+            xades::prepare(&whole, slot, certificate, algorithm, now).map_err(SignError::Xml)?;
         let signature = self.private_key(&identity, algorithm, prepared.to_be_signed())?;
         let document = prepared.finish(&signature).map_err(SignError::Xml)?;
-        reached(&document, operation, Level::B)?;
+        reached(&document, slot, Level::B)?;
         Ok(Signed {
             document,
             pdf,
@@ -194,7 +193,7 @@ impl Signer {
             .timestamp(&input, calls)
             .map_err(SignError::Trust)?;
         let document = xades::extend_t(document, token.der()).map_err(SignError::Xml)?;
-        reached(&document, operation, Level::T)?;
+        reached(&document, slot(operation), Level::T)?;
         Ok(Stamped {
             document,
             gen_time: token.gen_time(),
@@ -213,7 +212,7 @@ impl Signer {
         document: &[u8],
         calls: &mut Vec<Call>,
     ) -> Result<Sealed, SignError> {
-        let verified = xades::verify(document, operation.slot()).map_err(SignError::Xml)?;
+        let verified = xades::verify(document, slot(operation)).map_err(SignError::Xml)?;
         let token = verified.token.ok_or(SignError::Level {
             reached: verified.level,
             wanted: Level::T,
@@ -252,9 +251,8 @@ impl Signer {
                 unique.push(certificate);
             }
         }
-        let document =
-            xades::extend_lt(document, &unique, &ocsp, &crls).map_err(SignError::Xml)?;
-        reached(&document, operation, Level::LT)?;
+        let document = xades::extend_lt(document, &unique, &ocsp, &crls).map_err(SignError::Xml)?;
+        reached(&document, slot(operation), Level::LT)?;
         Ok(Sealed {
             document,
             revocation_values: ocsp.len() + crls.len(),
@@ -289,8 +287,12 @@ impl Signer {
     }
 }
 
-fn reached(document: &[u8], operation: &Operation, wanted: Level) -> Result<(), SignError> {
-    let verified = xades::verify(document, operation.slot()).map_err(SignError::Xml)?;
+fn slot(operation: &Operation) -> &Path {
+    &operation.signature.path
+}
+
+fn reached(document: &[u8], slot: &Path, wanted: Level) -> Result<(), SignError> {
+    let verified = xades::verify(document, slot).map_err(SignError::Xml)?;
     if verified.level == wanted {
         Ok(())
     } else {
@@ -309,10 +311,13 @@ fn push_once(list: &mut Vec<Vec<u8>>, der: &[u8]) {
 
 /// Codes and places only: texts of findings can quote the document.
 fn incomplete(rejected: Rejected) -> SignError {
-    let places = rejected
-        .findings
-        .iter()
-        .map(|finding| format!("{} at {}", finding.code, finding.xpath));
+    let places = rejected.findings.iter().map(|finding| {
+        format!(
+            "{} at {}",
+            finding.code.as_str(),
+            finding.xpath.as_deref().unwrap_or("/")
+        )
+    });
     SignError::Incomplete(places.collect::<Vec<_>>().join("; "))
 }
 

@@ -204,6 +204,32 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// A stable code for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Absent => "token-absent",
+            Self::Locked => "token-locked",
+            Self::PinMalformed => "pin-malformed",
+            Self::PinIncorrect => "pin-incorrect",
+            Self::PinLocked => "pin-locked",
+            Self::FinalTry => "pin-final-try",
+            Self::PinPossiblyUsed => "pin-possibly-used",
+            Self::Hung { .. } => "token-hung",
+            Self::WorkerDied { .. } => "token-driver-crashed",
+            Self::Restarting => "token-restarting",
+            Self::Quarantined => "token-quarantined",
+            Self::Unusable { .. } => "token-unusable",
+            Self::NoSuchCertificate => "certificate-missing",
+            Self::NotForSigning { .. } => "certificate-not-for-signing",
+            Self::Ambiguous { .. } => "certificate-ambiguous",
+            Self::Algorithm => "algorithm",
+            Self::Refused { .. } => "token-refused",
+            Self::BadSignature => "token-signature-wrong",
+            Self::Pkcs12Open => "pkcs12-closed",
+            Self::Pkcs12Content => "pkcs12-content",
+        }
+    }
+
     /// Whether the same call may succeed later, once a person has plugged the
     /// token in or entered the PIN, or once its driver runs again. The others
     /// need another configuration, certificate or token.
@@ -286,31 +312,52 @@ fn digest_for(
     key: KeyKind,
     message: &[u8],
 ) -> Result<(Scheme, Vec<u8>), TokenError> {
-    let (scheme, hash) = match (algorithm, key) {
-        (SignatureAlgorithm::RsaPkcs1Sha256, KeyKind::Rsa { .. }) => (Scheme::Rsa, &digest::SHA256),
-        (SignatureAlgorithm::RsaPkcs1Sha384, KeyKind::Rsa { .. }) => (Scheme::Rsa, &digest::SHA384),
-        (SignatureAlgorithm::RsaPkcs1Sha512, KeyKind::Rsa { .. }) => (Scheme::Rsa, &digest::SHA512),
-        (SignatureAlgorithm::EcdsaSha256, KeyKind::P256) => (Scheme::Ecdsa, &digest::SHA256),
-        (SignatureAlgorithm::EcdsaSha384, KeyKind::P384) => (Scheme::Ecdsa, &digest::SHA384),
-        // The other pairs are an algorithm for another key, or one that is
-        // only ever verified.
-        _ => return Err(TokenError::Algorithm),
+    // id-sha256, id-sha384 and id-sha512 differ in their last arc.
+    let (scheme, hash, last_arc) = match algorithm {
+        SignatureAlgorithm::RsaPkcs1Sha256 => (Scheme::Rsa, &digest::SHA256, 1),
+        SignatureAlgorithm::RsaPkcs1Sha384 => (Scheme::Rsa, &digest::SHA384, 2),
+        SignatureAlgorithm::RsaPkcs1Sha512 => (Scheme::Rsa, &digest::SHA512, 3),
+        SignatureAlgorithm::EcdsaSha256 => (Scheme::Ecdsa, &digest::SHA256, 1),
+        SignatureAlgorithm::EcdsaSha384 => (Scheme::Ecdsa, &digest::SHA384, 2),
+        SignatureAlgorithm::RsaPssSha256
+        | SignatureAlgorithm::RsaPssSha384
+        | SignatureAlgorithm::RsaPssSha512
+        | SignatureAlgorithm::EcdsaSha512 => return Err(TokenError::Algorithm),
     };
+    let fits = match key {
+        KeyKind::Rsa { .. } => scheme == Scheme::Rsa,
+        KeyKind::P256 => algorithm == SignatureAlgorithm::EcdsaSha256,
+        KeyKind::P384 => algorithm == SignatureAlgorithm::EcdsaSha384,
+        KeyKind::Other => false,
+    };
+    if !fits {
+        return Err(TokenError::Algorithm);
+    }
     let value = digest::digest(hash, message);
     if scheme == Scheme::Ecdsa {
         return Ok((scheme, value.as_ref().to_vec()));
     }
-    // id-sha256, id-sha384 and id-sha512 differ in their last arc (1, 2, 3),
-    // the lengths follow from the digest's.
     let size = value.as_ref().len() as u8;
-    let last_arc = match algorithm {
-        SignatureAlgorithm::RsaPkcs1Sha384 => 2,
-        SignatureAlgorithm::RsaPkcs1Sha512 => 3,
-        _ => 1,
-    };
     let mut info = vec![
-        0x30, 17 + size, 0x30, 13, 0x06, 9, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
-        last_arc, 0x05, 0, 0x04, size,
+        0x30,
+        17 + size,
+        0x30,
+        13,
+        0x06,
+        9,
+        0x60,
+        0x86,
+        0x48,
+        0x01,
+        0x65,
+        0x03,
+        0x04,
+        0x02,
+        last_arc,
+        0x05,
+        0,
+        0x04,
+        size,
     ];
     info.extend_from_slice(value.as_ref());
     Ok((scheme, info))

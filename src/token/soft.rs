@@ -2,9 +2,7 @@
 //! read the file and its password can sign. Announced in the log when opened
 //! and in the token's label.
 
-use super::{
-    Identity, LastTry, Token, TokenError, TokenStatus, digest_for, signing_first,
-};
+use super::{Identity, LastTry, Token, TokenError, TokenStatus, digest_for, signing_first};
 use crate::base::Secret;
 use crate::x509::{Cert, KeyKind, SignatureAlgorithm};
 use aws_lc_rs::rand::SystemRandom;
@@ -40,7 +38,10 @@ impl SoftToken {
         let chain: Vec<Cert> = certificates.iter().filter(|c| c.is_ca()).cloned().collect();
         let mut keys = Vec::new();
         for certificate in certificates.iter().filter(|c| !c.is_ca()) {
-            let key = archive.keys.iter().find_map(|bag| matching(bag, certificate));
+            let key = archive
+                .keys
+                .iter()
+                .find_map(|bag| matching(bag, certificate));
             if let Some(key) = key {
                 let identity = Identity {
                     certificate: certificate.clone(),
@@ -139,7 +140,13 @@ impl Key {
                 let encoding: &dyn signature::RsaEncoding = match algorithm {
                     SignatureAlgorithm::RsaPkcs1Sha384 => &signature::RSA_PKCS1_SHA384,
                     SignatureAlgorithm::RsaPkcs1Sha512 => &signature::RSA_PKCS1_SHA512,
-                    _ => &signature::RSA_PKCS1_SHA256,
+                    SignatureAlgorithm::RsaPkcs1Sha256 => &signature::RSA_PKCS1_SHA256,
+                    SignatureAlgorithm::EcdsaSha256
+                    | SignatureAlgorithm::EcdsaSha384
+                    | SignatureAlgorithm::EcdsaSha512
+                    | SignatureAlgorithm::RsaPssSha256
+                    | SignatureAlgorithm::RsaPssSha384
+                    | SignatureAlgorithm::RsaPssSha512 => return Err(TokenError::Algorithm),
                 };
                 let mut out = vec![0; pair.public_modulus_len()];
                 pair.sign(encoding, &random, message, &mut out)

@@ -1,1 +1,428 @@
-//! (see ARCHITECTURE.md)
+//! Whom to believe: chains to the configured anchors, timestamps from the
+//! configured authorities, and evidence that nobody in a chain is revoked.
+//! Knows certificates and evidence, not the document formats they go into.
+
+mod chain;
+mod revocation;
+#[cfg(test)]
+mod tests;
+mod timestamp;
+
+pub use revocation::Evidence;
+
+use crate::base::Clock;
+use crate::http::{self, HttpError};
+use crate::x509::Cert;
+use crate::x509::tsp::TspError;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use time::OffsetDateTime;
+
+/// What the administrator trusts and where to ask.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where chains may end. Themselves need no evidence.
+    pub anchors: Vec<Cert>,
+    /// Timestamp authorities, asked in this order until one answers well.
+    pub timestamp_authorities: Vec<TsaSettings>,
+    /// How far an authority's time may be from this machine's.
+    pub clock_tolerance: Duration,
+    /// By how much evidence may be older than the time it has to cover; zero
+    /// demands evidence issued at or after that time.
+    pub revocation_skew: Duration,
+    /// Trust and times of the HTTP client for all these calls.
+    pub http: http::Settings,
+}
+
+/// One timestamp authority.
+#[derive(Debug, Clone)]
+pub struct TsaSettings {
+    /// Its name in messages.
+    pub name: String,
+    /// Where it takes requests (RFC 3161 §3.4).
+    pub url: String,
+    /// The policy to ask for and to insist on, a dotted OID.
+    pub policy: Option<String>,
+}
+
+/// One call to the outside, or what was remembered instead of one: kept so that
+/// "why did it take so long" and "why did it fail" have answers.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// `timestamp`, `ocsp`, `crl` or `aia`.
+    pub purpose: &'static str,
+    /// The address asked.
+    pub url: String,
+    /// When the call began.
+    pub at: OffsetDateTime,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+    /// What came of it, for a human.
+    pub result: String,
+    /// Answered from memory, without a call.
+    pub from_cache: bool,
+}
+
+/// Why there is no trust (yet).
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// The HTTP client cannot be made.
+    #[error("cannot set up the client for timestamps and revocation")]
+    Setup(#[source] HttpError),
+    /// No trust anchor is configured.
+    #[error("no trust anchor is configured")]
+    NoAnchors,
+    /// No timestamp authority is configured.
+    #[error("no timestamp authority is configured")]
+    NoAuthority,
+    /// No answer at all.
+    #[error("no {purpose} answer from {url}")]
+    Unreachable {
+        /// As in [`Call`].
+        purpose: &'static str,
+        /// The address asked.
+        url: String,
+        /// What happened.
+        #[source]
+        source: HttpError,
+    },
+    /// An answer that cannot be used: an HTTP status, damaged, forged, about
+    /// something else.
+    #[error("unusable {purpose} answer from {url}: {reason}")]
+    Answer {
+        /// As in [`Call`].
+        purpose: &'static str,
+        /// The address asked.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The timestamp authority refused.
+    #[error("the timestamp authority {authority} refused")]
+    Refused {
+        /// Its configured name.
+        authority: String,
+        /// Its reasons.
+        #[source]
+        source: TspError,
+    },
+    /// The timestamp must not be used.
+    #[error("the timestamp from {authority} must not be used")]
+    Token {
+        /// The authority's configured name.
+        authority: String,
+        /// The check that failed.
+        #[source]
+        source: TspError,
+    },
+    /// The timestamp is under another policy than the one asked for.
+    #[error("the timestamp from {authority} is under policy {found}, not {wanted}")]
+    Policy {
+        /// The authority's configured name.
+        authority: String,
+        /// The configured policy.
+        wanted: String,
+        /// The token's policy.
+        found: String,
+    },
+    /// This machine's clock and the authority's are apart.
+    #[error("the clock of {authority} and this machine's are {seconds} s apart")]
+    ClockSkew {
+        /// The authority's configured name.
+        authority: String,
+        /// Authority minus machine.
+        seconds: i64,
+    },
+    /// Every timestamp authority failed.
+    #[error("every timestamp authority failed: {}", join(failures))]
+    AllAuthorities {
+        /// In the order they were asked.
+        failures: Vec<TrustError>,
+    },
+    /// No chain to an anchor.
+    #[error("{subject} is not trusted: {reason}")]
+    NotTrusted {
+        /// The certificate at which the search ended.
+        subject: String,
+        /// Why.
+        reason: String,
+    },
+    /// A certificate was not valid at the time in question.
+    #[error("the certificate of {subject} was not valid on {at}")]
+    NotValid {
+        /// Whose certificate.
+        subject: String,
+        /// The time in question.
+        at: OffsetDateTime,
+    },
+    /// A certificate is revoked or on hold.
+    #[error("the certificate of {subject} was revoked on {at}")]
+    Revoked {
+        /// Whose certificate.
+        subject: String,
+        /// Since when.
+        at: OffsetDateTime,
+    },
+    /// The responder does not know the certificate.
+    #[error("the OCSP responder does not know the certificate of {subject}")]
+    Unknown {
+        /// Whose certificate.
+        subject: String,
+    },
+    /// The newest evidence there is does not cover the time yet, or has lapsed.
+    #[error("the newest evidence on {subject} is of {this_update}, needed is {wanted}")]
+    NotYetFresh {
+        /// Whose certificate.
+        subject: String,
+        /// The evidence's `thisUpdate`.
+        this_update: OffsetDateTime,
+        /// The time it must reach.
+        wanted: OffsetDateTime,
+    },
+    /// Neither OCSP nor a list gave evidence.
+    #[error("no evidence that {subject} is not revoked: {}", join(failures))]
+    NoEvidence {
+        /// Whose certificate.
+        subject: String,
+        /// In the order they were asked; empty when the certificate names no
+        /// source.
+        failures: Vec<TrustError>,
+    },
+}
+
+fn join(failures: &[TrustError]) -> String {
+    if failures.is_empty() {
+        return "the certificate names no source".to_owned();
+    }
+    let failures: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    failures.join("; ")
+}
+
+impl TrustError {
+    /// Whether the same thing may succeed later without anybody changing the
+    /// configuration or the card.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Answer { .. }
+            | Self::Refused { .. }
+            | Self::Token { .. }
+            | Self::ClockSkew { .. }
+            | Self::Unknown { .. }
+            | Self::NotYetFresh { .. } => true,
+            Self::AllAuthorities { failures } | Self::NoEvidence { failures, .. } => {
+                failures.iter().any(Self::is_transient)
+            }
+            Self::Setup(_)
+            | Self::NoAnchors
+            | Self::NoAuthority
+            | Self::Policy { .. }
+            | Self::NotTrusted { .. }
+            | Self::NotValid { .. }
+            | Self::Revoked { .. } => false,
+        }
+    }
+
+    /// A stable code for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Setup(_) => "trust-setup",
+            Self::NoAnchors => "no-anchors",
+            Self::NoAuthority => "no-timestamp-authority",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Answer { .. } => "answer-unusable",
+            Self::Refused { .. } => "timestamp-refused",
+            Self::Token { .. } | Self::Policy { .. } => "timestamp-unusable",
+            Self::ClockSkew { .. } => "clock-skew",
+            Self::AllAuthorities { .. } => "timestamp-authorities-failed",
+            Self::NotTrusted { .. } => "not-trusted",
+            Self::NotValid { .. } => "certificate-not-valid",
+            Self::Revoked { .. } => "certificate-revoked",
+            Self::Unknown { .. } => "certificate-unknown",
+            Self::NotYetFresh { .. } => "revocation-not-fresh",
+            Self::NoEvidence { .. } => "no-revocation-data",
+        }
+    }
+
+    /// Whose fault it is: `tsa`, `ocsp` (revocation lists too), `network`, or
+    /// `ours` (configuration, clock, card).
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "network",
+            Self::Answer { purpose, .. } if *purpose == TIMESTAMP => "tsa",
+            Self::Answer { .. } | Self::Unknown { .. } | Self::NotYetFresh { .. } => "ocsp",
+            Self::Refused { .. } | Self::Token { .. } | Self::Policy { .. } => "tsa",
+            Self::AllAuthorities { failures } => common_class(failures, "tsa"),
+            Self::NoEvidence { failures, .. } => common_class(failures, "ocsp"),
+            Self::Setup(_)
+            | Self::NoAnchors
+            | Self::NoAuthority
+            | Self::ClockSkew { .. }
+            | Self::NotTrusted { .. }
+            | Self::NotValid { .. }
+            | Self::Revoked { .. } => "ours",
+        }
+    }
+}
+
+/// The class all failures share, or `mixed` when they differ.
+fn common_class(failures: &[TrustError], mixed: &'static str) -> &'static str {
+    let mut classes = failures.iter().map(TrustError::class);
+    match classes.next() {
+        Some(first) if classes.all(|class| class == first) => first,
+        Some(_) | None => mixed,
+    }
+}
+
+const TIMESTAMP: &str = "timestamp";
+const OCSP: &str = "ocsp";
+const CRL: &str = "crl";
+const AIA: &str = "aia";
+
+/// The one place that decides on trust. Shared by worker threads.
+pub struct Trust {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    client: http::Client,
+    memory: Mutex<Memory>,
+}
+
+/// Answers kept between documents. What is taken from here is judged as if it
+/// had just arrived, so a wrong entry costs a call, never trust.
+#[derive(Default)]
+struct Memory {
+    /// Issuer certificates by address.
+    issuers: HashMap<String, Cert>,
+    /// OCSP responses by SHA-256 of the issuer's key and serial number.
+    ocsp: HashMap<([u8; 32], Vec<u8>), crate::x509::ocsp::OcspResponse>,
+    /// Revocation lists by address.
+    lists: HashMap<String, crate::x509::crl::Crl>,
+}
+
+/// Stores an entry; a full map is emptied first: entries are small, cheap to
+/// fetch again and few in practice.
+fn remember<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>, most: usize, key: K, value: V) {
+    if map.len() >= most {
+        map.clear();
+    }
+    map.insert(key, value);
+}
+
+/// An outside call to make.
+struct Fetch<'a> {
+    purpose: &'static str,
+    url: &'a str,
+    /// Content type and body of a POST.
+    body: Option<(&'static str, Vec<u8>)>,
+    answer_bytes_max: usize,
+}
+
+impl Trust {
+    /// Sets up trust.
+    ///
+    /// # Errors
+    /// [`TrustError::NoAnchors`], [`TrustError::Setup`].
+    pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, TrustError> {
+        if settings.anchors.is_empty() {
+            return Err(TrustError::NoAnchors);
+        }
+        let client = http::Client::new(&settings.http).map_err(TrustError::Setup)?;
+        Ok(Self {
+            settings,
+            clock,
+            client,
+            memory: Mutex::default(),
+        })
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
+        // Entries are only ever inserted whole: a panic elsewhere spoils none.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes one call and writes it down, with what `judge` makes of the body.
+    fn fetch<T>(
+        &self,
+        fetch: Fetch<'_>,
+        calls: &mut Vec<Call>,
+        judge: impl FnOnce(Vec<u8>) -> Result<T, TrustError>,
+    ) -> Result<T, TrustError> {
+        let Fetch { purpose, url, .. } = fetch;
+        let at = self.clock.now();
+        let start = Instant::now();
+        let answer = self.send(fetch);
+        let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let judged = answer.and_then(judge);
+        calls.push(Call {
+            purpose,
+            url: url.to_owned(),
+            at,
+            millis,
+            result: match &judged {
+                Ok(_) => "ok".to_owned(),
+                Err(error) => error.to_string(),
+            },
+            from_cache: false,
+        });
+        judged
+    }
+
+    fn send(&self, fetch: Fetch<'_>) -> Result<Vec<u8>, TrustError> {
+        let Fetch { purpose, url, .. } = fetch;
+        let (headers, body) = match fetch.body {
+            Some((kind, body)) => (vec![("content-type", kind)], Some(body)),
+            None => (Vec::new(), None),
+        };
+        let request = http::Request {
+            url,
+            headers: &headers,
+            body,
+            answer_bytes_max: fetch.answer_bytes_max,
+        };
+        let url = url.to_owned();
+        match self.client.send(request) {
+            Ok(answer) if answer.status == 200 => Ok(answer.body),
+            Ok(answer) => Err(TrustError::Answer {
+                purpose,
+                url,
+                reason: format!("HTTP status {}", answer.status),
+            }),
+            Err(source) => Err(TrustError::Unreachable {
+                purpose,
+                url,
+                source,
+            }),
+        }
+    }
+
+    /// Writes down that an answer was remembered.
+    fn note_remembered(&self, purpose: &'static str, url: &str, calls: &mut Vec<Call>) {
+        calls.push(Call {
+            purpose,
+            url: url.to_owned(),
+            at: self.clock.now(),
+            millis: 0,
+            result: "ok".to_owned(),
+            from_cache: true,
+        });
+    }
+}
+
+/// An [`TrustError::Answer`] with the error's own words and those of its causes.
+fn unusable(
+    purpose: &'static str,
+    url: &str,
+) -> impl Fn(&(dyn std::error::Error + 'static)) -> TrustError {
+    move |error| {
+        let mut reason = error.to_string();
+        if let Some(cause) = error.source() {
+            reason = format!("{reason}: {cause}");
+        }
+        TrustError::Answer {
+            purpose,
+            url: url.to_owned(),
+            reason,
+        }
+    }
+}

@@ -231,25 +231,9 @@ impl SignedData {
         }
     }
 
-    /// Verifies a detached signature over `id-data` content with this SHA-256:
+    /// Verifies a detached signature over `id-data` content, given in pieces:
     /// one signer, content type, message digest, signing-certificate-v2 and
     /// signature.
-    ///
-    /// # Errors
-    /// Names the check that failed; see [`X509Error`].
-    pub fn verify_detached(&self, content_digest: &[u8; 32]) -> Result<Verified, X509Error> {
-        if self.content_type != DATA || self.content.is_some() {
-            return Err(X509Error::ContentType);
-        }
-        let digest = |algorithm| match algorithm {
-            Digest::Sha256 => Some(content_digest.to_vec()),
-            Digest::Sha1 | Digest::Sha384 | Digest::Sha512 => None,
-        };
-        self.verify_with(digest, Binding::V2)
-    }
-
-    /// As [`Self::verify_detached`], over the content itself, in pieces, with
-    /// whatever SHA-2 the signer states.
     ///
     /// # Errors
     /// Names the check that failed; see [`X509Error`].
@@ -257,11 +241,7 @@ impl SignedData {
         if self.content_type != DATA || self.content.is_some() {
             return Err(X509Error::ContentType);
         }
-        let digest = |algorithm: Digest| match algorithm {
-            Digest::Sha1 => None,
-            Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => Some(algorithm.compute_parts(parts)),
-        };
-        self.verify_with(digest, Binding::V2)
+        self.verify_with(parts, Binding::V2)
     }
 
     /// Verifies a signature over the content inside, as in timestamp tokens.
@@ -270,28 +250,18 @@ impl SignedData {
     /// Names the check that failed; see [`X509Error`].
     pub fn verify_encapsulated(&self) -> Result<Verified, X509Error> {
         let content = self.content.as_deref().ok_or(X509Error::ContentType)?;
-        let digest = |algorithm| match algorithm {
-            Digest::Sha1 => None,
-            Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => {
-                Some(Digest::compute(algorithm, content))
-            }
-        };
-        self.verify_with(digest, Binding::Any)
+        self.verify_with(&[content], Binding::Any)
     }
 
-    fn verify_with(
-        &self,
-        content_digest: impl Fn(Digest) -> Option<Vec<u8>>,
-        binding: Binding,
-    ) -> Result<Verified, X509Error> {
+    fn verify_with(&self, content: &[&[u8]], binding: Binding) -> Result<Verified, X509Error> {
         let info = self.one_signer()?;
         let signer = self.signer()?;
-        let refused = || X509Error::algorithm(&info.digest_algorithm);
-        let digest = Tlv::only(&info.digest_algorithm).ok();
-        let digest = digest
+        let stated = Tlv::only(&info.digest_algorithm).ok();
+        let digest = stated
             .and_then(Digest::from_identifier)
-            .ok_or_else(refused)?;
-        let expected = content_digest(digest).ok_or_else(refused)?;
+            .filter(|digest| *digest != Digest::Sha1)
+            .ok_or_else(|| X509Error::algorithm(&info.digest_algorithm))?;
+        let expected = digest.compute_parts(content);
 
         let attributes = info.attributes.as_deref();
         let attributes = attributes.ok_or(X509Error::Attribute("content-type"))?;

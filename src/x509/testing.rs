@@ -23,6 +23,10 @@ pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     tlv::element(tag::SEQUENCE, parts)
 }
 
+pub(crate) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    tlv::element(tag, parts)
+}
+
 pub(crate) fn octets(bytes: &[u8]) -> Vec<u8> {
     tlv::element(tag::OCTET_STRING, &[bytes])
 }
@@ -207,6 +211,7 @@ pub(crate) struct Ocsp {
     pub(crate) next_update: Option<OffsetDateTime>,
     pub(crate) by_key: bool,
     pub(crate) single_extensions: Vec<u8>,
+    pub(crate) response_extensions: Vec<u8>,
 }
 
 impl Ocsp {
@@ -218,6 +223,7 @@ impl Ocsp {
             next_update: Some(at + Duration::hours(1)),
             by_key: true,
             single_extensions: Vec::new(),
+            response_extensions: Vec::new(),
         }
     }
 
@@ -255,10 +261,12 @@ impl Ocsp {
         let next = next
             .map(|n| tlv::element(tag::context(0), &[&n]))
             .unwrap_or_default();
-        let mut extensions = self.single_extensions.clone();
-        if !extensions.is_empty() {
-            extensions = tlv::element(tag::context(1), &[&sequence(&[&extensions])]);
-        }
+        let wrapped = |extensions: &[u8]| match extensions {
+            [] => Vec::new(),
+            some => tlv::element(tag::context(1), &[&sequence(&[some])]),
+        };
+        let extensions = wrapped(&self.single_extensions);
+        let response_extensions = wrapped(&self.response_extensions);
         let this_update = generalized(self.this_update);
         let single = sequence(&[&cert_id, &status, &this_update, &next, &extensions]);
         let responder_id = if self.by_key {
@@ -268,7 +276,13 @@ impl Ocsp {
             tlv::element(tag::context(1), &[responder.cert.subject_der()])
         };
         let produced_at = generalized(self.produced_at);
-        let tbs = sequence(&[&responder_id, &produced_at, &sequence(&[&single])]);
+        let responses = sequence(&[&single]);
+        let tbs = sequence(&[
+            &responder_id,
+            &produced_at,
+            &responses,
+            &response_extensions,
+        ]);
         let certs = tlv::element(tag::context(0), &[&sequence(&[responder.cert.der()])]);
         let basic = responder.sign(&tbs, &certs);
         let bytes = sequence(&[&dotted("1.3.6.1.5.5.7.48.1.1"), &octets(&basic)]);
@@ -348,6 +362,9 @@ pub(crate) struct Stamp {
     pub(crate) nonce: Vec<u8>,
     pub(crate) gen_time: OffsetDateTime,
     pub(crate) policy: &'static str,
+    pub(crate) content_type: &'static str,
+    /// The imprint's digest algorithm.
+    pub(crate) imprint_algorithm: &'static str,
     /// Whose certificate the ESS attribute names, when not the signer's.
     pub(crate) bound_to: Option<Cert>,
 }
@@ -359,6 +376,8 @@ impl Stamp {
             nonce: nonce.to_vec(),
             gen_time,
             policy: "1.2.3.4.1",
+            content_type: "1.2.840.113549.1.9.16.1.4",
+            imprint_algorithm: "2.16.840.1.101.3.4.2.1",
             bound_to: None,
         }
     }
@@ -366,10 +385,12 @@ impl Stamp {
     /// The token with the certificates of `tsa` and `chain`.
     pub(crate) fn token(&self, tsa: &Party, chain: &[Cert]) -> Vec<u8> {
         let sha256 = Digest::Sha256.identifier_der();
+        let imprint_algorithm = sequence(&[&dotted(self.imprint_algorithm)]);
+        let content_type = dotted(self.content_type);
         let info = sequence(&[
             &tlv::integer(&[1]),
             &dotted(self.policy),
-            &sequence(&[&sha256, &octets(&self.imprint)]),
+            &sequence(&[&imprint_algorithm, &octets(&self.imprint)]),
             &tlv::integer(&[7]),
             &generalized(self.gen_time),
             &sequence(&[&tlv::integer(&[1]), &tlv::element(0x80, &[&[0x01, 0xf4]])]),
@@ -382,7 +403,7 @@ impl Stamp {
         let binding = sequence(&[&sequence(&[&sequence(&[&binding])])]);
         let digest = Digest::Sha256.compute(&info);
         let attributes = tlv::set_of(vec![
-            attribute("1.2.840.113549.1.9.3", &dotted("1.2.840.113549.1.9.16.1.4")),
+            attribute("1.2.840.113549.1.9.3", &content_type),
             attribute("1.2.840.113549.1.9.4", &octets(&digest)),
             attribute("1.2.840.113549.1.9.16.2.47", &binding),
         ]);
@@ -403,7 +424,7 @@ impl Stamp {
         let data = sequence(&[
             &tlv::integer(&[3]),
             &tlv::element(tag::SET, &[&sha256]),
-            &sequence(&[&dotted("1.2.840.113549.1.9.16.1.4"), &content]),
+            &sequence(&[&content_type, &content]),
             &tlv::element(tag::context(0), &certs),
             &tlv::element(tag::SET, &[&signer]),
         ]);
@@ -426,14 +447,14 @@ pub(crate) fn refusal() -> Vec<u8> {
     sequence(&[&status])
 }
 
-/// Imprint and nonce of a request made by [`super::tsp::request`] without
-/// policy.
+/// Imprint and nonce of a request made by [`super::tsp::request`].
 pub(crate) fn read_request(request: &[u8]) -> ([u8; 32], Vec<u8>) {
     let mut fields = tlv::Tlv::only(request).unwrap().reader();
     fields.read().unwrap();
     let mut imprint = fields.read().unwrap().reader();
     imprint.read().unwrap();
     let imprint = imprint.read().unwrap().content.try_into().unwrap();
+    fields.optional(tag::OID).unwrap();
     let nonce = fields.expect(tag::INTEGER).unwrap().content.to_vec();
     (imprint, nonce)
 }

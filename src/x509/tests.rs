@@ -12,7 +12,12 @@ use time::Duration;
 /// A fixture made by OpenSSL (tests/fixtures/pki/make.sh).
 macro_rules! fixture {
     ($name:literal) => {
-        include_bytes!(concat!("../../tests/fixtures/pki/", $name)).as_slice()
+        include_bytes!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/fixtures/pki/",
+            $name
+        ))
+        .as_slice()
     };
 }
 
@@ -27,6 +32,10 @@ fn root() -> Cert {
 fn leaf() -> Cert {
     cert(fixture!("leaf.crt"))
 }
+
+mod ocsp_responses;
+mod revocation_lists;
+mod timestamps;
 
 mod certificates {
     use super::*;
@@ -162,6 +171,31 @@ mod certificates {
     }
 
     #[test]
+    fn the_signed_algorithm_must_be_the_one_used() {
+        // ecdsa-with-SHA256 inside, ecdsa-with-SHA384 outside.
+        let mut der = Builder::new("X").build(None).cert.der().to_vec();
+        let oid = SignatureAlgorithm::EcdsaSha256.identifier_der();
+        let at = der.windows(oid.len()).rposition(|w| w == oid).unwrap();
+        der[at + oid.len() - 1] = 3;
+        let refused = Cert::from_der(&der);
+        assert!(matches!(refused, Err(X509Error::Malformed { .. })));
+    }
+
+    #[test]
+    fn only_complete_lists_of_the_issuer_are_listed() {
+        let point = |rest: &[u8]| {
+            let uri = element(0x86, &[b"http://x/1.crl"]);
+            let location = element(0xa0, &[&element(0xa0, &[&uri])]);
+            let points = sequence(&[&sequence(&[&location, rest])]);
+            let builder = Builder::new("X").extension("2.5.29.31", None, &points);
+            builder.build(None).cert.crl_urls().to_vec()
+        };
+        assert_eq!(point(&[]), ["http://x/1.crl"]);
+        assert!(point(&[0x81, 2, 1, 6]).is_empty());
+        assert!(point(&element(0xa2, &[&element(0xa4, &[&name("Other")])])).is_empty());
+    }
+
+    #[test]
     fn damaged_and_huge_input_is_refused_without_panic() {
         let der = leaf().der().to_vec();
         for end in 0..der.len() {
@@ -197,6 +231,17 @@ mod algorithms {
             let uri = algorithm.xml_uri().unwrap();
             assert_eq!(A::from_xml_uri(uri), Some(algorithm));
         }
+        // PSS with SHA-256, but MGF1 over SHA-384, another mask, a short salt.
+        let good = A::RsaPssSha256.identifier_der();
+        let change = |from: &[u8], to: &[u8]| {
+            let at = good.windows(from.len()).rposition(|w| w == from).unwrap();
+            let mut der = good.clone();
+            der[at..at + to.len()].copy_from_slice(to);
+            A::from_identifier_der(&der)
+        };
+        assert_eq!(change(&[4, 2, 1], &[4, 2, 2]), None);
+        assert_eq!(change(&[1, 1, 8], &[1, 1, 9]), None);
+        assert_eq!(change(&[2, 1, 32], &[2, 1, 20]), None);
         // sha1WithRSAEncryption, ecdsa-with-SHA1, PSS with its SHA-1 defaults.
         for weak in [
             "1.2.840.113549.1.1.5",
@@ -316,7 +361,7 @@ mod signatures {
     #[test]
     fn foreign_signatures_verify_streamed_ones_too() {
         let cms = SignedData::from_der(fixture!("detached.cms")).unwrap();
-        let verified = cms.verify_detached(&sha256(CONTENT)).unwrap();
+        let verified = cms.verify_detached_content(&[CONTENT]).unwrap();
         assert_eq!(verified.signer, leaf());
         assert_eq!(verified.algorithm, SignatureAlgorithm::EcdsaSha256);
         let streamed = SignedData::from_der(fixture!("streamed.cms")).unwrap();
@@ -334,10 +379,10 @@ mod signatures {
         let cms = SignedData::from_der(&cms).unwrap();
         assert_eq!(cms.certificates().len(), 2);
         assert_eq!(
-            cms.verify_detached(&sha256(CONTENT)).unwrap().signer,
+            cms.verify_detached_content(&[CONTENT]).unwrap().signer,
             signer.cert
         );
-        let other = cms.verify_detached(&sha256(b"other")).unwrap_err();
+        let other = cms.verify_detached_content(&[b"other"]).unwrap_err();
         assert_eq!(other, X509Error::MessageDigest);
     }
 
@@ -347,7 +392,7 @@ mod signatures {
         let algorithm = SignatureAlgorithm::EcdsaSha256;
         let cms = cms::assemble(&signer.cert, &[], &attributes, algorithm, &signature);
         let cms = SignedData::from_der(&cms).unwrap();
-        cms.verify_detached(&sha256(CONTENT)).map(|_| ())
+        cms.verify_detached_content(&[CONTENT]).map(|_| ())
     }
 
     #[test]
@@ -388,6 +433,28 @@ mod signatures {
                 "{verdict:?}"
             );
         }
+        // ESS hash with SHA-1 where SHA-2 is at hand.
+        let sha1 = sequence(&[&dotted("1.3.14.3.2.26")]);
+        let hash = aws_lc_rs::digest::digest(
+            &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
+            signer.cert.der(),
+        );
+        let binding = sequence(&[&sha1, &octets(hash.as_ref())]);
+        let binding = sequence(&[&sequence(&[&binding])]);
+        let weak = sequence(&[
+            &dotted("1.2.840.113549.1.9.16.2.47"),
+            &tlv::element(tag::SET, &[&binding]),
+        ]);
+        let mut weaker = parts.clone();
+        let longest = weaker.iter().map(Vec::len).max().unwrap();
+        let at = weaker.iter().position(|p| p.len() == longest).unwrap();
+        weaker[at] = weak;
+        let verdict = with_attributes(&signer, tlv::set_of(weaker));
+        assert!(
+            matches!(verdict, Err(X509Error::AlgorithmRefused { .. })),
+            "{verdict:?}"
+        );
+
         let wrong_type = sequence(&[
             &dotted("1.2.840.113549.1.9.3"),
             &tlv::element(tag::SET, &[&dotted("1.2.840.113549.1.9.16.1.4")]),
@@ -403,6 +470,66 @@ mod signatures {
     }
 
     #[test]
+    fn other_content_types_and_content_inside_are_not_detached_data() {
+        let streamed = SignedData::from_der(fixture!("streamed.cms")).unwrap();
+        let verdict = streamed.verify_detached_content(&[CONTENT]).unwrap_err();
+        assert_eq!(verdict, X509Error::ContentType);
+        let token = super::TimestampToken::from_response(fixture!("timestamp-v2.tsr")).unwrap();
+        let mut der = token.der().to_vec();
+        let content = SignedData::from_der(&der)
+            .unwrap()
+            .content()
+            .unwrap()
+            .to_vec();
+        SignedData::from_der(&der)
+            .unwrap()
+            .verify_encapsulated()
+            .unwrap();
+        // Taken out, the content is still what was signed, but it is no data.
+        let at = der
+            .windows(content.len())
+            .position(|w| w == content)
+            .unwrap();
+        let detached = without_content(&der, at, content.len());
+        let detached = SignedData::from_der(&detached).unwrap();
+        let verdict = detached.verify_detached_content(&[&content]).unwrap_err();
+        assert_eq!(verdict, X509Error::ContentType);
+        der.truncate(at);
+        assert!(SignedData::from_der(&der).is_err());
+    }
+
+    /// Cuts the content out of a `ContentInfo` whose lengths take three bytes.
+    fn without_content(der: &[u8], at: usize, length: usize) -> Vec<u8> {
+        let mut info = tlv::Tlv::only(der).unwrap().reader();
+        let kind = info.read().unwrap();
+        let data = tlv::Tlv::only(info.read().unwrap().content).unwrap();
+        let mut parts = Vec::new();
+        for field in data.reader().map(Result::unwrap) {
+            let start = field.raw.as_ptr() as usize - der.as_ptr() as usize;
+            let holds = (start..start + field.raw.len()).contains(&at);
+            parts.push(if holds && field.raw.len() > length {
+                let content_type = field.reader().read().unwrap();
+                sequence(&[content_type.raw])
+            } else {
+                field.raw.to_vec()
+            });
+        }
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        let wrapped = tlv::element(tag::context(0), &[&sequence(&parts)]);
+        sequence(&[kind.raw, &wrapped])
+    }
+
+    #[test]
+    fn signatures_with_sha1_are_refused() {
+        let weak = SignedData::from_der(fixture!("detached-sha1.cms")).unwrap();
+        let verdict = weak.verify_detached_content(&[CONTENT]).unwrap_err();
+        assert!(matches!(verdict, X509Error::AlgorithmRefused { .. }));
+        let rsa = SignedData::from_der(fixture!("detached-rsa.cms")).unwrap();
+        let verified = rsa.verify_detached_content(&[CONTENT]).unwrap();
+        assert_eq!(verified.algorithm, SignatureAlgorithm::RsaPkcs1Sha512);
+    }
+
+    #[test]
     fn one_signer_whose_key_signed_these_attributes() {
         let signer = Builder::new("Signer").build(None);
         let other = Builder::new("Other").build(None);
@@ -412,7 +539,7 @@ mod signatures {
         let cms = cms::assemble(&signer.cert, &[], &attributes, algorithm, &signature);
         let verdict = SignedData::from_der(&cms)
             .unwrap()
-            .verify_detached(&sha256(CONTENT));
+            .verify_detached_content(&[CONTENT]);
         assert_eq!(verdict.unwrap_err(), X509Error::SignatureInvalid);
 
         // Two signers, and none: the last SET of the structure.
@@ -420,7 +547,7 @@ mod signatures {
         for count in [0, 2] {
             let several = with_signers(&cms, count);
             let several = SignedData::from_der(&several).unwrap();
-            let verdict = several.verify_detached(&sha256(CONTENT)).unwrap_err();
+            let verdict = several.verify_detached_content(&[CONTENT]).unwrap_err();
             assert_eq!(verdict, X509Error::SignerCount { count });
         }
     }
@@ -436,457 +563,5 @@ mod signatures {
         parts.push(&signers);
         let wrapped = tlv::element(tag::context(0), &[&sequence(&parts)]);
         sequence(&[kind.raw, &wrapped])
-    }
-}
-
-mod timestamps {
-    use super::*;
-
-    const IMPRINT: [u8; 32] = [7; 32];
-    const NONCE: [u8; 16] = [0x81; 16];
-
-    fn tsa(purposes: &[&str], critical: bool) -> Party {
-        Builder::new("TSA").purposes(critical, purposes).build(None)
-    }
-
-    fn stamp() -> Stamp {
-        Stamp::new(IMPRINT, &NONCE, NOW)
-    }
-
-    fn verdict(stamp: &Stamp, tsa: &Party) -> Result<(), TspError> {
-        let token = TimestampToken::from_response(&stamp.response(tsa, &[]))?;
-        token.verify(&IMPRINT, Some(&NONCE))
-    }
-
-    #[test]
-    fn foreign_timestamps_verify_with_either_ess_attribute() {
-        let imprint = sha256(b"timestamped\n");
-        for response in [fixture!("timestamp-v1.tsr"), fixture!("timestamp-v2.tsr")] {
-            let token = TimestampToken::from_response(response).unwrap();
-            token.verify(&imprint, None).unwrap();
-            assert_eq!(token.policy(), "1.2.3.4.1");
-            assert_eq!(token.signer(), &cert(fixture!("tsa.crt")));
-            assert_eq!(token.certificates().len(), 2);
-            let nonce = [9; 16];
-            assert_eq!(token.verify(&imprint, Some(&nonce)), Err(TspError::Nonce));
-            let again = TimestampToken::from_der(token.der()).unwrap();
-            assert_eq!(again.gen_time(), token.gen_time());
-            assert!(response.ends_with(token.der()));
-        }
-        let token = TimestampToken::from_response(fixture!("timestamp-v2.tsr")).unwrap();
-        assert_eq!(token.accuracy().unwrap().as_millis(), 1500);
-        assert!(token.serial().ends_with(&[3]), "{:?}", token.serial());
-    }
-
-    #[test]
-    fn a_good_token_is_accepted() {
-        let tsa = tsa(&[TIME_STAMPING], true);
-        verdict(&stamp(), &tsa).unwrap();
-        let small = [[0; 15].as_slice(), &[1]].concat();
-        let stamp = Stamp::new(IMPRINT, &small, NOW);
-        let token = TimestampToken::from_der(&stamp.token(&tsa, &[])).unwrap();
-        token
-            .verify(&IMPRINT, Some(small.as_slice().try_into().unwrap()))
-            .unwrap();
-        assert_eq!(token.nonce(), Some(&[1][..]));
-    }
-
-    #[test]
-    fn wrong_imprint_and_nonce_are_refused() {
-        let tsa = tsa(&[TIME_STAMPING], true);
-        let wrong = Stamp {
-            imprint: [8; 32],
-            ..stamp()
-        };
-        assert_eq!(verdict(&wrong, &tsa), Err(TspError::Imprint));
-        let wrong = Stamp {
-            nonce: vec![1; 16],
-            ..stamp()
-        };
-        assert_eq!(verdict(&wrong, &tsa), Err(TspError::Nonce));
-    }
-
-    #[test]
-    fn only_a_timestamping_certificate_will_do() {
-        for tsa in [
-            tsa(&[TIME_STAMPING], false),
-            tsa(&[TIME_STAMPING, CLIENT_AUTH], true),
-            tsa(&[CLIENT_AUTH], true),
-            Builder::new("TSA").build(None),
-            Builder::new("TSA")
-                .purposes(true, &[TIME_STAMPING])
-                .usage(0x04)
-                .build(None),
-        ] {
-            let verdict = verdict(&stamp(), &tsa);
-            assert!(matches!(verdict, Err(TspError::Purpose(_))), "{verdict:?}");
-        }
-    }
-
-    #[test]
-    fn the_authority_must_have_been_valid_then() {
-        let builder = Builder::new("TSA").purposes(true, &[TIME_STAMPING]);
-        let builder = builder.validity(NOW - Duration::days(2), NOW);
-        let tsa = builder.build(None);
-        verdict(&stamp(), &tsa).unwrap();
-        for gen_time in [NOW + Duration::seconds(1), NOW - Duration::days(3)] {
-            let stamp = Stamp {
-                gen_time,
-                ..stamp()
-            };
-            assert_eq!(verdict(&stamp, &tsa), Err(TspError::SignerNotValid));
-        }
-    }
-
-    #[test]
-    fn changed_and_unbound_tokens_are_refused() {
-        let tsa = tsa(&[TIME_STAMPING], true);
-        let stamp = stamp();
-        let mut token = stamp.token(&tsa, &[]);
-        let at = token.windows(4).position(|w| w == b"2026").unwrap();
-        token[at + 3] = b'5';
-        let changed = TimestampToken::from_der(&token).unwrap();
-        assert_eq!(
-            changed.verify(&IMPRINT, Some(&NONCE)),
-            Err(TspError::Signature(X509Error::MessageDigest))
-        );
-        let other = Builder::new("Other").build(None);
-        let unbound = Stamp {
-            bound_to: Some(other.cert),
-            ..stamp
-        };
-        assert_eq!(
-            verdict(&unbound, &tsa),
-            Err(TspError::Signature(X509Error::CertificateBinding))
-        );
-    }
-
-    #[test]
-    fn a_refusal_is_told_with_its_reasons() {
-        let Err(TspError::Refused {
-            status,
-            failures,
-            text,
-        }) = TimestampToken::from_response(&refusal())
-        else {
-            panic!("not refused");
-        };
-        assert_eq!(
-            (status, failures, text.as_str()),
-            (2, vec!["unacceptedPolicy"], "policy?")
-        );
-        // A token behind a refusal does not count.
-        let tsa = tsa(&[TIME_STAMPING], true);
-        let status = sequence(&[&tlv::integer(&[2])]);
-        let both = sequence(&[&status, &stamp().token(&tsa, &[])]);
-        let refused = TimestampToken::from_response(&both);
-        assert!(matches!(refused, Err(TspError::Refused { .. })));
-        let neither = sequence(&[&sequence(&[&tlv::integer(&[0])])]);
-        assert!(TimestampToken::from_response(&neither).is_err());
-    }
-
-    #[test]
-    fn indefinite_lengths_are_read() {
-        let tsa = tsa(&[TIME_STAMPING], true);
-        let response = indefinite(&stamp().response(&tsa, &[]), 5);
-        assert_eq!(response[1], 0x80);
-        let token = TimestampToken::from_response(&response).unwrap();
-        token.verify(&IMPRINT, Some(&NONCE)).unwrap();
-        assert_eq!(token.certificates()[0], tsa.cert);
-    }
-
-    /// The outer `depth` levels with indefinite lengths.
-    fn indefinite(der: &[u8], depth: usize) -> Vec<u8> {
-        let tlv = tlv::Tlv::only(der).unwrap();
-        if depth == 0 || tlv.tag & 0x20 == 0 {
-            return der.to_vec();
-        }
-        let mut out = vec![tlv.tag, 0x80];
-        for child in tlv.reader() {
-            out.extend(indefinite(child.unwrap().raw, depth - 1));
-        }
-        out.extend([0, 0]);
-        out
-    }
-}
-
-mod ocsp_responses {
-    use super::*;
-
-    #[test]
-    fn the_request_is_the_one_openssl_makes() {
-        assert_eq!(
-            ocsp::request(&leaf(), &root()),
-            fixture!("leaf.ocsp-request")
-        );
-    }
-
-    #[test]
-    fn foreign_responses_check() {
-        let check = |der, cert: &Cert| OcspResponse::from_der(der).unwrap().check(cert, &root());
-        let finding = check(fixture!("leaf.ocsp"), &leaf()).unwrap();
-        assert_eq!(finding.status, CertStatus::Good);
-        assert_eq!(finding.responder, cert(fixture!("responder.crt")));
-        assert!(finding.next_update.unwrap() > finding.this_update);
-        let finding = check(fixture!("leaf-by-issuer.ocsp"), &leaf()).unwrap();
-        assert_eq!(finding.responder, root());
-        let revoked = cert(fixture!("revoked.crt"));
-        let finding = check(fixture!("revoked.ocsp"), &revoked).unwrap();
-        let CertStatus::Revoked { reason, .. } = finding.status else {
-            panic!("{finding:?}");
-        };
-        assert_eq!(reason, Some(1));
-        // A response about two certificates: each gets its own status.
-        let both = fixture!("both.ocsp");
-        assert_eq!(check(both, &leaf()).unwrap().status, CertStatus::Good);
-        assert_eq!(check(both, &revoked).unwrap().status, finding.status);
-        let other = check(fixture!("leaf.ocsp"), &revoked).unwrap_err();
-        assert_eq!(other, OcspError::OtherCertificate);
-    }
-
-    struct Pki {
-        root: Party,
-        leaf: Cert,
-    }
-
-    fn pki() -> Pki {
-        let root = Builder::new("Root").ca(None).build(None);
-        let leaf = Builder::new("Leaf").build(Some(&root)).cert;
-        Pki { root, leaf }
-    }
-
-    impl Pki {
-        fn check(&self, ocsp: &Ocsp, responder: &Party) -> Result<CertStatus, OcspError> {
-            let der = ocsp.sign(&self.leaf, &self.root.cert, responder);
-            let response = OcspResponse::from_der(&der)?;
-            let finding = response.check(&self.leaf, &self.root.cert)?;
-            Ok(finding.status)
-        }
-    }
-
-    #[test]
-    fn only_entitled_responders_are_believed() {
-        let pki = pki();
-        let good = Ocsp::good(NOW);
-        let responder = Builder::new("Responder").purposes(false, &[OCSP_SIGNING]);
-        let delegated = responder.clone().build(Some(&pki.root));
-        let by_name = Ocsp {
-            by_key: false,
-            ..good.clone()
-        };
-        for ocsp in [&good, &by_name] {
-            assert_eq!(pki.check(ocsp, &delegated), Ok(CertStatus::Good));
-            assert_eq!(pki.check(ocsp, &pki.root), Ok(CertStatus::Good));
-        }
-        let forger = Builder::new("Root").ca(None).build(None);
-        let expired = responder
-            .clone()
-            .validity(NOW - Duration::days(9), NOW - Duration::days(1));
-        for forged in [
-            responder.clone().build(Some(&forger)),
-            responder.clone().build(None),
-            Builder::new("Responder").build(Some(&pki.root)),
-            Builder::new("R")
-                .purposes(false, &[CLIENT_AUTH])
-                .build(Some(&pki.root)),
-            responder.clone().usage(0x04).build(Some(&pki.root)),
-            responder
-                .extension("1.2.3", Some(true), b"")
-                .build(Some(&pki.root)),
-            expired.build(Some(&pki.root)),
-        ] {
-            let verdict = pki.check(&good, &forged);
-            assert!(
-                matches!(verdict, Err(OcspError::Responder(_))),
-                "{verdict:?}"
-            );
-        }
-        // Named like the issuer, signed by another key.
-        let verdict = pki.check(&by_name, &forger);
-        assert_eq!(
-            verdict,
-            Err(OcspError::Signature(X509Error::SignatureInvalid))
-        );
-    }
-
-    #[test]
-    fn status_and_critical_extensions_are_honoured() {
-        let pki = pki();
-        let revoked = pki.check(&Ocsp::revoked(NOW), &pki.root);
-        let at_now = CertStatus::Revoked {
-            at: NOW,
-            reason: Some(1),
-        };
-        assert_eq!(revoked, Ok(at_now));
-        let unknown = Ocsp {
-            status: CertStatus::Unknown,
-            ..Ocsp::good(NOW)
-        };
-        assert_eq!(pki.check(&unknown, &pki.root), Ok(CertStatus::Unknown));
-        for (critical, accepted) in [(false, true), (true, false)] {
-            let single_extensions = extension("1.2.3", critical, b"");
-            let ocsp = Ocsp {
-                single_extensions,
-                ..Ocsp::good(NOW)
-            };
-            assert_eq!(pki.check(&ocsp, &pki.root).is_ok(), accepted);
-        }
-    }
-
-    #[test]
-    fn changed_and_refusing_responses_are_refused() {
-        let pki = pki();
-        let mut der = Ocsp::revoked(NOW).sign(&pki.leaf, &pki.root.cert, &pki.root);
-        let at = der.windows(4).position(|w| w == b"2026").unwrap();
-        der[at + 3] = b'7';
-        let response = OcspResponse::from_der(&der).unwrap();
-        let verdict = response.check(&pki.leaf, &pki.root.cert).unwrap_err();
-        assert_eq!(verdict, OcspError::Signature(X509Error::SignatureInvalid));
-        let try_later = [0x30, 3, 0x0a, 1, 3];
-        let verdict = OcspResponse::from_der(&try_later).unwrap_err();
-        assert_eq!(verdict, OcspError::Refused("tryLater"));
-        for end in 0..der.len() {
-            assert!(OcspResponse::from_der(&der[..end]).is_err());
-        }
-    }
-}
-
-mod revocation_lists {
-    use super::*;
-
-    #[test]
-    fn a_foreign_list_checks() {
-        let crl = Crl::from_der(fixture!("root.crl")).unwrap();
-        crl.verify(&root()).unwrap();
-        assert_eq!(crl.status(&leaf()), Ok(CertStatus::Good));
-        let revoked = crl.status(&cert(fixture!("revoked.crt"))).unwrap();
-        assert!(
-            matches!(
-                revoked,
-                CertStatus::Revoked {
-                    reason: Some(1),
-                    ..
-                }
-            ),
-            "{revoked:?}"
-        );
-        assert_eq!(
-            crl.next_update().unwrap() - crl.this_update(),
-            Duration::days(30)
-        );
-    }
-
-    fn with_extensions(extensions: Vec<u8>) -> Result<Crl, CrlError> {
-        let root = Builder::new("Root").ca(None).build(None);
-        Crl::from_der(
-            &List {
-                extensions,
-                ..List::empty(NOW)
-            }
-            .sign(&root),
-        )
-    }
-
-    #[test]
-    fn lists_that_cannot_say_good_are_refused() {
-        let delta = with_extensions(extension("2.5.29.27", true, &tlv::integer(&[1])));
-        assert_eq!(delta.unwrap_err(), CrlError::Kind("delta"));
-        let point = |tag: u8, value: &[u8]| {
-            let point = sequence(&[&tlv::element(tag, &[value])]);
-            with_extensions(extension("2.5.29.28", true, &point))
-        };
-        assert_eq!(point(0x84, &[255]).unwrap_err(), CrlError::Kind("indirect"));
-        assert_eq!(point(0x83, &[1, 2]).unwrap_err(), CrlError::Kind("partial"));
-        let attributes = CrlError::Kind("attribute certificate");
-        assert_eq!(point(0x85, &[255]).unwrap_err(), attributes);
-        assert!(point(0x84, &[0]).is_ok());
-        let unknown = with_extensions(extension("1.2.3", true, b""));
-        assert!(matches!(unknown, Err(CrlError::CriticalExtension(_))));
-        assert!(with_extensions(extension("1.2.3", false, b"")).is_ok());
-    }
-
-    #[test]
-    fn a_list_speaks_only_for_its_own_kind_and_place() {
-        let root = Builder::new("Root").ca(None).build(None);
-        let leaf = Builder::new("Leaf")
-            .crl_url("http://x/1.crl")
-            .build(Some(&root))
-            .cert;
-        let ca = Builder::new("CA").ca(None).build(Some(&root)).cert;
-        let status = |tag: u8, value: &[u8], cert: &Cert| {
-            let point = sequence(&[&tlv::element(tag, &[value])]);
-            let extensions = extension("2.5.29.28", true, &point);
-            let list = List {
-                extensions,
-                ..List::empty(NOW)
-            }
-            .sign(&root);
-            Crl::from_der(&list).unwrap().status(cert)
-        };
-        let (good, scope) = (Ok(CertStatus::Good), Err(CrlError::Scope));
-        assert_eq!(status(0x81, &[255], &leaf), good);
-        assert_eq!(status(0x81, &[255], &ca), scope);
-        assert_eq!(status(0x82, &[255], &leaf), scope);
-        assert_eq!(status(0x82, &[255], &ca), good);
-        let place = |url: &[u8]| {
-            let uri = tlv::element(tag::context_primitive(6), &[url]);
-            tlv::element(tag::context(0), &[&uri])
-        };
-        assert_eq!(status(0xa0, &place(b"http://x/1.crl"), &leaf), good);
-        assert_eq!(status(0xa0, &place(b"http://x/2.crl"), &leaf), scope);
-    }
-
-    #[test]
-    fn only_the_issuer_is_believed() {
-        let root = Builder::new("Root").ca(None).build(None);
-        let crl = Crl::from_der(&List::empty(NOW).sign(&root)).unwrap();
-        crl.verify(&root.cert).unwrap();
-        let forger = Builder::new("Root").ca(None).build(None);
-        let forged = crl.verify(&forger.cert);
-        assert_eq!(
-            forged,
-            Err(CrlError::Signature(X509Error::SignatureInvalid))
-        );
-        let stranger = Builder::new("Stranger").ca(None).build(None);
-        assert_eq!(crl.verify(&stranger.cert), Err(CrlError::Issuer));
-        let others = Builder::new("Leaf").build(Some(&stranger)).cert;
-        assert_eq!(crl.status(&others), Err(CrlError::Issuer));
-        let no_lists = Builder::new("Root").ca_with(None, 0b0000_0100).build(None);
-        let crl = Crl::from_der(&List::empty(NOW).sign(&no_lists)).unwrap();
-        assert_eq!(crl.verify(&no_lists.cert), Err(CrlError::Issuer));
-    }
-
-    #[test]
-    fn serial_numbers_compare_as_numbers() {
-        let root = Builder::new("Root").ca(None).build(None);
-        let leaf = Builder::new("Leaf")
-            .serial(&[0, 0x12])
-            .build(Some(&root))
-            .cert;
-        let crl = Crl::from_der(&List::revoking(NOW, &[0x12]).sign(&root)).unwrap();
-        let status = crl.status(&leaf).unwrap();
-        assert_eq!(
-            status,
-            CertStatus::Revoked {
-                at: NOW,
-                reason: Some(1)
-            }
-        );
-        // An entry of an indirect list, in a list that does not say it is one.
-        let entry = sequence(&[
-            &tlv::element(tag::INTEGER, &[&[0x12]]),
-            &generalized(NOW),
-            &sequence(&[&extension("2.5.29.29", true, &sequence(&[]))]),
-        ]);
-        let list = List {
-            revoked: vec![entry],
-            ..List::empty(NOW)
-        }
-        .sign(&root);
-        let verdict = Crl::from_der(&list).unwrap().status(&leaf);
-        assert!(
-            matches!(verdict, Err(CrlError::CriticalExtension(_))),
-            "{verdict:?}"
-        );
     }
 }

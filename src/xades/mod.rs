@@ -23,6 +23,8 @@ pub use extend::{extend_lt, extend_t, timestamp_input};
 pub use signing::{Prepared, prepare};
 pub use verify::{Verified, verify};
 
+use crate::x509::crl::CrlError;
+use crate::x509::ocsp::OcspError;
 use crate::x509::tsp::TspError;
 use crate::x509::{Cert, X509Error};
 use crate::xml::XmlError;
@@ -35,7 +37,7 @@ pub enum Level {
     /// XAdES-BASELINE-T: with a signature timestamp.
     T,
     /// XAdES-BASELINE-LT: with certificates and revocation data.
-    Lt,
+    LT,
 }
 
 /// A signed thing, named in errors.
@@ -86,12 +88,12 @@ pub enum XadesError {
     /// The timestamp token cannot be read, or is not one over this signature.
     #[error("the signature timestamp is not valid for this signature")]
     Timestamp(#[source] TspError),
-    /// Revocation data inside the signature cannot be read.
-    #[error("the {0} in the signature could not be read")]
-    Revocation(
-        &'static str,
-        #[source] Box<dyn std::error::Error + Send + Sync>,
-    ),
+    /// An OCSP response inside the signature cannot be read.
+    #[error("an OCSP response in the signature could not be read")]
+    Ocsp(#[source] OcspError),
+    /// A revocation list inside the signature cannot be read.
+    #[error("a revocation list in the signature could not be read")]
+    Crl(#[source] CrlError),
     /// The signature is not of the level from which this step starts.
     #[error("the signature is of level {have:?}, this step needs level {wanted:?}")]
     Level {

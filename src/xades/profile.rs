@@ -112,7 +112,7 @@ impl<'a, 'i> Parts<'a, 'i> {
         match self.unsigned {
             Unsigned::B => Level::B,
             Unsigned::T { .. } => Level::T,
-            Unsigned::Lt { .. } => Level::Lt,
+            Unsigned::Lt { .. } => Level::LT,
         }
     }
 }

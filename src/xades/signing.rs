@@ -65,7 +65,7 @@ pub fn prepare(
     Ok(Prepared {
         xml: xml.to_vec(),
         place,
-        before: format!("{open}{start}{signed_info}<ds:SignatureValue Id=\"val-{id}\">"),
+        before: format!("{open}{start}{signed_info}<ds:SignatureValue>"),
         after: format!(
             "</ds:SignatureValue><ds:KeyInfo><ds:X509Data><ds:X509Certificate>{}\
              </ds:X509Certificate></ds:X509Data></ds:KeyInfo><ds:Object>\

@@ -273,7 +273,7 @@ fn a_value_of_another_key_is_refused() {
 }
 
 #[test]
-fn a_verification_only_algorithm_cannot_sign_what_the_key_cannot() {
+fn an_algorithm_for_another_kind_of_key_is_refused() {
     let signer = Signer::new(&rcgen::PKCS_RSA_SHA256);
     let refused = prepare(
         FORM.as_bytes(),
@@ -319,6 +319,29 @@ fn changes_are_found() {
         check(&shorter),
         Err(XadesError::SignatureValue(None))
     ));
+}
+
+/// Every byte of a signed document, changed alone: seen, or without meaning.
+#[test]
+fn no_byte_changes_unseen() {
+    let signed = Signer::p256().sign_form(FORM);
+    let meaning = |xml: &str| {
+        let doc = Document::parse(xml).expect("accepted, so well-formed");
+        c14n::canonicalize(&doc, doc.root(), |_| true, &c14n::Options::EXCLUSIVE)
+    };
+    let original = meaning(&signed);
+    let mut refused = 0;
+    for at in 0..signed.len() {
+        let mut bytes = signed.clone().into_bytes();
+        bytes[at] ^= 1;
+        if verify(&bytes, &slot()).is_err() {
+            refused += 1;
+            continue;
+        }
+        let changed = String::from_utf8(bytes).expect("accepted, so UTF-8");
+        assert_eq!(meaning(&changed), original, "at {at}");
+    }
+    assert!(refused > signed.len() * 8 / 10, "{refused}");
 }
 
 #[test]

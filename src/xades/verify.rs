@@ -127,7 +127,7 @@ fn unique_ids(doc: &Document<'_>, signature: Node<'_, '_>) -> Result<(), XadesEr
 
 fn check_references(doc: &Document<'_>, parts: &Parts<'_, '_>) -> Result<(), XadesError> {
     let document = parts.document_reference;
-    if attribute(document, "URI")? != "" || document.attribute("Type").is_some() {
+    if !attribute(document, "URI")?.is_empty() || document.attribute("Type").is_some() {
         return fault("the first reference must be to the whole document");
     }
     let signature = parts.signature.range();
@@ -266,14 +266,12 @@ fn read_revocations(node: Node<'_, '_>, into: &mut Verified) -> Result<(), Xades
     for list in elements(node)? {
         if is(list, XADES, "CRLValues") {
             for value in values(list, "EncapsulatedCRLValue")? {
-                let crl = Crl::from_der(&decode(value)?)
-                    .map_err(|error| XadesError::Revocation("revocation list", error.into()))?;
+                let crl = Crl::from_der(&decode(value)?).map_err(XadesError::Crl)?;
                 into.crls.push(crl);
             }
         } else if is(list, XADES, "OCSPValues") {
             for value in values(list, "EncapsulatedOCSPValue")? {
-                let response = OcspResponse::from_der(&decode(value)?)
-                    .map_err(|error| XadesError::Revocation("OCSP response", error.into()))?;
+                let response = OcspResponse::from_der(&decode(value)?).map_err(XadesError::Ocsp)?;
                 into.ocsp.push(response);
             }
         } else {

@@ -387,7 +387,7 @@ fn attribute_escape(byte: u8) -> Option<&'static str> {
     }
 }
 
-fn push_escaped(out: &mut Vec<u8>, text: &str, escape: fn(u8) -> Option<&'static str>) {
+fn push_escaped(out: &mut Vec<u8>, text: &str, escape: impl Fn(u8) -> Option<&'static str>) {
     let bytes = text.as_bytes();
     let mut done = 0;
     for (at, byte) in bytes.iter().enumerate() {

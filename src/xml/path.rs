@@ -3,6 +3,7 @@
 
 use roxmltree::Node;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Prefix to namespace name.
 pub type Namespaces = BTreeMap<String, String>;
@@ -91,6 +92,7 @@ fn namespace_of(name: Option<&str>) -> Option<&str> {
 /// the document, any other at the node it is applied to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
+    text: String,
     absolute: bool,
     steps: Vec<Name>,
     attribute: Option<Name>,
@@ -113,6 +115,7 @@ impl Path {
             None => (false, text),
         };
         let mut path = Self {
+            text: text.to_owned(),
             absolute,
             steps: Vec::new(),
             attribute: None,
@@ -186,6 +189,12 @@ impl Path {
     /// The element names of the path, outermost first.
     pub fn steps(&self) -> &[Name] {
         &self.steps
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 

@@ -164,3 +164,78 @@ fn escapes_round_trip() {
     assert_eq!(doc.root_element().text(), Some(nasty));
     assert!(matches!(escape_text("plain"), Cow::Borrowed(_)));
 }
+fn schema(body: &str) -> Result<xsd::Schema, xsd::XsdError> {
+    let text = format!("<xs:schema xmlns:xs='http://www.w3.org/2001/XMLSchema'>{body}</xs:schema>");
+    xsd::Schema::compile(&[("a.xsd".to_owned(), text.into_bytes())], "a.xsd")
+}
+
+#[test]
+fn schemas_must_be_whole() {
+    let missing = schema("<xs:include schemaLocation='b.xsd'/><xs:element name='a'/>");
+    assert!(matches!(missing, Err(xsd::XsdError::Compile { .. })));
+    // XSD 1.0 lets a dangling reference pass until it is used; then it must bite.
+    let dangling = schema("<xs:element name='a' type='nowhere'/>").unwrap();
+    assert_eq!(dangling.validate(b"<a>1</a>").unwrap().len(), 1);
+}
+
+#[test]
+fn base64_may_stand_in_lines() {
+    let schema = schema("<xs:element name='a' type='xs:base64Binary'/>").unwrap();
+    for good in ["", "AAAA", "AA\nAA", " \r\n AAAA BBBB\n CA== "] {
+        let faults = schema
+            .validate(format!("<a>{good}</a>").as_bytes())
+            .unwrap();
+        assert_eq!(faults, [], "{good}");
+    }
+    for bad in ["A", "AA-A", "AA AA=", "AB C"] {
+        let faults = schema.validate(format!("<a>{bad}</a>").as_bytes()).unwrap();
+        assert_eq!(faults.len(), 1, "{bad}");
+        assert_eq!(faults[0].constraint, "cvc-datatype-valid");
+    }
+}
+
+#[test]
+fn faults_of_structure_name_what_is_expected() {
+    let body = "<xs:element name='a'><xs:complexType><xs:sequence>\
+        <xs:element name='b' type='xs:int'/><xs:element name='c'/></xs:sequence>\
+        </xs:complexType></xs:element>";
+    let schema = schema(body).unwrap();
+    let fault = |xml: &str| {
+        let mut faults = schema.validate(xml.as_bytes()).unwrap();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        faults.remove(0)
+    };
+    let early = fault("<a><b>1</b></a>");
+    assert_eq!((early.offset, early.expected), (0, vec!["c".to_owned()]));
+    let unexpected = fault("<a><x><y><z/></y></x><c/></a>");
+    assert_eq!(
+        (unexpected.offset, unexpected.expected),
+        (3, vec!["b".to_owned()])
+    );
+    let attribute = fault("<a><b z='1'>1</b><c/></a>");
+    assert_eq!(attribute.xpath, "/a/b/@z");
+    assert!(schema.validate(b"<a><b>1</b>").is_err());
+}
+
+#[test]
+fn a_schema_serves_several_threads_and_forgets_foreign_names() {
+    let schema = schema("<xs:element name='a'><xs:complexType><xs:sequence>\
+        <xs:any processContents='lax' maxOccurs='unbounded'/></xs:sequence></xs:complexType></xs:element>").unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let schema = &schema;
+            scope.spawn(move || {
+                for round in 0..3 {
+                    let names: String = (0..20_000)
+                        .map(|n| format!("<n{thread}-{round}-{n}/>"))
+                        .collect();
+                    let faults = schema
+                        .validate(format!("<a>{names}</a>").as_bytes())
+                        .unwrap();
+                    assert_eq!(faults, []);
+                }
+            });
+        }
+    });
+    assert!(schema.names_kept_bytes() <= 4 * (4 << 20));
+}

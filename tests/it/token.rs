@@ -393,8 +393,14 @@ fn a_wrong_pin_is_sent_once_and_leaves_a_warning() {
 
 #[test]
 fn a_key_that_wants_the_pin_each_time_gets_it() {
-    let Some(faulty) = Faulty::new() else { return };
-    let certificate = always_authenticate(&faulty.hsm);
+    for key_type in ["rsa:2048", "EC:prime256v1"] {
+        let Some(faulty) = Faulty::new() else { return };
+        let certificate = always_authenticate(&faulty.hsm, key_type);
+        signs_with_a_login_each_time(&faulty, &certificate);
+    }
+}
+
+fn signs_with_a_login_each_time(faulty: &Faulty, certificate: &Cert) {
     let token = faulty.unlocked();
     let identities = token.identities().unwrap();
     let demanding: Vec<&Identity> = identities
@@ -402,9 +408,9 @@ fn a_key_that_wants_the_pin_each_time_gets_it() {
         .filter(|i| i.always_authenticate)
         .collect();
     assert_eq!(demanding.len(), 1);
-    assert_eq!(demanding[0].certificate, certificate);
+    assert_eq!(&demanding[0].certificate, certificate);
     for _ in 0..3 {
-        sign(&token, &certificate).unwrap();
+        sign(&token, certificate).unwrap();
     }
     sign(&token, &faulty.certificate).unwrap();
     assert_eq!(faulty.calls("C_Login 1"), 1);
@@ -416,22 +422,22 @@ fn a_key_that_wants_the_pin_each_time_gets_it() {
 
     // Refused in between: it is not sent again.
     faulty.at("C_Login", "rv a0");
-    assert_eq!(sign(&token, &certificate), Err(TokenError::PinIncorrect));
-    assert_eq!(sign(&token, &certificate), Err(TokenError::Locked));
+    assert_eq!(sign(&token, certificate), Err(TokenError::PinIncorrect));
+    assert_eq!(sign(&token, certificate), Err(TokenError::Locked));
     assert_eq!(faulty.calls("C_Login 2"), 4);
     assert_eq!(faulty.calls("C_Login 1"), 1);
     token.lock();
     unlock(&token, PIN).unwrap();
-    sign(&token, &certificate).unwrap();
+    sign(&token, certificate).unwrap();
 }
 
-/// Makes an RSA key with `CKA_ALWAYS_AUTHENTICATE` on the token, with a
+/// Makes a key with `CKA_ALWAYS_AUTHENTICATE` on the token, with a
 /// certificate.
-fn always_authenticate(hsm: &SoftHsm) -> Cert {
+fn always_authenticate(hsm: &SoftHsm, key_type: &str) -> Cert {
     let id = ["--id", "0a", "--label", "each time"];
     hsm.pkcs11_tool(
         &[
-            &["--keypairgen", "--key-type", "rsa:2048", "--always-auth"],
+            &["--keypairgen", "--key-type", key_type, "--always-auth"],
             &id[..],
         ]
         .concat(),
@@ -554,15 +560,20 @@ fn a_driver_that_keeps_crashing_rests_until_a_person_comes() {
 
 #[test]
 fn a_module_that_cannot_be_loaded_is_named() {
-    let mut settings = Settings::new("/nonexistent/libgclib.so".into(), worker(Vec::new()));
-    settings.backoff = vec![Duration::from_millis(50)];
-    let token = Pkcs11Token::start(settings).unwrap();
-    let error = token.identities().unwrap_err();
-    assert!(
-        error.to_string().contains("/nonexistent/libgclib.so"),
-        "{error}"
-    );
-    assert_eq!(unlock(&token, PIN), Err(error));
+    let cases = [
+        ("/nonexistent/libgclib.so", "/nonexistent/libgclib.so"),
+        // A library, but no PKCS#11 module.
+        ("/proc/self/exe", "token cannot be used"),
+        ("libgclib.so", "not absolute"),
+    ];
+    for (module, named) in cases {
+        let settings = Settings::new(module.into(), worker(Vec::new()));
+        let token = Pkcs11Token::start(settings).unwrap();
+        let error = token.identities().unwrap_err();
+        assert!(error.to_string().contains(named), "{error}");
+        assert!(matches!(error, TokenError::Unusable { .. }));
+        assert_eq!(unlock(&token, PIN), Err(error));
+    }
 }
 
 #[test]
@@ -659,20 +670,25 @@ fn logins_never_outnumber_pin_entries() {
             .wrapping_add(1);
         (state >> 33) as usize % below
     };
-    let (mut entries, mut signatures) = (0, 0);
-    for _ in 0..300 {
+    let mut signatures = 0;
+    for step in 0..300 {
+        let logins = faulty.calls("C_Login 1");
+        let mut entries = 0;
         match draw(4) {
             0 => faulty.at(functions[draw(functions.len())], wishes[draw(wishes.len())]),
             1 => {
-                entries += 1;
+                entries = 1;
                 let _ = unlock(&token, PIN);
             }
             2 => signatures += usize::from(sign(&token, &faulty.certificate).is_ok()),
             _ if draw(8) == 0 => token.lock(),
             _ => std::thread::sleep(Duration::from_millis(draw(12) as u64)),
         }
-        let logins = faulty.calls("C_Login 1");
-        assert!(logins <= entries, "{logins} logins for {entries} entries");
+        let logins = faulty.calls("C_Login 1") - logins;
+        assert!(
+            logins <= entries,
+            "step {step}: {logins} logins for {entries} entries"
+        );
     }
     assert!(
         faulty.calls("C_Login 1") > 10 && signatures > 10,

@@ -43,8 +43,9 @@ if command -v javac >/dev/null 2>&1 && command -v mvn >/dev/null 2>&1; then
             -DincludeScope=runtime -DoutputDirectory="$java/lib"
         cp "$here/java/pom.xml" "$java/pom.xml"
     fi
-    sources="$here/java/src/Judge.java $here/java/selftest/SelfTest.java"
-    # shellcheck disable=SC2086 # two words
+    cd "$here/java"
+    sources=$(find . -name "*.java" | sort)
+    # shellcheck disable=SC2086 # one word a file: no blanks below java/
     if ! cat $sources | cmp -s - "$java/sources"; then
         rm -rf "$java/classes"
         mkdir -p "$java/classes"

@@ -72,8 +72,8 @@ pub fn read<T>(
     response: crate::http::Response,
     trust: &Trust,
     now: OffsetDateTime,
-    read: impl FnOnce(Node<'_, '_>) -> Result<T, Trouble>,
-) -> Result<Given<T>, Trouble> {
+    read: impl FnOnce(Node<'_, '_>) -> Result<T, Box<Trouble>>,
+) -> Result<Given<T>, Box<Trouble>> {
     let (correlation_id, result) = open(&response, trust, now, read);
     let envelope = response.body;
     match result {
@@ -94,8 +94,8 @@ fn open<T>(
     response: &crate::http::Response,
     trust: &Trust,
     now: OffsetDateTime,
-    read: impl FnOnce(Node<'_, '_>) -> Result<T, Trouble>,
-) -> (Option<String>, Result<T, Trouble>) {
+    read: impl FnOnce(Node<'_, '_>) -> Result<T, Box<Trouble>>,
+) -> (Option<String>, Result<T, Box<Trouble>>) {
     let not_soap = || {
         let status = format!("HTTP status {}", response.status);
         Trouble::here("answer-not-soap", &status)
@@ -305,7 +305,8 @@ fn exclusive_prefixes<'a>(method: Node<'a, '_>) -> Option<Vec<&'a str>> {
     let Some(inclusive) = parameters.next() else {
         return Some(Vec::new());
     };
-    let alone = parameters.next().is_none() && names::is(inclusive, EXC_C14N, "InclusiveNamespaces");
+    let alone =
+        parameters.next().is_none() && names::is(inclusive, EXC_C14N, "InclusiveNamespaces");
     let list = inclusive.attribute("PrefixList").unwrap_or_default();
     alone.then(|| list.split_ascii_whitespace().collect())
 }
@@ -365,7 +366,9 @@ fn check_chain(
             return Err(Certificate("a certificate is not valid at this time"));
         }
         if at.unknown_critical_extension().is_some() {
-            return Err(Certificate("a certificate has an unknown critical extension"));
+            return Err(Certificate(
+                "a certificate has an unknown critical extension",
+            ));
         }
         if trust.anchors.contains(at) {
             return Ok(());

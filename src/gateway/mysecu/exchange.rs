@@ -15,9 +15,9 @@ use roxmltree::Node;
 /// Where the trouble was met.
 enum Failure {
     /// The document had not left.
-    Before(Trouble),
+    Before(Box<Trouble>),
     /// The document had left, or was about to.
-    Exchange(Trouble),
+    Exchange(Box<Trouble>),
 }
 
 impl Gateway for MySecu {
@@ -26,11 +26,11 @@ impl Gateway for MySecu {
             Ok(given) => answered(given),
             Err(Failure::Before(trouble)) => {
                 let outcome = trouble.before_exchange();
-                failed(outcome, trouble, Keep::Nothing)
+                failed(outcome, *trouble, Keep::Nothing)
             }
             Err(Failure::Exchange(trouble)) => {
                 let outcome = trouble.at_exchange();
-                failed(outcome, trouble, Keep::Envelope)
+                failed(outcome, *trouble, Keep::Envelope)
             }
         }
     }
@@ -46,7 +46,7 @@ impl Gateway for MySecu {
         match self.exchange(&sent) {
             Ok(given) => answered(given),
             Err(Failure::Before(trouble) | Failure::Exchange(trouble)) => {
-                failed(trouble.of_question(), trouble, Keep::Nothing)
+                failed(trouble.of_question(), *trouble, Keep::Nothing)
             }
         }
     }
@@ -72,7 +72,8 @@ impl MySecu {
         let token = self.token(code, id).map_err(Failure::Before)?;
         match self.send(delivery, &token) {
             Err(trouble) if trouble.asks_renewal() => {
-                self.tokens.forget(&(id.to_owned(), code.to_owned()), &token);
+                self.tokens
+                    .forget(&(id.to_owned(), code.to_owned()), &token);
                 let token = self.token(code, id).map_err(Failure::Before)?;
                 self.send(delivery, &token).map_err(Failure::Exchange)
             }
@@ -80,7 +81,7 @@ impl MySecu {
         }
     }
 
-    fn send(&self, delivery: &Delivery<'_>, token: &Token) -> Result<Given<Vec<u8>>, Trouble> {
+    fn send(&self, delivery: &Delivery<'_>, token: &Token) -> Result<Given<Vec<u8>>, Box<Trouble>> {
         let open = format!(
             "<sync:RequestInfo xmlns:sync=\"{SYNC}\" modelUID=\"{}\">",
             escape_attribute(delivery.model_id)
@@ -101,7 +102,7 @@ impl MySecu {
 
 /// The payload of a verified `sync:ResponseInfo` as its signature covers it:
 /// in canonical form, without comments, with every namespace it can name.
-fn payload(info: Node<'_, '_>) -> Result<Vec<u8>, Trouble> {
+fn payload(info: Node<'_, '_>) -> Result<Vec<u8>, Box<Trouble>> {
     let mut inside = names::elements(info);
     let (Some(payload), None) = (inside.next(), inside.next()) else {
         return Err(not_described());
@@ -126,7 +127,7 @@ fn payload(info: Node<'_, '_>) -> Result<Vec<u8>, Trouble> {
     ))
 }
 
-fn not_described() -> Trouble {
+fn not_described() -> Box<Trouble> {
     Trouble::here("answer-not-soap", "no sync:ResponseInfo with one element")
 }
 

@@ -119,7 +119,8 @@ fn last_resort() -> &'static Row {
     &TABLE[TABLE.len() - 1]
 }
 
-/// Why a call gave no usable answer.
+/// Why a call gave no usable answer. Boxed where it is an error: it is large
+/// and rare.
 #[derive(Debug)]
 pub struct Trouble {
     row: &'static Row,
@@ -138,14 +139,14 @@ pub struct Trouble {
 
 impl Trouble {
     /// Something found on this side; `cause` must hold no personal data.
-    pub fn here(code: &str, cause: &str) -> Self {
+    pub fn here(code: &str, cause: &str) -> Box<Self> {
         let row = find(Here, code);
         let text = if cause.is_empty() {
             row.text.to_owned()
         } else {
             format!("{} ({cause})", row.text)
         };
-        Self {
+        Box::new(Self {
             row,
             code: row.code.to_owned(),
             text,
@@ -153,14 +154,14 @@ impl Trouble {
             retry_after: None,
             correlation_id: None,
             envelope: None,
-        }
+        })
     }
 
     /// Reads a `soap:Fault` element (SOAP 1.1 §4.4).
-    pub fn from_fault(fault: Node<'_, '_>, retry_after: Option<Duration>) -> Self {
+    pub fn from_fault(fault: Node<'_, '_>, retry_after: Option<Duration>) -> Box<Self> {
         let (row, code) = recognise(fault);
         let text = detail(fault, "text").or_else(|| child_text(fault, "faultstring"));
-        Self {
+        Box::new(Self {
             row,
             code,
             text: row.text.to_owned(),
@@ -168,7 +169,7 @@ impl Trouble {
             retry_after,
             correlation_id: None,
             envelope: None,
-        }
+        })
     }
 
     /// True when a fresh assertion or token may help.
@@ -250,7 +251,8 @@ fn recognise(fault: Node<'_, '_>) -> (&'static Row, String) {
     let node = names::child(fault, None, "faultcode");
     let text = node.map(names::text).unwrap_or_default();
     let (prefix, local) = text.split_once(':').unwrap_or(("", &text));
-    let namespace = node.and_then(|n| n.lookup_namespace_uri((!prefix.is_empty()).then_some(prefix)));
+    let namespace =
+        node.and_then(|n| n.lookup_namespace_uri((!prefix.is_empty()).then_some(prefix)));
     let (source, prefix) = match namespace.unwrap_or_default() {
         names::WSSE => (Wsse, "wsse"),
         names::WST => (Wst, "wst"),

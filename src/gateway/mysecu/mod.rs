@@ -112,8 +112,8 @@ impl MySecu {
     fn call<T>(
         &self,
         call: &Call<'_>,
-        read: impl FnOnce(Node<'_, '_>) -> Result<T, Trouble>,
-    ) -> Result<Given<T>, Trouble> {
+        read: impl FnOnce(Node<'_, '_>) -> Result<T, Box<Trouble>>,
+    ) -> Result<Given<T>, Box<Trouble>> {
         let now = self.clock.now();
         let body = message::build(&self.settings.transport, call.carried, &call.content, now)
             .map_err(|error| Trouble::here("message", &error.to_string()))?;

@@ -15,8 +15,7 @@ pub const WSU: &str =
 pub const X509_V3: &str =
     "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-token-profile-1.0#X509v3";
 /// Encoding type of a binary token (WSS 1.0 §6.3).
-pub const BASE64: &str =
-    "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-soap-message-security-1.0#Base64Binary";
+pub const BASE64: &str = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-soap-message-security-1.0#Base64Binary";
 /// XML signatures.
 pub const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
 /// Exclusive XML canonicalization 1.0 without comments.
@@ -70,7 +69,9 @@ pub fn descend<'a, 'i>(node: Node<'a, 'i>, steps: &[(&str, &str)]) -> Option<Nod
 
 /// True for an element of that name.
 pub fn is(node: Node<'_, '_>, namespace: &str, name: &str) -> bool {
-    node.is_element() && node.tag_name().name() == name && node.tag_name().namespace() == Some(namespace)
+    node.is_element()
+        && node.tag_name().name() == name
+        && node.tag_name().namespace() == Some(namespace)
 }
 
 /// The whole text of an element, trimmed. All text nodes are joined, because a

@@ -110,7 +110,7 @@ impl MySecu {
         &self,
         code_prestataire: &str,
         ehealth_id: &str,
-    ) -> Result<Arc<Token>, Trouble> {
+    ) -> Result<Arc<Token>, Box<Trouble>> {
         let key = (ehealth_id.to_owned(), code_prestataire.to_owned());
         self.tokens.get(&key, self.clock.now(), || {
             let assertion = self.assertion(ehealth_id)?;
@@ -125,7 +125,7 @@ impl MySecu {
     }
 
     /// The assertion of a practitioner, kept or new.
-    fn assertion(&self, ehealth_id: &str) -> Result<Arc<Assertion>, Trouble> {
+    fn assertion(&self, ehealth_id: &str) -> Result<Arc<Assertion>, Box<Trouble>> {
         self.assertions
             .get(&ehealth_id.to_owned(), self.clock.now(), || {
                 self.authenticate(ehealth_id)
@@ -133,7 +133,7 @@ impl MySecu {
     }
 
     /// Step 1 (SAML 2.0 core §3.4.1, §3.3.3).
-    fn authenticate(&self, ehealth_id: &str) -> Result<Assertion, Trouble> {
+    fn authenticate(&self, ehealth_id: &str) -> Result<Assertion, Box<Trouble>> {
         let now = self.clock.now();
         // An xs:ID starts with a letter; a UUID may not.
         let id = format!("request-{}", Uuid4::random());
@@ -173,7 +173,7 @@ impl MySecu {
     }
 
     /// Step 2 (WS-Trust 1.3 §4.1, §4.4).
-    fn issue(&self, code_prestataire: &str, assertion: &Assertion) -> Result<Token, Trouble> {
+    fn issue(&self, code_prestataire: &str, assertion: &Assertion) -> Result<Token, Box<Trouble>> {
         let request = format!(
             "<wst:RequestSecurityToken xmlns:wst=\"{WST}\"><wst:TokenType>{MYSECU_TOKEN}\
              </wst:TokenType><wst:RequestType>{WST}/Issue</wst:RequestType>\
@@ -212,7 +212,7 @@ impl Asked<'_> {
     /// Takes the assertion out of a verified `saml2p:Response`. The assertion's
     /// own signature is for mySecu, which trusts the identity provider's key;
     /// here the answer around it has been verified.
-    fn read(&self, response: Node<'_, '_>) -> Result<Assertion, Trouble> {
+    fn read(&self, response: Node<'_, '_>) -> Result<Assertion, Box<Trouble>> {
         let unusable = |cause: &str| Trouble::here("assertion-unusable", cause);
         if !names::is(response, SAMLP, "Response") {
             return Err(unusable("the answer is not a SAML response"));
@@ -271,7 +271,7 @@ impl Asked<'_> {
 }
 
 /// Takes the token out of a verified collection.
-fn read_token(answer: Node<'_, '_>, now: OffsetDateTime) -> Result<Token, Trouble> {
+fn read_token(answer: Node<'_, '_>, now: OffsetDateTime) -> Result<Token, Box<Trouble>> {
     let unusable = |cause: &str| Trouble::here("token-unusable", cause);
     let response = Some(answer)
         .filter(|n| names::is(*n, WST, "RequestSecurityTokenResponseCollection"))
@@ -328,6 +328,3 @@ fn standalone(element: Node<'_, '_>) -> Option<String> {
     let (start, rest) = source.split_at_checked(1 + name_of(element).len())?;
     Some(format!("{start}{added}{rest}"))
 }
-
-#[cfg(test)]
-mod tests;

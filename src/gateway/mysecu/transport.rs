@@ -11,8 +11,8 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use p12_keystore::Pkcs12Archive;
-use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
 /// Why a transport identity cannot be used.

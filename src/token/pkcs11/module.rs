@@ -101,10 +101,16 @@ impl Module {
             }
         }
         if found.len() > 1 {
-            let names: Vec<String> = found.iter().map(|(token, _)| token.serial.clone()).collect();
+            let names: Vec<String> = found
+                .iter()
+                .map(|(token, _)| token.serial.clone())
+                .collect();
             return Err(Fault {
                 kind: FaultKind::Several,
-                detail: format!("several tokens fit; configure one serial: {}", names.join(", ")),
+                detail: format!(
+                    "several tokens fit; configure one serial: {}",
+                    names.join(", ")
+                ),
             });
         }
         let Some((mut token, info)) = found.pop() else {
@@ -122,7 +128,11 @@ impl Module {
             label: info.label().trim().to_owned(),
             serial: token.serial.clone(),
             flags: flags(&info),
-            certificates: token.certificates.iter().map(|c| hex::encode(&c.der)).collect(),
+            certificates: token
+                .certificates
+                .iter()
+                .map(|c| hex::encode(&c.der))
+                .collect(),
             keys,
         };
         self.token = Some(token);
@@ -174,18 +184,19 @@ impl Module {
             kind: FaultKind::NoKey,
             detail: "no key for this certificate".into(),
         })?;
-        if key.always_authenticate && token.pin.is_none() {
-            return Err(Fault {
-                kind: FaultKind::NotLoggedIn,
-                detail: "the key wants the PIN again".into(),
-            });
-        }
-        self.raw.start(&token.session, mechanism, key.handle)?;
-        if let (true, Some(pin)) = (key.always_authenticate, token.pin.take()) {
+        let handle = key.handle;
+        if key.always_authenticate {
             // The PIN goes back only after the token took it: a refused one is
             // never sent a second time.
+            let pin = token.pin.take().ok_or_else(|| Fault {
+                kind: FaultKind::NotLoggedIn,
+                detail: "the key wants the PIN again".into(),
+            })?;
+            self.raw.start(&token.session, mechanism, handle)?;
             token.login(UserType::ContextSpecific, &pin)?;
             token.pin = Some(pin);
+        } else {
+            self.raw.start(&token.session, mechanism, handle)?;
         }
         self.raw.finish(&token.session, digest)
     }
@@ -241,14 +252,21 @@ impl OpenToken {
         for handle in self.session.find_objects(&template).map_err(fault)? {
             let wanted = [AttributeType::Id, AttributeType::AlwaysAuthenticate];
             let (mut id, mut always_authenticate) = (Vec::new(), false);
-            for attribute in self.session.get_attributes(handle, &wanted).map_err(fault)? {
+            for attribute in self
+                .session
+                .get_attributes(handle, &wanted)
+                .map_err(fault)?
+            {
                 match attribute {
                     Attribute::Id(value) => id = value,
                     Attribute::AlwaysAuthenticate(value) => always_authenticate = value,
                     _ => {}
                 }
             }
-            let paired = self.certificates.iter().filter(|c| !id.is_empty() && c.id == id);
+            let paired = self
+                .certificates
+                .iter()
+                .filter(|c| !id.is_empty() && c.id == id);
             self.keys.extend(paired.map(|certificate| Key {
                 certificate: certificate.sha256.clone(),
                 handle,

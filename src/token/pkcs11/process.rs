@@ -52,7 +52,12 @@ impl Worker {
             .args(&command.arguments)
             .arg("--module")
             .arg(module)
-            .envs(command.environment.iter().map(|(name, value)| (name, value)))
+            .envs(
+                command
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         // A Ctrl-C at the terminal is for the daemon, which still needs its

@@ -124,7 +124,9 @@ impl Supervisor {
 
     /// How long to wait for an order before looking at the token again.
     fn patience(&self) -> Duration {
-        let rest = self.rest_until.map(|until| until.saturating_duration_since(Instant::now()));
+        let rest = self
+            .rest_until
+            .map(|until| until.saturating_duration_since(Instant::now()));
         // Never zero, so that a rest that just ended cannot spin.
         rest.unwrap_or(self.settings.poll)
             .clamp(Duration::from_millis(1), self.settings.poll)
@@ -182,6 +184,11 @@ impl Supervisor {
         if self.worker.is_some() {
             return true;
         }
+        // A relative name would be looked for along the loader's search path.
+        if !self.settings.module.is_absolute() {
+            self.unusable("the module's path is not absolute".into());
+            return false;
+        }
         match Worker::start(&self.settings.worker, &self.settings.module) {
             Ok(worker) => self.worker = Some(worker),
             Err(error) => {
@@ -206,7 +213,12 @@ impl Supervisor {
             worker.kill();
         }
         self.forget_token(TokenStatus::Unusable { detail });
-        let rest = self.settings.backoff.last().copied().unwrap_or(self.settings.poll);
+        let rest = self
+            .settings
+            .backoff
+            .last()
+            .copied()
+            .unwrap_or(self.settings.poll);
         self.rest_until = Some(Instant::now() + rest);
     }
 
@@ -216,7 +228,10 @@ impl Supervisor {
         }
         let request = Request::Open {
             serial: self.settings.token_serial.clone(),
-            certificate: self.settings.certificate_sha256.map(|sha256| hex::encode(&sha256)),
+            certificate: self
+                .settings
+                .certificate_sha256
+                .map(|sha256| hex::encode(&sha256)),
         };
         match self.call(&request, &[], self.settings.deadlines.init) {
             Ok((Answer::Opened(opened), _)) => {
@@ -249,6 +264,7 @@ impl Supervisor {
             });
             return;
         }
+        tracing::debug!(reason = fault.detail, "no token opened");
         self.forget_token(TokenStatus::Absent);
         self.fruitless += 1;
         if self.fruitless >= FRUITLESS_LOOKS_MAX {
@@ -328,6 +344,7 @@ impl Supervisor {
             Ok(pin) => self.login(&pin),
             Err(error) => {
                 tracing::warn!(%error, "the PIN file cannot be read");
+                self.pin_file = PinFile::Unusable;
                 return;
             }
         };
@@ -448,20 +465,17 @@ impl Supervisor {
                 self.forget_token(TokenStatus::Absent);
                 Ok(Signed::Again)
             }
-            FaultKind::PinIncorrect | FaultKind::PinLocked | FaultKind::NotLoggedIn => {
-                // Closing the session ends the half-begun signature and the
-                // login; a refused PIN is not taken from the file again.
-                if fault.kind != FaultKind::NotLoggedIn {
-                    self.pin_file = PinFile::Unusable;
-                }
-                self.forget_token(TokenStatus::Absent);
-                self.settle();
-                Err(match fault.kind {
-                    FaultKind::PinIncorrect => TokenError::PinIncorrect,
-                    FaultKind::PinLocked => TokenError::PinLocked,
-                    _ => TokenError::Locked,
-                })
+            // From a key that wants the PIN each time: not taken from the file
+            // again either.
+            FaultKind::PinIncorrect => {
+                self.pin_file = PinFile::Unusable;
+                Err(self.reopened(TokenError::PinIncorrect))
             }
+            FaultKind::PinLocked => {
+                self.pin_file = PinFile::Unusable;
+                Err(self.reopened(TokenError::PinLocked))
+            }
+            FaultKind::NotLoggedIn => Err(self.reopened(TokenError::Locked)),
             FaultKind::NoKey => Err(TokenError::NoSuchCertificate),
             FaultKind::Module | FaultKind::Absent | FaultKind::Several | FaultKind::Refused => {
                 Err(TokenError::Refused {
@@ -472,9 +486,18 @@ impl Supervisor {
         }
     }
 
+    /// Closing the session ends the half-begun signature and the login.
+    fn reopened(&mut self, error: TokenError) -> TokenError {
+        self.forget_token(TokenStatus::Absent);
+        self.settle();
+        error
+    }
+
     /// Waits out the back-off before a repetition that someone waits for.
     fn rest(&self) {
-        let rest = self.rest_until.map(|until| until.saturating_duration_since(Instant::now()));
+        let rest = self
+            .rest_until
+            .map(|until| until.saturating_duration_since(Instant::now()));
         let longest = self.settings.backoff.first().copied().unwrap_or_default();
         std::thread::sleep(rest.unwrap_or_default().min(longest));
     }
@@ -510,7 +533,8 @@ impl Supervisor {
         }
         let now = Instant::now();
         let window = self.settings.quarantine;
-        self.crashes.retain(|crash| now.duration_since(*crash) < window);
+        self.crashes
+            .retain(|crash| now.duration_since(*crash) < window);
         self.crashes.push_back(now);
         if self.crashes.len() > CRASHES_MAX {
             self.crashes.clear();

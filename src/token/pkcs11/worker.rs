@@ -37,37 +37,41 @@ impl Worker {
         request: Request,
         tail: Zeroizing<Vec<u8>>,
     ) -> Result<(Answer, Vec<u8>), Fault> {
-        let answer = match (request, self.loaded.as_mut()) {
-            (Request::Init, Some(_)) => Answer::Done,
-            (Request::Init, None) => {
-                self.loaded = Some(Module::load(path)?);
-                Answer::Done
-            }
-            (_, None) => {
+        let module = match self.loaded.as_mut() {
+            Some(module) => module,
+            None if request == Request::Init => self.loaded.insert(Module::load(path)?),
+            None => {
                 return Err(Fault {
                     kind: FaultKind::Module,
                     detail: "not initialised".into(),
                 });
             }
-            (Request::Check, Some(module)) => Answer::Checked {
+        };
+        let answer = match request {
+            Request::Init => Answer::Done,
+            Request::Check => Answer::Checked {
                 flags: module.check()?,
             },
-            (Request::Login, Some(module)) => Answer::LoggedIn {
+            Request::Open {
+                serial,
+                certificate,
+            } => Answer::Opened(module.open(&Wanted {
+                serial: serial.as_deref(),
+                certificate: certificate.as_deref(),
+            })?),
+            Request::Login => Answer::LoggedIn {
                 keys: module.login(Secret::new(tail.to_vec()))?,
             },
-            (Request::Logout, Some(module)) => {
-                module.logout()?;
-                Answer::Done
-            }
-            (Request::Open { serial, certificate }, Some(module)) => {
-                Answer::Opened(module.open(&Wanted {
-                    serial: serial.as_deref(),
-                    certificate: certificate.as_deref(),
-                })?)
-            }
-            (Request::Sign { certificate, mechanism }, Some(module)) => {
+            Request::Sign {
+                certificate,
+                mechanism,
+            } => {
                 let signature = module.sign(&certificate, mechanism, &tail)?;
                 return Ok((Answer::Signed, signature));
+            }
+            Request::Logout => {
+                module.logout()?;
+                Answer::Done
             }
         };
         Ok((answer, Vec::new()))

@@ -1,56 +1,21 @@
 import eu.europa.esig.dss.crl.CRLUtils;
 import eu.europa.esig.dss.enumerations.DigestAlgorithm;
-import eu.europa.esig.dss.enumerations.SignatureAlgorithm;
-import eu.europa.esig.dss.enumerations.SignatureLevel;
-import eu.europa.esig.dss.enumerations.SignaturePackaging;
-import eu.europa.esig.dss.model.DSSDocument;
-import eu.europa.esig.dss.model.FileDocument;
-import eu.europa.esig.dss.model.InMemoryDocument;
-import eu.europa.esig.dss.model.SignatureValue;
-import eu.europa.esig.dss.model.ToBeSigned;
 import eu.europa.esig.dss.model.x509.CertificateToken;
-import eu.europa.esig.dss.pades.PAdESSignatureParameters;
-import eu.europa.esig.dss.pades.signature.PAdESService;
-import eu.europa.esig.dss.signature.AbstractSignatureParameters;
 import eu.europa.esig.dss.spi.DSSRevocationUtils;
 import eu.europa.esig.dss.spi.DSSUtils;
-import eu.europa.esig.dss.spi.validation.CommonCertificateVerifier;
-import eu.europa.esig.dss.spi.x509.CommonTrustedCertificateSource;
-import eu.europa.esig.dss.spi.x509.revocation.crl.CRLSource;
 import eu.europa.esig.dss.spi.x509.revocation.crl.CRLToken;
-import eu.europa.esig.dss.spi.x509.revocation.ocsp.OCSPSource;
 import eu.europa.esig.dss.spi.x509.revocation.ocsp.OCSPToken;
 import eu.europa.esig.dss.spi.x509.tsp.KeyEntityTSPSource;
-import eu.europa.esig.dss.xades.XAdESSignatureParameters.XPathElementPlacement;
-import eu.europa.esig.dss.xades.XAdESSignatureParameters;
-import eu.europa.esig.dss.xades.reference.CanonicalizationTransform;
-import eu.europa.esig.dss.xades.reference.DSSReference;
-import eu.europa.esig.dss.xades.reference.EnvelopedSignatureTransform;
-import eu.europa.esig.dss.xades.signature.XAdESService;
-import java.io.ByteArrayInputStream;
-import java.io.ByteArrayOutputStream;
 import java.math.BigInteger;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyPair;
 import java.security.KeyPairGenerator;
-import java.security.Signature;
 import java.security.spec.ECGenParameterSpec;
 import java.util.Base64;
 import java.util.Date;
 import java.util.List;
-import org.apache.pdfbox.cos.COSArray;
-import org.apache.pdfbox.cos.COSDictionary;
-import org.apache.pdfbox.cos.COSName;
-import org.apache.pdfbox.pdfwriter.compress.CompressParameters;
-import org.apache.pdfbox.pdmodel.PDDocument;
-import org.apache.pdfbox.pdmodel.PDPage;
-import org.apache.pdfbox.pdmodel.PDResources;
-import org.apache.pdfbox.pdmodel.common.PDMetadata;
-import org.apache.pdfbox.pdmodel.common.PDRectangle;
-import org.apache.pdfbox.pdmodel.common.PDStream;
-import org.apache.pdfbox.pdmodel.graphics.color.PDColorSpace;
 import org.bouncycastle.asn1.DERNull;
 import org.bouncycastle.asn1.ocsp.OCSPObjectIdentifiers;
 import org.bouncycastle.asn1.x500.X500Name;
@@ -102,64 +67,18 @@ public final class SelfTest {
   }
 
   private void write(Path dir, Identity signer) throws Exception {
-    byte[] before = blankPdfA();
-    byte[] pdf = signPdf(before, signer);
+    KeyEntityTSPSource timestamps = new KeyEntityTSPSource(tsa.keys.getPrivate(), tsa.certificate, List.of(tsa.certificate, issuing.certificate));
+    timestamps.setTsaPolicy("1.3.6.1.4.1.13762.3"); // any policy does
+    List<CertificateToken> chain = List.of(signer.certificate, issuing.certificate, root.certificate);
+    DssSigner dss = new DssSigner(signer.keys.getPrivate(), chain, this::ocsp, this::crl, timestamps);
+    byte[] before = DssSigner.blankPdfA();
+    byte[] pdf = dss.signPdf(before);
     Files.write(dir.resolve("before.pdf"), before);
     Files.write(dir.resolve("signed.pdf"), pdf);
     String xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<f:form xmlns:f=\"urn:sceau:judges:selftest\">\n  <f:name>Exemple &amp; fils, é</f:name>\n"
         + "  <f:signature></f:signature>\n  <f:document>" + Base64.getEncoder().encodeToString(pdf) + "</f:document>\n</f:form>\n";
-    Files.write(dir.resolve("signed.xml"), signXml(xml.getBytes(StandardCharsets.UTF_8), signer));
+    Files.write(dir.resolve("signed.xml"), dss.signXml(xml.getBytes(StandardCharsets.UTF_8)));
     Files.writeString(dir.resolve("expect.json"), "{\"xades\":\"XAdES-BASELINE-LT\",\"pades\":\"PAdES-BASELINE-B\",\"verdict\":\"accept\",\"note\":\"made by DSS\"}\n");
-  }
-
-  private byte[] signXml(byte[] xml, Identity signer) throws Exception {
-    XAdESSignatureParameters parameters = new XAdESSignatureParameters();
-    parameters.setSignatureLevel(SignatureLevel.XAdES_BASELINE_LT);
-    parameters.setSignaturePackaging(SignaturePackaging.ENVELOPED);
-    parameters.setXPathLocationString("//*[local-name()='signature']");
-    parameters.setXPathElementPlacement(XPathElementPlacement.XPathFirstChildOf);
-    common(parameters, signer);
-    DSSReference whole = new DSSReference();
-    whole.setId("r-whole");
-    whole.setUri("");
-    whole.setContents(new InMemoryDocument(xml));
-    whole.setDigestMethodAlgorithm(DigestAlgorithm.SHA256);
-    whole.setTransforms(List.of(new EnvelopedSignatureTransform(), new CanonicalizationTransform("http://www.w3.org/2001/10/xml-exc-c14n#")));
-    parameters.setReferences(List.of(whole));
-    XAdESService service = new XAdESService(verifier());
-    KeyEntityTSPSource authority = new KeyEntityTSPSource(tsa.keys.getPrivate(), tsa.certificate, List.of(tsa.certificate, issuing.certificate));
-    authority.setTsaPolicy("1.3.6.1.4.1.13762.3"); // any policy does
-    service.setTspSource(authority);
-    DSSDocument document = new InMemoryDocument(xml, "form.xml");
-    ToBeSigned toBeSigned = service.getDataToSign(document, parameters);
-    return DSSUtils.toByteArray(service.signDocument(document, parameters, signer.sign(toBeSigned)));
-  }
-
-  private byte[] signPdf(byte[] pdf, Identity signer) throws Exception {
-    PAdESSignatureParameters parameters = new PAdESSignatureParameters();
-    parameters.setSignatureLevel(SignatureLevel.PAdES_BASELINE_B);
-    common(parameters, signer);
-    PAdESService service = new PAdESService(verifier());
-    DSSDocument document = new InMemoryDocument(pdf, "form.pdf");
-    ToBeSigned toBeSigned = service.getDataToSign(document, parameters);
-    return DSSUtils.toByteArray(service.signDocument(document, parameters, signer.sign(toBeSigned)));
-  }
-
-  private void common(AbstractSignatureParameters<?> parameters, Identity signer) {
-    parameters.setDigestAlgorithm(DigestAlgorithm.SHA256);
-    parameters.setSigningCertificate(signer.certificate);
-    parameters.setCertificateChain(signer.certificate, issuing.certificate, root.certificate);
-  }
-
-  private CommonCertificateVerifier verifier() {
-    CommonTrustedCertificateSource anchors = new CommonTrustedCertificateSource();
-    anchors.addCertificate(root.certificate);
-    CommonCertificateVerifier verifier = new CommonCertificateVerifier();
-    verifier.setTrustedCertSources(anchors);
-    verifier.setAIASource(null);
-    verifier.setOcspSource((OCSPSource) this::ocsp);
-    verifier.setCrlSource((CRLSource) this::crl);
-    return verifier;
   }
 
   private OCSPToken ocsp(CertificateToken certificate, CertificateToken issuer) {
@@ -190,35 +109,6 @@ public final class SelfTest {
           : null;
     } catch (Exception problem) {
       throw new IllegalStateException(problem);
-    }
-  }
-
-  /** One A4 page with a calibrated grey square: no font and no output intent needed, so it is PDF/A-2b as it stands. */
-  private static byte[] blankPdfA() throws Exception {
-    try (PDDocument pdf = new PDDocument(); ByteArrayOutputStream out = new ByteArrayOutputStream()) {
-      pdf.setVersion(1.7f);
-      PDPage page = new PDPage(PDRectangle.A4);
-      pdf.addPage(page);
-      COSArray white = new COSArray();
-      white.setFloatArray(new float[] {0.9505f, 1f, 1.089f});
-      COSDictionary calibration = new COSDictionary();
-      calibration.setItem(COSName.WHITE_POINT, white);
-      COSArray space = new COSArray();
-      space.add(COSName.CALGRAY);
-      space.add(calibration);
-      page.setResources(new PDResources());
-      page.getResources().put(COSName.getPDFName("Grey"), PDColorSpace.create(space));
-      page.setContents(new PDStream(pdf,
-          new ByteArrayInputStream("/Grey cs 0.5 sc 100 100 200 200 re f\n".getBytes(StandardCharsets.US_ASCII))));
-      String xmp = "<?xpacket begin=\"\uFEFF\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?><x:xmpmeta xmlns:x=\"adobe:ns:meta/\">"
-          + "<rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\"><rdf:Description rdf:about=\"\""
-          + " xmlns:pdfaid=\"http://www.aiim.org/pdfa/ns/id/\"><pdfaid:part>2</pdfaid:part><pdfaid:conformance>B</pdfaid:conformance>"
-          + "</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end=\"w\"?>";
-      PDMetadata metadata = new PDMetadata(pdf);
-      metadata.importXMPMetadata(xmp.getBytes(StandardCharsets.UTF_8));
-      pdf.getDocumentCatalog().setMetadata(metadata);
-      pdf.save(out, CompressParameters.NO_COMPRESSION); // a classic cross-reference table, which strict readers prefer
-      return out.toByteArray();
     }
   }
 
@@ -260,13 +150,6 @@ public final class SelfTest {
 
     ContentSigner signer() throws Exception {
       return new JcaContentSignerBuilder(ec ? "SHA256withECDSA" : "SHA256withRSA").build(keys.getPrivate());
-    }
-
-    SignatureValue sign(ToBeSigned toBeSigned) throws Exception {
-      Signature signature = Signature.getInstance(ec ? "SHA256withECDSA" : "SHA256withRSA");
-      signature.initSign(keys.getPrivate());
-      signature.update(toBeSigned.getBytes());
-      return new SignatureValue(ec ? SignatureAlgorithm.ECDSA_SHA256 : SignatureAlgorithm.RSA_SHA256, signature.sign());
     }
   }
 }

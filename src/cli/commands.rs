@@ -1,0 +1,156 @@
+//! The commands but the demonstration.
+
+use crate::audit;
+use crate::base::{Secret, SystemClock};
+use crate::config::{self, Configuration};
+use crate::http::{self, Client, Request, Response};
+use crate::outbox;
+use crate::service::{self, ADMIN_TOKEN_FILE, ENDPOINT_FILE};
+use crate::store::Store;
+use serde_json::Value;
+use std::error::Error;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
+
+/// What a command returns.
+pub(super) type Done = Result<(), Box<dyn Error>>;
+
+pub(super) fn run(files: &[PathBuf]) -> Done {
+    let configuration = config::load(files)?;
+    log(&configuration)?;
+    service::run(configuration)?;
+    Ok(())
+}
+
+pub(super) fn check(files: &[PathBuf]) -> Done {
+    config::load(files)?;
+    println!("The configuration has no faults.");
+    Ok(())
+}
+
+pub(super) fn pair(files: &[PathBuf], name: &str) -> Done {
+    let configuration = config::load(files)?;
+    let token = pair_in(&configuration, name)?;
+    // Once, to standard output alone, so that it can be piped into a secret store.
+    let mut out = std::io::stdout().lock();
+    out.write_all(token.expose())?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+pub(super) fn pair_in(configuration: &Configuration, name: &str) -> Result<Secret, Box<dyn Error>> {
+    let store = Store::open(&configuration.store, &outbox::migrations())?;
+    Ok(outbox::Client::pair(&store, &SystemClock, name)?)
+}
+
+pub(super) fn audit(files: &[PathBuf]) -> Done {
+    let configuration = config::load(files)?;
+    let store = Store::open(&configuration.store, &outbox::migrations())?;
+    match audit::verify(&store)? {
+        Ok(entries) => {
+            println!("The audit log is whole: {entries} entries.");
+            Ok(())
+        }
+        Err(seq) => Err(format!("the audit log is missing or altered at entry {seq}").into()),
+    }
+}
+
+pub(super) fn unlock(files: &[PathBuf], use_last_try: bool) -> Done {
+    let configuration = config::load(files)?;
+    let folder = &configuration.store.folder;
+    let path = folder.join(ADMIN_TOKEN_FILE);
+    let token = Secret::from_file(&path).map_err(|error| {
+        format!(
+            "cannot read {}: {error}; is the service running, and may you read its state folder?",
+            path.display()
+        )
+    })?;
+    let pin = Zeroizing::new(rpassword::prompt_password("PIN: ")?);
+    let body = Zeroizing::new(serde_json::to_vec(
+        &serde_json::json!({ "pin": *pin, "use_last_try": use_last_try }),
+    )?);
+    let token = String::from_utf8_lossy(token.expose()).into_owned();
+    let answer = call(
+        &configuration,
+        "/v1/tokens/unlock",
+        Some(&token),
+        Some(body.to_vec()),
+    )?;
+    if answer.status == 204 {
+        println!("The token is unlocked.");
+        return Ok(());
+    }
+    let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    Err(problem["detail"]
+        .as_str()
+        .unwrap_or("the service refused")
+        .to_owned()
+        .into())
+}
+
+pub(super) fn status(files: &[PathBuf]) -> Done {
+    let configuration = config::load(files)?;
+    let answer = call(&configuration, "/v1/health", None, None)?;
+    println!("{}", String::from_utf8_lossy(&answer.body));
+    Ok(())
+}
+
+/// Calls the running service.
+fn call(
+    configuration: &Configuration,
+    path: &str,
+    token: Option<&str>,
+    body: Option<Vec<u8>>,
+) -> Result<Response, Box<dyn Error>> {
+    let file = configuration.store.folder.join(ENDPOINT_FILE);
+    let endpoint = std::fs::read_to_string(&file).map_err(|error| {
+        format!(
+            "cannot read {}: {error}; is the service running?",
+            file.display()
+        )
+    })?;
+    local(&endpoint, path, token, body)
+}
+
+/// One request to the local API.
+pub(super) fn local(
+    endpoint: &str,
+    path: &str,
+    token: Option<&str>,
+    body: Option<Vec<u8>>,
+) -> Result<Response, Box<dyn Error>> {
+    let client = Client::new(&http::Settings {
+        connect_timeout: Duration::from_secs(5),
+        timeout: Duration::from_secs(150),
+        ..http::Settings::default()
+    })?;
+    let authorization = token.map(|token| format!("Bearer {token}"));
+    let mut headers = vec![("content-type", "application/json")];
+    headers.extend(
+        authorization
+            .as_deref()
+            .map(|value| ("authorization", value)),
+    );
+    Ok(client.send(Request {
+        url: &format!("{endpoint}{path}"),
+        headers: &headers,
+        body,
+        answer_bytes_max: crate::base::limits::BODY_BYTES_MAX,
+    })?)
+}
+
+fn log(configuration: &Configuration) -> Done {
+    let filter = EnvFilter::try_new(&configuration.log.level)?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if configuration.log.json {
+        builder.json().init();
+    } else {
+        builder.init();
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! The words of the receiver: its verdict on a document, and how to ask what
+//! became of one.
+
+use super::pack::AnswerPaths;
+use super::{FormsError, Pack};
+use crate::base::Uuid4;
+use crate::xml::path::{Name, Path, Selected};
+use crate::xml::{name_of, parse};
+use roxmltree::{Document, Node};
+
+/// Where the UUID goes in a pack's status request.
+pub(super) const UUID_MARK: &str = "{uuid}";
+
+/// The receiver's verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The document it is about; the caller compares it with the one sent.
+    pub uuid: Uuid4,
+    /// The receiver's own identifier, needed for a later cancellation.
+    pub insurer_id: Option<String>,
+    /// Whether the document was accepted.
+    pub accepted: bool,
+    /// What the receiver remarked, word for word.
+    pub anomalies: Vec<Anomaly>,
+}
+
+/// A remark of the receiver, passed on intact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anomaly {
+    /// Its kind, in the receiver's words.
+    pub kind: String,
+    /// Its code.
+    pub code: String,
+    /// Its text, when there is one.
+    pub text: Option<String>,
+}
+
+/// What the receiver says about a UUID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The UUID asked about.
+    pub uuid: Uuid4,
+    /// Whether the receiver knows it.
+    pub known: bool,
+    /// The verdict, repeated, when there is one.
+    pub answer: Option<Answer>,
+}
+
+impl Pack {
+    /// Reads the answer to a document. Only a clear verdict is one: an answer
+    /// with another status word than the pack's two is an error, never a
+    /// refusal. The schema is not applied, so that a remark of an unforeseen
+    /// form cannot hide an acceptance.
+    pub fn answer(&self, operation: &str, xml: &[u8]) -> Result<Answer, FormsError> {
+        let paths = &self.operation(operation)?.answer;
+        let document = parse(xml).map_err(FormsError::AnswerParse)?;
+        read_answer(paths, root(&document, &paths.root)?)
+    }
+
+    /// The request that asks what became of a document.
+    pub fn status_request(&self, operation: &str, uuid: &Uuid4) -> Result<Vec<u8>, FormsError> {
+        let service = self.status_service(operation)?;
+        let request = service.request.replace(UUID_MARK, &uuid.to_string());
+        Ok(request.into_bytes())
+    }
+
+    /// Reads the answer to a status request.
+    pub fn status_answer(&self, operation: &str, xml: &[u8]) -> Result<Status, FormsError> {
+        let service = self.status_service(operation)?;
+        let document = parse(xml).map_err(FormsError::AnswerParse)?;
+        let root = root(&document, &service.root)?;
+        let known = match required(&service.known, root, "known")?.as_str() {
+            "true" | "1" => true,
+            "false" | "0" => false,
+            other => return Err(FormsError::Answer(format!("`{other}` is no truth value"))),
+        };
+        let answer = service.answer.first(root);
+        let answer = answer
+            .map(|found| read_answer(&self.operation(operation)?.answer, found.node))
+            .transpose()?;
+        Ok(Status {
+            uuid: uuid(&service.uuid, root)?,
+            known,
+            answer,
+        })
+    }
+
+    /// An operation by name.
+    pub fn operation(&self, name: &str) -> Result<&super::Operation, FormsError> {
+        let found = self.operations.get(name);
+        found.ok_or_else(|| FormsError::NoSuchOperation(format!("operation {name}")))
+    }
+
+    fn status_service(&self, name: &str) -> Result<&super::StatusService, FormsError> {
+        let service = self.operation(name)?.status.as_ref();
+        service.ok_or_else(|| FormsError::NoSuchOperation(format!("status service for {name}")))
+    }
+}
+
+fn root<'a>(document: &'a Document<'a>, name: &Name) -> Result<Node<'a, 'a>, FormsError> {
+    let root = document.root_element();
+    if !name.matches(root) {
+        let found: String = name_of(root).chars().take(60).collect();
+        let reason = format!("its root is {found}, not {}", name.local);
+        return Err(FormsError::Answer(reason));
+    }
+    Ok(root)
+}
+
+fn read_answer(paths: &AnswerPaths, root: Node<'_, '_>) -> Result<Answer, FormsError> {
+    let status = required(&paths.status, root, "status")?;
+    let accepted = if status == paths.accepted {
+        true
+    } else if status == paths.refused {
+        false
+    } else {
+        let shown = crate::xml::xsd::cut_value(&status);
+        return Err(FormsError::Answer(format!("`{shown}` is no known verdict")));
+    };
+    let text = |path: &Path, node| path.first(node).map(|found| found.text());
+    let anomalies = paths.anomaly.select(root).into_iter().map(|node| Anomaly {
+        kind: text(&paths.anomaly_kind, node).unwrap_or_default(),
+        code: text(&paths.anomaly_code, node).unwrap_or_default(),
+        text: text(&paths.anomaly_text, node).filter(|text| !text.is_empty()),
+    });
+    Ok(Answer {
+        uuid: uuid(&paths.uuid, root)?,
+        insurer_id: text(&paths.insurer_id, root).filter(|id| !id.is_empty()),
+        accepted,
+        anomalies: anomalies.collect(),
+    })
+}
+
+fn required(path: &Path, root: Node<'_, '_>, what: &str) -> Result<String, FormsError> {
+    let found = path.first(root).as_ref().map(Selected::text);
+    found
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| FormsError::Answer(format!("it has no {what}")))
+}
+
+fn uuid(path: &Path, root: Node<'_, '_>) -> Result<Uuid4, FormsError> {
+    let text = required(path, root, "UUID")?;
+    text.parse()
+        .map_err(|error| FormsError::Answer(format!("its UUID {error}")))
+}

@@ -1,0 +1,450 @@
+//! The check of a document: structure, root, schema, then what a schema cannot
+//! say. Every fault is told, not only the first.
+
+mod rules;
+
+use super::finding::{Code, Finding, Rejected, Severity};
+use super::{Operation, Pack, matricule};
+use crate::base::{Uuid4, limits};
+use crate::xml::gate::GateFault;
+use crate::xml::path::{Path, text_of};
+use crate::xml::xsd::{Fault, XsdError, cut_value};
+use crate::xml::{Positions, XmlError, name_of, parse, without_mark, xpath_of};
+use base64::Engine;
+use roxmltree::{Document, Node};
+use rust_decimal::Decimal;
+use std::fmt;
+use std::str::FromStr;
+use time::Date;
+
+/// The insurer's number of a provider: eight digits, the first not 0.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CodePrestataire(String);
+
+/// Why a text is no code prestataire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a number of eight digits from 10000000 to 99999999")]
+pub struct CodePrestataireError;
+
+impl FromStr for CodePrestataire {
+    type Err = CodePrestataireError;
+
+    fn from_str(text: &str) -> Result<Self, CodePrestataireError> {
+        let digits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits || text.starts_with('0') {
+            return Err(CodePrestataireError);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl CodePrestataire {
+    /// The eight digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CodePrestataire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the program needs to know of a document. Patient data: never logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Identifier of the document and idempotency key.
+    pub uuid: Uuid4,
+    /// Who bills.
+    pub code_prestataire: CodePrestataire,
+    /// The patient's national number, if the form has it.
+    pub matricule: Option<String>,
+    /// The patient's name.
+    pub patient_nom: Option<String>,
+    /// The patient's first name.
+    pub patient_prenom: Option<String>,
+    /// The practice's own number of the document.
+    pub numero: Option<String>,
+    /// Day of the document.
+    pub date: Option<Date>,
+    /// Amount to pay.
+    pub total: Option<Decimal>,
+    /// Currency of the amount, ISO 4217.
+    pub devise: Option<String>,
+}
+
+/// A document that passed the check.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// What it says.
+    pub facts: Facts,
+    /// What a human should look at.
+    pub warnings: Vec<Finding>,
+    /// The PDF inside, when the document carries one.
+    pub embedded_pdf: Option<Vec<u8>>,
+    /// The document as it was given, without a byte order mark.
+    pub xml: Vec<u8>,
+}
+
+/// Most findings told for one document.
+const FINDINGS_MAX: usize = 100;
+/// The namespace of XML signatures, XMLDSIG core §1.3.
+const SIGNATURE_NAMESPACE: &str = "http://www.w3.org/2000/09/xmldsig#";
+
+/// How far a document must have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// From the practice: unsigned, the PDF may still be apart.
+    Incoming,
+    /// With its PDF inside; signed or about to be.
+    Complete,
+}
+
+impl Pack {
+    /// Checks a document from the practice: not yet signed, its PDF inside or
+    /// apart.
+    pub fn check(&self, operation: &str, xml: &[u8]) -> Result<Checked, Rejected> {
+        self.examine(operation, xml, Stage::Incoming)
+    }
+
+    /// Checks a document with its PDF inside, signed or not. A signature is
+    /// not verified here.
+    pub fn check_complete(&self, operation: &str, xml: &[u8]) -> Result<Checked, Rejected> {
+        self.examine(operation, xml, Stage::Complete)
+    }
+
+    fn examine(&self, name: &str, xml: &[u8], stage: Stage) -> Result<Checked, Rejected> {
+        let Some(operation) = self.operations.get(name) else {
+            let message = format!(
+                "The form {} has no operation \"{}\".",
+                self.form,
+                cut_value(name)
+            );
+            return Err(alone(Code::FormOperation, message));
+        };
+        let xml = without_mark(xml);
+        let document = parse(xml).map_err(|error| structure(&error))?;
+        let root = document.root_element();
+        let mut findings = Findings::new();
+        if !operation.root.matches(root) {
+            findings.error(Code::FormRoot, root, wrong_root(operation, root));
+            return Err(findings.rejected(xml));
+        }
+        match self.schema.validate(xml) {
+            Ok(faults) => findings.schema(operation, &document, faults),
+            Err(XsdError::Document(error)) => return Err(structure(&error)),
+            Err(XsdError::Compile { reason, .. } | XsdError::Unfinished(reason)) => {
+                let message = format!("The document could not be validated: {reason}.");
+                findings.error(Code::FormUnvalidated, root, message);
+            }
+        }
+        if stage == Stage::Incoming {
+            unsigned(operation, &document, &mut findings);
+        }
+        let facts = facts(operation, root, &mut findings);
+        rules::sums(operation, root, &mut findings);
+        rules::dates(operation, root, &mut findings);
+        let embedded_pdf = embedded(operation, root, stage, &mut findings);
+        match facts {
+            Some(facts) if findings.none_is_error() => Ok(Checked {
+                facts,
+                warnings: findings.located(xml),
+                embedded_pdf,
+                xml: xml.to_vec(),
+            }),
+            _ => Err(findings.rejected(xml)),
+        }
+    }
+}
+
+/// The findings of one document, each with the offset of its element.
+pub(super) struct Findings {
+    found: Vec<(usize, Finding)>,
+}
+
+impl Findings {
+    fn new() -> Self {
+        Self { found: Vec::new() }
+    }
+
+    fn error(&mut self, code: Code, node: Node<'_, '_>, message: String) {
+        self.push(code, Severity::Error, node, message);
+    }
+
+    fn push(&mut self, code: Code, severity: Severity, node: Node<'_, '_>, message: String) {
+        if self.found.len() >= FINDINGS_MAX {
+            return;
+        }
+        let finding = Finding {
+            code,
+            severity,
+            constraint: None,
+            xpath: Some(xpath_of(node)),
+            position: None,
+            message,
+            expected: Vec::new(),
+        };
+        self.found.push((node.range().start, finding));
+    }
+
+    /// Takes over the faults of the schema. A fault of an identifier gets the
+    /// identifier's own code, because it has a clearer text.
+    fn schema(&mut self, operation: &Operation, document: &Document<'_>, faults: Vec<Fault>) {
+        let of = |path: &Path| {
+            path.first(document.root())
+                .map(|found| xpath_of(found.node))
+        };
+        let uuid = of(&operation.facts.uuid);
+        let code_prestataire = of(&operation.facts.code_prestataire);
+        for fault in faults {
+            let at = Some(&fault.xpath);
+            let code = if at == uuid.as_ref() {
+                Code::FormUuidNotV4
+            } else if at == code_prestataire.as_ref() {
+                Code::FormCodePrestataire
+            } else {
+                Code::FormSchema
+            };
+            let finding = Finding {
+                code,
+                severity: Severity::Error,
+                constraint: Some(fault.constraint),
+                xpath: Some(fault.xpath),
+                position: None,
+                message: fault.message,
+                expected: fault.expected,
+            };
+            self.found.push((fault.offset, finding));
+        }
+    }
+
+    /// Whether something is wrong with this very element already.
+    fn knows(&self, node: Node<'_, '_>) -> bool {
+        let start = node.range().start;
+        self.found.iter().any(|(offset, _)| *offset == start)
+    }
+
+    /// Whether the schema refuses this very element: its value is then not
+    /// looked at again.
+    fn schema_refuses(&self, node: Node<'_, '_>) -> bool {
+        let start = node.range().start;
+        let refused =
+            |(offset, finding): &(usize, Finding)| *offset == start && finding.constraint.is_some();
+        self.found.iter().any(refused)
+    }
+
+    fn none_is_error(&self) -> bool {
+        let is_error = |finding: &Finding| finding.severity == Severity::Error;
+        !self.found.iter().any(|(_, finding)| is_error(finding))
+    }
+
+    /// The findings in document order, with their lines and columns.
+    fn located(mut self, xml: &[u8]) -> Vec<Finding> {
+        self.found.sort_by_key(|(offset, _)| *offset);
+        self.found.truncate(FINDINGS_MAX);
+        let mut positions = Positions::new(xml);
+        let located = self.found.into_iter().map(|(offset, finding)| Finding {
+            position: Some(positions.at(offset)),
+            ..finding
+        });
+        located.collect()
+    }
+
+    fn rejected(self, xml: &[u8]) -> Rejected {
+        Rejected {
+            findings: self.located(xml),
+        }
+    }
+}
+
+/// A refusal with one finding that is about no element.
+fn alone(code: Code, message: String) -> Rejected {
+    let finding = Finding {
+        code,
+        severity: Severity::Error,
+        constraint: None,
+        xpath: None,
+        position: None,
+        message,
+        expected: Vec::new(),
+    };
+    Rejected {
+        findings: vec![finding],
+    }
+}
+
+fn structure(error: &XmlError) -> Rejected {
+    let code = match error {
+        XmlError::Malformed { .. } => Code::XmlMalformed,
+        XmlError::Gate(gate) => match &gate.kind {
+            GateFault::Encoding(_) => Code::XmlEncoding,
+            GateFault::Version(_) | GateFault::Malformed(_) => Code::XmlMalformed,
+            GateFault::Doctype => Code::XmlDoctype,
+            GateFault::ProcessingInstruction(_) => Code::XmlProcessingInstruction,
+            GateFault::Limit { .. } => Code::XmlLimit,
+        },
+    };
+    let text = error.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    let message = format!("{}{}.", first.unwrap_or_default(), letters.as_str());
+    let mut rejected = alone(code, message);
+    for finding in &mut rejected.findings {
+        finding.position = Some(error.position());
+    }
+    rejected
+}
+
+fn wrong_root(operation: &Operation, root: Node<'_, '_>) -> String {
+    let tag = root.tag_name();
+    format!(
+        "The root element is {} in the namespace \"{}\"; expected is {} in the namespace \"{}\".",
+        cut_value(tag.name()),
+        cut_value(tag.namespace().unwrap_or_default()),
+        operation.root.local,
+        operation.root.namespace.as_deref().unwrap_or_default(),
+    )
+}
+
+fn unsigned(operation: &Operation, document: &Document<'_>, findings: &mut Findings) {
+    let is_signature = |node: &Node| {
+        let tag = node.tag_name();
+        node.is_element()
+            && tag.name() == "Signature"
+            && tag.namespace() == Some(SIGNATURE_NAMESPACE)
+    };
+    if let Some(signature) = document.descendants().find(is_signature) {
+        let message = format!(
+            "The document carries the signature {} already; it must come unsigned.",
+            name_of(signature)
+        );
+        findings.error(Code::FormSignaturePresent, signature, message);
+        return;
+    }
+    let slots = operation.signature.path.select(document.root());
+    let taken = slots
+        .into_iter()
+        .find(|slot| slot.first_element_child().is_some());
+    if let Some(slot) = taken {
+        let message = format!(
+            "The element {} is the place for the signature and must be empty.",
+            name_of(slot)
+        );
+        findings.error(Code::FormSignaturePresent, slot, message);
+    }
+}
+
+fn facts(operation: &Operation, root: Node<'_, '_>, findings: &mut Findings) -> Option<Facts> {
+    let paths = &operation.facts;
+    let uuid = fact(&paths.uuid, "UUID", Code::FormUuidNotV4, root, findings);
+    let code = Code::FormCodePrestataire;
+    let provider = fact(
+        &paths.code_prestataire,
+        "code prestataire",
+        code,
+        root,
+        findings,
+    );
+    let selected = |path: &Option<Path>| path.as_ref().and_then(|path| path.first(root));
+    let text = |path: &Option<Path>| selected(path).map(|found| found.text());
+    if let Some(found) = selected(&paths.matricule) {
+        let value = found.text();
+        if let Err(fault) = matricule::check(&value)
+            && !findings.knows(found.node)
+        {
+            let message = format!(
+                "The matricule \"{}\" in {} {fault}.",
+                cut_value(&value),
+                name_of(found.node)
+            );
+            findings.push(Code::FormMatricule, Severity::Warning, found.node, message);
+        }
+    }
+    let date = selected(&paths.date).and_then(|found| rules::day(found, findings));
+    let total = selected(&paths.total).and_then(|found| rules::amount(found, findings));
+    Some(Facts {
+        uuid: uuid?,
+        code_prestataire: provider?,
+        matricule: text(&paths.matricule),
+        patient_nom: text(&paths.patient_nom),
+        patient_prenom: text(&paths.patient_prenom),
+        numero: text(&paths.numero),
+        date,
+        total,
+        devise: text(&paths.devise),
+    })
+}
+
+/// Reads a fact the program cannot do without.
+fn fact<T: FromStr<Err: fmt::Display>>(
+    path: &Path,
+    what: &str,
+    code: Code,
+    root: Node<'_, '_>,
+    findings: &mut Findings,
+) -> Option<T> {
+    let Some(found) = path.first(root) else {
+        // A schema that demands it has said so already, at its own place.
+        if findings.none_is_error() {
+            let message = format!("The document has no {what}.");
+            findings.error(Code::FormFact, root, message);
+        }
+        return None;
+    };
+    let value = found.text();
+    match value.parse() {
+        Ok(fact) => Some(fact),
+        Err(error) => {
+            if !findings.knows(found.node) {
+                let element = name_of(found.node);
+                let shown = cut_value(&value);
+                let message = format!("The {what} \"{shown}\" in {element} {error}.");
+                findings.error(code, found.node, message);
+            }
+            None
+        }
+    }
+}
+
+/// The embedded PDF, decoded. Whether it is one worth signing is for the PDF
+/// check; here only what is plainly none is refused.
+fn embedded(
+    operation: &Operation,
+    root: Node<'_, '_>,
+    stage: Stage,
+    findings: &mut Findings,
+) -> Option<Vec<u8>> {
+    let place = operation.document.as_ref()?;
+    let element = place.path.select(root).into_iter().next();
+    let text = element.map(text_of).filter(|text| !text.is_empty());
+    let (Some(element), Some(text)) = (element, text) else {
+        if stage == Stage::Complete && place.required {
+            let message = "The document carries no embedded PDF.".to_owned();
+            findings.error(Code::FormDocumentMissing, element.unwrap_or(root), message);
+        }
+        return None;
+    };
+    if findings.knows(element) {
+        return None;
+    }
+    let solid: Vec<u8> = text
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    let name = name_of(element);
+    let refusal = match base64::engine::general_purpose::STANDARD.decode(solid) {
+        Err(_) => format!("The content of {name} is not base64."),
+        Ok(pdf) if pdf.len() > limits::PDF_BYTES_MAX => format!(
+            "The PDF in {name} has {} bytes, more than the limit of {}.",
+            pdf.len(),
+            limits::PDF_BYTES_MAX
+        ),
+        Ok(pdf) if !pdf.starts_with(b"%PDF-") => {
+            format!("The content of {name} is not a PDF: it does not begin with %PDF-.")
+        }
+        Ok(pdf) => return Some(pdf),
+    };
+    findings.error(Code::FormDocumentNotPdf, element, refusal);
+    None
+}
