@@ -2,7 +2,6 @@
 
 mod c14n;
 mod forms;
-mod sandbox;
 mod gateway;
 mod layers;
 mod pades;
