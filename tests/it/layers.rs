@@ -212,6 +212,13 @@ fn files_and_functions_stay_small() {
             if !is_fn {
                 continue;
             }
+            // A method without a body, in a trait.
+            let head = lines[n..]
+                .iter()
+                .find(|l| l.contains('{') || l.ends_with(';'));
+            if head.is_some_and(|l| !l.contains('{')) {
+                continue;
+            }
             let close = format!("{}}}", " ".repeat(indent));
             let length = lines[n..].iter().position(|l| *l == close).unwrap_or(0) + 1;
             if length > FUNCTION_LINES_MAX {

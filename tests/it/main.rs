@@ -6,6 +6,7 @@ mod forms;
 mod gateway;
 mod layers;
 mod pades;
+mod sandbox;
 mod softhsm;
 mod token;
 mod x509;

@@ -73,6 +73,12 @@ impl Sandbox {
         serde_json::from_slice(&out).unwrap()
     }
 
+    /// The bytes of a document as they were received.
+    pub fn document(&self, uuid: &str) -> String {
+        let url = format!("{}/control/documents/{uuid}/xml", self.http);
+        String::from_utf8(ok(run("curl", &["-sS", "--fail", &url]))).unwrap()
+    }
+
     /// Sets a scenario.
     pub fn scenario(&self, point: &str, action: &str, code: Option<&str>) {
         let rule = serde_json::json!({ "point": point, "action": action, "code": code });
