@@ -60,6 +60,20 @@ impl<S: Send + Sync> FromRequest<S> for Documents {
     }
 }
 
+/// What the parser says, unless it would repeat a value of the document.
+fn not_json(error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    let about_fields = ["missing field", "unknown field", "duplicate field"];
+    let repeats = error.is_data() && !about_fields.iter().any(|start| text.starts_with(start));
+    let text = if repeats {
+        let (line, column) = (error.line(), error.column());
+        format!("a value of another type than expected at line {line} column {column}")
+    } else {
+        text
+    };
+    Problem::new(&BODY_MALFORMED, format!("Not the expected JSON: {text}."))
+}
+
 /// The length the request says it has, in bytes.
 fn declared(request: &Request) -> Option<usize> {
     let value = request.headers().get(header::CONTENT_LENGTH)?;
@@ -115,17 +129,7 @@ async fn multipart<S: Send + Sync>(request: Request, state: &S) -> Result<Docume
 }
 
 fn json(bytes: &[u8]) -> Result<Documents, Problem> {
-    // Messages of the parser name fields and places, never values.
-    let json: Json = serde_json::from_slice(bytes).map_err(|error| {
-        Problem::new(
-            &BODY_MALFORMED,
-            format!(
-                "Not the expected JSON: line {}, column {}.",
-                error.line(),
-                error.column()
-            ),
-        )
-    })?;
+    let json: Json = serde_json::from_slice(bytes).map_err(|error| not_json(&error))?;
     let pdf = json.pdf.map(|text| STANDARD.decode(text)).transpose();
     let pdf = pdf.map_err(|_| Problem::new(&BODY_MALFORMED, "The field \"pdf\" is not base64."))?;
     Ok(Documents {

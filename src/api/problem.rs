@@ -276,11 +276,11 @@ impl IntoResponse for Problem {
 }
 
 /// An error's text as a sentence.
-fn sentence(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
+fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+    let rest = letters.as_str().trim_end_matches('.');
+    format!("{}{rest}.", first.unwrap_or_default())
 }
 
 fn counted(what: &str, faults: usize) -> String {
@@ -307,7 +307,7 @@ impl From<OutboxError> for Problem {
 
 impl From<IntakeError> for Problem {
     fn from(error: IntakeError) -> Self {
-        let text = sentence(&error);
+        let text = sentence(&error.to_string());
         match error {
             IntakeError::UnknownForm { .. } => Self::new(&FORM_UNKNOWN, text),
             IntakeError::UnknownOperation { .. } => Self::new(&OPERATION_UNKNOWN, text),
@@ -325,7 +325,7 @@ impl From<IntakeError> for Problem {
                     constraint: Some(violation.rule.to_owned()),
                     expected: Vec::new(),
                     pointer: None,
-                    message: violation.message,
+                    message: sentence(&violation.message),
                     doctor: None,
                 });
                 let faults: Vec<Fault> = faults.collect();
@@ -351,7 +351,7 @@ impl From<IntakeError> for Problem {
 
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
-        let text = sentence(&error);
+        let text = sentence(&error.to_string());
         match error {
             TokenError::PinIncorrect | TokenError::PinMalformed | TokenError::PinPossiblyUsed => {
                 Self::new(&PIN_REFUSED, text)
