@@ -111,7 +111,7 @@ pub fn router(api: Arc<Api>) -> Router {
         submissions::pdf, submissions::timestamp, submissions::receipt,
         status::tokens, status::unlock, status::health, status::openapi
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, forms::DryRun)),
     modifiers(&Security, &Problems)
 )]
 struct Description;

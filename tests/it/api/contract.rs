@@ -67,8 +67,9 @@ fn every_operation_asks_for_exactly_its_token() {
         (Some(Who::Program), service.program.as_str()),
         (Some(Who::Administrator), service.administrator.as_str()),
     ];
-    let mut visited = 0;
-    for (path, item) in &paths() {
+    let mut visited = BTreeSet::new();
+    let paths = paths();
+    for (path, item) in &paths {
         let target = path
             .replace("{form}", "memoire-honoraires")
             .replace("{operation}", "depot")
@@ -97,10 +98,11 @@ fn every_operation_asks_for_exactly_its_token() {
                 };
                 assert_eq!(code.as_deref(), expected, "{cell}");
             }
-            visited += 1;
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(visited.insert(id), "the id {id} stands twice");
         }
     }
-    assert_eq!(visited, 15);
+    assert_eq!(visited.len(), 15);
     assert_eq!(
         service.get("/v1/openapi.json").body,
         sceau::api::openapi_json().as_bytes()
