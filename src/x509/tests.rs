@@ -565,3 +565,53 @@ mod signatures {
         sequence(&[kind.raw, &wrapped])
     }
 }
+
+/// Every byte of every kind of input set to a value that upsets lengths, tags or
+/// signs: refused or read, but never a panic.
+#[test]
+fn damaged_input_never_panics() {
+    type Read = fn(&[u8]);
+    let inputs: [(&[u8], Read); 8] = [
+        (fixture!("leaf.crt"), |b| drop(Cert::from_der(b))),
+        (fixture!("pss.crt"), |b| {
+            if let Ok(cert) = Cert::from_der(b) {
+                drop(cert.verify_issued_by(&root()));
+            }
+        }),
+        (fixture!("streamed.cms"), |b| {
+            if let Ok(cms) = SignedData::from_der(b) {
+                drop(cms.verify_encapsulated());
+            }
+        }),
+        (fixture!("detached.cms"), |b| {
+            if let Ok(cms) = SignedData::from_der(b) {
+                drop(cms.verify_detached_content(&[b"timestamped\n"]));
+            }
+        }),
+        (fixture!("timestamp-v1.tsr"), |b| {
+            if let Ok(token) = TimestampToken::from_response(b) {
+                drop(token.verify(&[0; 32], None));
+            }
+        }),
+        (fixture!("timestamp-v2.tsr"), |b| {
+            drop(TimestampToken::from_response(b))
+        }),
+        (fixture!("both.ocsp"), |b| {
+            if let Ok(response) = OcspResponse::from_der(b) {
+                drop(response.check(&leaf(), &root()));
+            }
+        }),
+        (fixture!("root.crl"), |b| {
+            if let Ok(crl) = Crl::from_der(b) {
+                drop(crl.status(&leaf()));
+            }
+        }),
+    ];
+    for (input, read) in inputs {
+        for at in 0..input.len() {
+            let mut damaged = input.to_vec();
+            damaged[at] = [0, 0x1f, 0x30, 0x7f, 0x80, 0x84, 0xff][at % 7];
+            read(&damaged);
+        }
+    }
+}
