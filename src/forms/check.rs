@@ -133,7 +133,11 @@ impl Pack {
         }
         match self.schema.validate(xml) {
             Ok(faults) => findings.schema(operation, &document, faults),
-            Err(error) => findings.error(Code::FormUnvalidated, root, unvalidated(&error)),
+            Err(XsdError::Document(error)) => return Err(structure(&error)),
+            Err(XsdError::Compile { reason, .. } | XsdError::Unfinished(reason)) => {
+                let message = format!("The document could not be validated: {reason}.");
+                findings.error(Code::FormUnvalidated, root, message);
+            }
         }
         if stage == Stage::Incoming {
             unsigned(operation, &document, &mut findings);
@@ -301,15 +305,6 @@ fn wrong_root(operation: &Operation, root: Node<'_, '_>) -> String {
         operation.root.local,
         operation.root.namespace.as_deref().unwrap_or_default(),
     )
-}
-
-fn unvalidated(error: &XsdError) -> String {
-    let reason = match error {
-        XsdError::Compile { reason, .. } => reason.clone(),
-        XsdError::Document(error) => error.to_string(),
-        XsdError::Unfinished(reason) => reason.clone(),
-    };
-    format!("The document could not be validated: {reason}.")
 }
 
 fn unsigned(operation: &Operation, document: &Document<'_>, findings: &mut Findings) {

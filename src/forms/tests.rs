@@ -285,3 +285,50 @@ fn every_code_is_told_apart_and_has_texts() {
         }
     }
 }
+
+#[test]
+fn a_fact_the_schema_does_not_demand_is_told() {
+    let manifest = include_str!("../../xsd/memoire-honoraires/2/pack.toml");
+    let manifest = manifest.replace("mh:facturier/mh:codePrestataire", "mh:codeHopital");
+    let pack = Pack::compile("test", &manifest, |name| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd/memoire-honoraires/2");
+        read(&folder.join(name))
+    });
+    let found = codes(pack.unwrap().check("depot", VALID.as_bytes()));
+    assert_eq!(found, [Code::FormFact]);
+}
+
+/// What one of the two parsers lets pass must not pass.
+#[test]
+fn documents_one_parser_is_lenient_with_are_refused() {
+    for (from, to) in [
+        (
+            "<mh:paiement>",
+            "<mh:paiement xmlns:p='http://www.w3.org/2000/xmlns/'>",
+        ),
+        ("<mh:paiement>", "<mh:paiement xmlns:xml='urn:test'>"),
+        (
+            "<mh:paiement>",
+            "<mh:paiement xmlns:a='u' xmlns:b='u' a:x='1' b:x='2'>",
+        ),
+        ("<mh:lieu>01</mh:lieu>", "<mh:lieu:x>01</mh:lieu:x>"),
+        (
+            "<mh:lieu>01</mh:lieu>",
+            "<mh:lieu>01</mh:lieu ><!-- a -- b -->",
+        ),
+        ("<mh:libelle>", "<mh:libelle>]]>"),
+        ("<mh:libelle>", "<mh:libelle>&#0;"),
+        ("<mh:libelle>", "<mh:libelle>\u{FFFF}"),
+        (
+            "encoding=\"UTF-8\"?>",
+            "encoding=\"UTF-8\" standalone=\"maybe\"?>",
+        ),
+        ("</mh:memoireHonoraires>", "</mh:memoireHonoraires>text"),
+        ("<?xml", " <?xml"),
+    ] {
+        let wrong = VALID.replacen(from, to, 1);
+        assert_ne!(wrong, VALID);
+        let found = codes(pack().check("depot", wrong.as_bytes()));
+        assert_eq!(found, [Code::XmlMalformed], "{to}");
+    }
+}

@@ -104,12 +104,13 @@ pub fn write(dir: &Path, ports: Ports) -> io::Result<()> {
          url = \"http://127.0.0.1:{http}/tsa\"\npolicy = \"{policy}\"\n\n\
          [mysecu]\nidentity_url = {identity}\ntoken_url = {token}\nexchange_url = {exchange}\n\
          assertion_consumer = \"{ASSERTION_CONSUMER}\"\n\
-         tls_anchor = {root}\nanswer_anchor = {root}\ntransport = {transport}\n",
+         tls_anchor = {root}\nanswer_anchor = {answer}\ntransport = {transport}\n",
         root = pki("root.pem"),
         policy = oids::dotted(oids::TIMESTAMP_POLICY),
         identity = address(IDENTITY_PATH),
         token = address(TOKEN_PATH),
         exchange = address(EXCHANGE_PATH),
+        answer = pki("answer.pem"),
         transport = pki("transport.pem"),
     );
     for (code, ehealth, name) in PRACTITIONERS {

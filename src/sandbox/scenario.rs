@@ -1,6 +1,7 @@
 //! Faults on demand: each rule makes the next `count` requests at one point go
 //! wrong in one way.
 
+use crate::soap;
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -93,6 +94,9 @@ pub enum ScenarioError {
     /// Too many rules wait.
     #[error("at most {RULES_MAX} rules can wait")]
     TooMany,
+    /// A question can only be refused by a fault.
+    #[error("code must name a fault")]
+    Code,
     /// The point cannot fail in this way.
     #[error("this action does not exist at this point")]
     Impossible,
@@ -125,6 +129,12 @@ impl Scenarios {
         }
         if !possible(rule.point, rule.action) {
             return Err(ScenarioError::Impossible);
+        }
+        // Only a deposit can be refused by a verdict of any code.
+        let fault = rule.code.as_deref().map(soap::Fault::from_name);
+        let nameless = rule.point == Point::Status && fault.flatten().is_none();
+        if rule.action == Fault::Refuse && nameless {
+            return Err(ScenarioError::Code);
         }
         let mut rules = self.lock();
         if rules.len() >= RULES_MAX {
@@ -219,6 +229,8 @@ mod tests {
         assert_eq!(add(Point::Tsa, Fault::Delay, 0), Err(ScenarioError::Count));
         let wrong = add(Point::Ocsp, Fault::WrongNonce, 1);
         assert_eq!(wrong, Err(ScenarioError::Impossible));
+        let refused = add(Point::Status, Fault::Refuse, 1);
+        assert_eq!(refused, Err(ScenarioError::Code));
         assert!(all.list().is_empty());
     }
 }

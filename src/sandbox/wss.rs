@@ -2,7 +2,6 @@
 
 use crate::Sandbox;
 use crate::cert::Cert;
-use crate::der;
 use crate::dom::{self, DomError, SOAP, WSSE, WSU};
 use crate::oids;
 use crate::pki::base64;
@@ -19,9 +18,6 @@ const BASE64_BINARY: &str = "http://docs.oasis-open.org/wss/2004/01/oasis-200401
 /// BinarySecurityToken/@ValueType of one certificate.
 const X509_V3: &str =
     "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-token-profile-1.0#X509v3";
-/// BinarySecurityToken/@ValueType of a chain, issuer first.
-const PKI_PATH: &str =
-    "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-token-profile-1.0#X509PKIPathv1";
 /// How far the sender's clock may be off.
 const CLOCK_TOLERANCE: Duration = Duration::minutes(5);
 /// How long an answer's Timestamp holds.
@@ -203,18 +199,24 @@ pub fn answer(sandbox: &Sandbox, payload: &str, comment: Option<&str>, spoil: bo
         clock::rfc3339(now + ANSWER_LIFETIME)
     );
     let pki = &sandbox.pki;
-    let path = der::seq(&[pki.issuing.cert.der(), pki.answer.cert.der()]);
+    let certificate = |id: &str, der: &[u8]| {
+        format!(
+            "<wsse:BinarySecurityToken EncodingType=\"{BASE64_BINARY}\" ValueType=\"{X509_V3}\" \
+             wsu:Id=\"{id}\">{}</wsse:BinarySecurityToken>",
+            base64(der)
+        )
+    };
+    // The issuer goes along, so that a client needs only the root.
+    let certificates = certificate(&bst, pki.answer.cert.der())
+        + &certificate(&format!("{bst}-issuer"), pki.issuing.cert.der());
     let comment = comment.map(|c| format!("<!-- {c} -->")).unwrap_or_default();
     let envelope = |signature: &str| {
         format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soap:Envelope xmlns:soap=\"{SOAP}\">\
              <soap:Header><wsse:Security xmlns:wsse=\"{WSSE}\" xmlns:wsu=\"{WSU}\" \
-             soap:mustUnderstand=\"1\">{timestamp}<wsse:BinarySecurityToken \
-             EncodingType=\"{BASE64_BINARY}\" ValueType=\"{PKI_PATH}\" wsu:Id=\"{bst}\">{}\
-             </wsse:BinarySecurityToken>{signature}</wsse:Security>{comment}</soap:Header>\
+             soap:mustUnderstand=\"1\">{timestamp}{certificates}{signature}</wsse:Security>{comment}</soap:Header>\
              <soap:Body xmlns:wsu=\"{WSU}\" wsu:Id=\"{body}\">{payload}</soap:Body>\
-             </soap:Envelope>",
-            base64(&path)
+             </soap:Envelope>"
         )
     };
     let unsigned = envelope("");
@@ -232,7 +234,7 @@ pub fn answer(sandbox: &Sandbox, payload: &str, comment: Option<&str>, spoil: bo
         enveloped: false,
     };
     let key_info = format!(
-        "<wsse:SecurityTokenReference><wsse:Reference URI=\"#{bst}\" ValueType=\"{PKI_PATH}\"/>\
+        "<wsse:SecurityTokenReference><wsse:Reference URI=\"#{bst}\" ValueType=\"{X509_V3}\"/>\
          </wsse:SecurityTokenReference>"
     );
     let targets = [target(&ts, &ts_bytes), target(&body, &body_bytes)];

@@ -120,7 +120,9 @@ fn fault(bytes: &[u8], at: usize, kind: GateFault) -> GateError {
 }
 
 fn malformed(error: &dyn std::fmt::Display) -> GateFault {
-    GateFault::Malformed(error.to_string())
+    let text = error.to_string();
+    let reason = text.strip_prefix("ill-formed document: ").unwrap_or(&text);
+    GateFault::Malformed(reason.to_owned())
 }
 
 fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, GateError> {
@@ -152,6 +154,7 @@ struct Pass<'l> {
     open: Vec<usize>,
     namespaces: usize,
     nodes: usize,
+    root_seen: bool,
 }
 
 impl<'l> Pass<'l> {
@@ -161,6 +164,7 @@ impl<'l> Pass<'l> {
             open: Vec::new(),
             namespaces: 0,
             nodes: 0,
+            root_seen: false,
         }
     }
 
@@ -192,6 +196,12 @@ impl<'l> Pass<'l> {
 
     fn element(&mut self, tag: &BytesStart<'_>, stays_open: bool) -> Result<(), GateFault> {
         self.node()?;
+        if self.open.is_empty() && self.root_seen {
+            return Err(GateFault::Malformed(
+                "it has a second root element".to_owned(),
+            ));
+        }
+        self.root_seen = true;
         under(self.open.len() + 1, self.limits.depth, "nested elements")?;
         self.name(tag.name().as_ref().len())?;
         let mut declared = 0;

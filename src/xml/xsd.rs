@@ -6,7 +6,7 @@
 mod wording;
 
 use super::path::text_of;
-use super::{XmlError, name_of, parse, without_mark, xpath_of};
+use super::{XmlError, name_of, parse, position, without_mark, xpath_of};
 use crate::base::limits;
 use base64::Engine;
 use roxmltree::{Document, Node};
@@ -288,10 +288,13 @@ fn validate(set: &SchemaSet, bytes: &[u8]) -> Result<Vec<Fault>, XsdError> {
     let outcome = match driven {
         Ok(outcome) => outcome,
         Err(DriveWithError::NotWellFormed(error)) => {
-            // The tree parser says it better; that it may be more lenient is
-            // why its success is not trusted here.
+            // The tree parser says it better, unless it is too lenient.
             parse(bytes)?;
-            return Err(XsdError::Unfinished(error.to_string()));
+            let offset = usize::try_from(error.position()).unwrap_or(usize::MAX);
+            return Err(XsdError::Document(XmlError::Malformed {
+                reason: error.message().to_owned(),
+                position: position(bytes, offset),
+            }));
         }
         Err(error) => return Err(XsdError::Unfinished(error.to_string())),
     };

@@ -5,6 +5,7 @@ mod answers;
 mod faults;
 mod pki;
 mod server;
+mod tls;
 
 use sceau::base::{Secret, Uuid4};
 use sceau::gateway::mysecu::MySecu;
@@ -268,7 +269,7 @@ fn a_payload_cannot_break_out_of_its_envelope() {
     let world = World::start();
     let gateway = world.gateway();
     for payload in [
-        "<a/></sync:RequestInfo><sync:RequestInfo>",
+        "<a/></sync:RequestInfo><sync:RequestInfo xmlns:sync='x'>",
         "<a/></sync:RequestInfo></soap:Body><soap:Body><sync:RequestInfo xmlns:sync='x'><a/>",
         "<a/><b/>",
         "text",

@@ -4,6 +4,7 @@
 
 mod client;
 mod dialogue;
+mod gateway;
 mod trust_services;
 
 use std::io::{BufRead, BufReader};
@@ -70,6 +71,12 @@ impl Sandbox {
             &["-sS", &format!("{}/control/documents", self.http)],
         ));
         serde_json::from_slice(&out).unwrap()
+    }
+
+    /// The bytes of a document as they were received.
+    pub fn document(&self, uuid: &str) -> String {
+        let url = format!("{}/control/documents/{uuid}/xml", self.http);
+        String::from_utf8(ok(run("curl", &["-sS", "--fail", &url]))).unwrap()
     }
 
     /// Sets a scenario.

@@ -7,7 +7,7 @@
 //! can stand in for the one that is used.
 
 use super::fault::Trouble;
-use super::names::{self, BASE64, DS, EXC_C14N, SHA256, SOAP, WSSE, WSU, X509_V3};
+use super::names::{self, BASE64, DS, EXC_C14N, PKI_PATH, SHA256, SOAP, WSSE, WSU, X509_V3};
 use crate::base::clock::parse_rfc3339;
 use crate::base::{digest, limits};
 use crate::x509::{self, Cert, SignatureAlgorithm};
@@ -15,6 +15,8 @@ use crate::xml;
 use crate::xml::c14n::{Mode, Options, canonicalize};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use der::asn1::AnyRef;
+use der::{Decode, Reader, SliceReader, Tag, Tagged};
 use roxmltree::{Document, Node};
 use time::{Duration, OffsetDateTime};
 
@@ -193,23 +195,42 @@ fn certificates(
     let mut signer = None;
     let mut pool = trust.helpers.clone();
     let tokens = names::elements(security).filter(|n| {
-        names::is(*n, WSSE, "BinarySecurityToken") && n.attribute("ValueType") == Some(X509_V3)
+        let kind = n.attribute("ValueType").unwrap_or_default();
+        names::is(*n, WSSE, "BinarySecurityToken") && [X509_V3, PKI_PATH].contains(&kind)
     });
     for token in tokens.take(limits::CHAIN_CERTIFICATES_MAX) {
         if token.attribute("EncodingType").is_some_and(|e| e != BASE64) {
             return Err(Profile("a certificate is not in base64"));
         }
-        let certificate = decode(&names::text(token))
-            .and_then(|der| Cert::from_der(&der).ok())
-            .ok_or(Profile("a certificate cannot be read"))?;
-        if token.attribute((WSU, "Id")) != Some(wanted) {
-            pool.push(certificate);
-        } else if signer.replace(certificate).is_some() {
+        let mut path = certificate_path(token).ok_or(Profile("a certificate cannot be read"))?;
+        let is_signer = token.attribute((WSU, "Id")) == Some(wanted);
+        let last = if is_signer { path.pop() } else { None };
+        pool.append(&mut path);
+        if last.is_some_and(|own| signer.replace(own).is_some()) {
             return Err(Profile("two certificates have the same id"));
         }
     }
     let signer = signer.ok_or(Profile("the signature's certificate is not there"))?;
     Ok((signer, pool))
+}
+
+/// The certificates of a token; its own is the last (`PkiPath`, X.509 §7.7:
+/// issuers first).
+fn certificate_path(token: Node<'_, '_>) -> Option<Vec<Cert>> {
+    let bytes = decode(&names::text(token))?;
+    if token.attribute("ValueType") == Some(X509_V3) {
+        return Some(vec![Cert::from_der(&bytes).ok()?]);
+    }
+    let sequence = AnyRef::from_der(&bytes).ok()?;
+    if sequence.tag() != Tag::Sequence {
+        return None;
+    }
+    let mut reader = SliceReader::new(sequence.value()).ok()?;
+    let mut path = Vec::new();
+    while !reader.is_finished() && path.len() < limits::CHAIN_CERTIFICATES_MAX {
+        path.push(Cert::from_der(reader.tlv_bytes().ok()?).ok()?);
+    }
+    reader.is_finished().then_some(path)
 }
 
 fn check_signature(

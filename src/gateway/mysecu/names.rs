@@ -14,6 +14,9 @@ pub const WSU: &str =
 /// Value type of an X.509 certificate (WSS X.509 token profile 1.0 §3.1.1).
 pub const X509_V3: &str =
     "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-token-profile-1.0#X509v3";
+/// Value type of a certificate with its issuers (X.509 token profile 1.0 §3.1.2).
+pub const PKI_PATH: &str =
+    "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-token-profile-1.0#X509PKIPathv1";
 /// Encoding type of a binary token (WSS 1.0 §6.3).
 pub const BASE64: &str = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-soap-message-security-1.0#Base64Binary";
 /// XML signatures.

@@ -110,8 +110,8 @@ fn reason(constraint: &str, detail: &str, expected: &[String]) -> String {
     };
     match constraint {
         "cvc-pattern-valid" => format!("does not match the pattern {}", after("match pattern ")),
-        "cvc-minLength-valid" => format!("has fewer characters than {}", after("than minimum ")),
-        "cvc-maxLength-valid" => format!("has more characters than {}", after("exceeds maximum ")),
+        "cvc-minLength-valid" => format!("has fewer than {} characters", after("than minimum ")),
+        "cvc-maxLength-valid" => format!("has more than {} characters", after("exceeds maximum ")),
         "cvc-length-valid" => "does not have the required length".to_owned(),
         "cvc-minInclusive-valid" => format!("is less than {}", after("than minimum ")),
         "cvc-maxInclusive-valid" => format!("is greater than {}", after("than maximum ")),

@@ -184,6 +184,40 @@ fn foreign_expired_and_unfit_signers_are_refused() {
     });
 }
 
+/// An answer whose signer stands below `roles`, the first under the root.
+fn below(roles: impl IntoIterator<Item = Role>, mut a: Answer<'static>) -> String {
+    let mut issuer = &parties().root;
+    for role in roles {
+        issuer = leak(Party::new("Test authority", Kind::P256, role, Some(issuer)));
+        a.others.push(issuer.cert.clone());
+    }
+    let signer = Party::new("Test insurer", Kind::P256, Role::Signer, Some(issuer));
+    a.signer = leak(signer);
+    a.build()
+}
+
+#[test]
+fn only_authorities_may_issue() {
+    believed(|_, a| below([Role::LastAuthority], a));
+    believed(|_, a| below([Role::Authority, Role::LastAuthority], a));
+    let missing = "an issuer is missing";
+    disbelieved(missing, |_, a| {
+        below([Role::LastAuthority, Role::Authority], a)
+    });
+    disbelieved(missing, |_, a| below([Role::AuthorityWithoutUsage], a));
+    disbelieved(missing, |_, a| below([Role::UsageWithoutAuthority], a));
+    believed(|_, a| below((0..6).map(|_| Role::Authority), a));
+    disbelieved("too long", |_, a| below((0..7).map(|_| Role::Authority), a));
+}
+
+#[test]
+fn an_id_must_be_unique() {
+    disbelieved("an id is not unique", |_, mut a| {
+        a.header.push_str("<x Id=\"body\"></x>");
+        a.build()
+    });
+}
+
 #[test]
 fn changed_answers_are_refused() {
     disbelieved("its body was changed", |_, a| {

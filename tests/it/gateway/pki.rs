@@ -38,6 +38,12 @@ pub struct Party {
 
 pub enum Role {
     Authority,
+    /// May not have authorities below itself.
+    LastAuthority,
+    /// An authority by basic constraints, but not by key usage.
+    AuthorityWithoutUsage,
+    /// The other way round.
+    UsageWithoutAuthority,
     Signer,
     ExpiredSigner,
     Encipherer,
@@ -62,6 +68,12 @@ impl Party {
                 params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
                 params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
             }
+            Role::LastAuthority => {
+                params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+                params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+            }
+            Role::AuthorityWithoutUsage => params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
+            Role::UsageWithoutAuthority => params.key_usages = vec![KeyUsagePurpose::KeyCertSign],
             Role::Signer => {}
             Role::ExpiredSigner => params.not_after = rcgen::date_time_ymd(2021, 1, 1),
             Role::Encipherer => params.key_usages = vec![KeyUsagePurpose::KeyEncipherment],

@@ -197,7 +197,8 @@ fn timestamps_verify_and_fail_as_told() {
         let text = bench.timestamp();
         let found = text.to_lowercase().contains(&reason.to_lowercase());
         assert!(found, "{action}: {text}");
-        assert!(bench.timestamp().contains("Verification: OK"),
+        assert!(
+            bench.timestamp().contains("Verification: OK"),
             "after {action}"
         );
     }

@@ -264,8 +264,9 @@ class Dialogue:
             raise DialogueError(f"no assertion: {response.Status.StatusCode.Value}")
         assertion = only(security.answer, "//saml2:Assertion")
         signature = only(assertion, "ds:Signature")
-        certificate = base64.b64decode(only(signature, "ds:KeyInfo/ds:X509Data/ds:X509Certificate").text)
-        if verified_references(signature, self.trust.key([certificate]), [assertion]) != [assertion]:
+        found = only(signature, "ds:KeyInfo/ds:X509Data").findall(q("ds:X509Certificate"))  # the signer's, then its chain
+        chain = [base64.b64decode(certificate.text) for certificate in found]
+        if not chain or verified_references(signature, self.trust.key(chain), [assertion]) != [assertion]:
             raise DialogueError("the assertion is not what its signature covers")
         values = assertion.xpath("saml2:AttributeStatement/saml2:Attribute[@Name='psEHealthID']/saml2:AttributeValue/text()", namespaces=NS)
         if values != [self.ehealth]:

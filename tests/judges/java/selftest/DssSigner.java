@@ -29,6 +29,10 @@ import java.nio.charset.StandardCharsets;
 import java.security.PrivateKey;
 import java.security.Signature;
 import java.util.List;
+import java.util.regex.MatchResult;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.apache.pdfbox.cos.COSArray;
 import org.apache.pdfbox.cos.COSDictionary;
 import org.apache.pdfbox.cos.COSName;
@@ -81,7 +85,27 @@ final class DssSigner {
     service.setTspSource(timestamps);
     DSSDocument document = new InMemoryDocument(xml, "form.xml", MimeTypeEnum.XML);
     ToBeSigned toBeSigned = service.getDataToSign(document, parameters);
-    return DSSUtils.toByteArray(service.signDocument(document, parameters, sign(toBeSigned)));
+    return timestampDataAmongTheOthers(DSSUtils.toByteArray(service.signDocument(document, parameters, sign(toBeSigned))));
+  }
+
+  /**
+   * DSS keeps the validation data of the timestamp authority apart, in xades141:TimeStampValidationData. The standard forms want them
+   * in CertificateValues and RevocationValues. These properties are unsigned, so they may be moved.
+   */
+  private static byte[] timestampDataAmongTheOthers(byte[] signed) {
+    String xml = new String(signed, StandardCharsets.UTF_8);
+    Matcher apart = Pattern.compile("<xades141:TimeStampValidationData.*?</xades141:TimeStampValidationData>", Pattern.DOTALL).matcher(xml);
+    if (!apart.find()) {
+      return signed;
+    }
+    String data = apart.group();
+    String joined = xml.substring(0, apart.start()) + xml.substring(apart.end());
+    for (String[] list : new String[][] {{"CertificateValues", "EncapsulatedX509Certificate"}, {"OCSPValues", "EncapsulatedOCSPValue"}}) {
+      Matcher items = Pattern.compile("<xades:" + list[1] + ">.*?</xades:" + list[1] + ">", Pattern.DOTALL).matcher(data);
+      String all = items.results().map(MatchResult::group).collect(Collectors.joining());
+      joined = joined.replace("</xades:" + list[0] + ">", all + "</xades:" + list[0] + ">");
+    }
+    return joined.getBytes(StandardCharsets.UTF_8);
   }
 
   byte[] signPdf(byte[] pdf) throws Exception {

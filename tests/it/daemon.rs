@@ -1,0 +1,262 @@
+//! A running service against a running sandbox: the one constructor that the
+//! end-to-end tests share, and the tests of the whole way.
+
+use crate::sandbox::Sandbox;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sceau::http::{Client, Request, Response, Settings};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest wait for a service to start or a submission to move.
+const LIMIT: Duration = Duration::from_secs(60);
+const EXAMPLES: &str = "xsd/memoire-honoraires/2/examples/valid";
+const PDFS: &str = "tests/fixtures/pdf";
+
+/// What differs between the services of the tests.
+#[derive(Default)]
+pub struct Setup {
+    /// Configuration over the sandbox's environment; the sandbox's software
+    /// token signs when this names no token.
+    pub layer: String,
+    /// Environment variables.
+    pub environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+}
+
+/// A running service.
+pub struct Daemon {
+    child: Child,
+    folder: PathBuf,
+    files: Vec<PathBuf>,
+    endpoint: String,
+    token: String,
+    client: Client,
+}
+
+impl Daemon {
+    /// Starts a service on `folder` (kept between starts) and pairs with it.
+    pub fn start(folder: &Path, sandbox: &Sandbox, setup: &Setup) -> Self {
+        let layer = folder.join("test.toml");
+        let state = "[api]\nlisten = \"127.0.0.1:0\"\n[store]\nfolder = \"state\"\n";
+        std::fs::write(&layer, format!("{}\n{state}", setup.layer)).unwrap();
+        let files = ["signer.toml", "environment.toml"].map(|name| sandbox.dir.join(name));
+        let files: Vec<PathBuf> = files.into_iter().chain([layer]).collect();
+        let endpoint_file = folder.join("state/endpoint");
+        let _ = std::fs::remove_file(&endpoint_file);
+        let log = std::fs::File::create(folder.join("sceau.log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sceau"));
+        command.arg("run").stdout(Stdio::null()).stderr(log);
+        command.envs(setup.environment.iter().map(|(k, v)| (k, v)));
+        for file in &files {
+            command.arg("--config").arg(file);
+        }
+        let mut child = command.spawn().unwrap();
+        let endpoint = until("the service listens", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                let log = std::fs::read_to_string(folder.join("sceau.log")).unwrap();
+                panic!("the service ended with {status}: {log}");
+            }
+            std::fs::read_to_string(&endpoint_file).ok()
+        });
+        let mut daemon = Self {
+            child,
+            folder: folder.to_owned(),
+            files,
+            endpoint,
+            token: String::new(),
+            client: Client::new(&Settings {
+                connect_timeout: Duration::from_secs(5),
+                timeout: LIMIT,
+                ..Settings::default()
+            })
+            .unwrap(),
+        };
+        let paired = daemon.command(&["pair", "test"]);
+        assert!(paired.status.success());
+        daemon.token = String::from_utf8(paired.stdout).unwrap().trim().to_owned();
+        daemon
+    }
+
+    /// Runs `sceau` with this service's configuration.
+    pub fn command(&self, arguments: &[&str]) -> std::process::Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sceau"));
+        command.args(arguments);
+        for file in &self.files {
+            command.arg("--config").arg(file);
+        }
+        command.output().unwrap()
+    }
+
+    /// The API's address, as in `http://127.0.0.1:12345`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The state folder.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// What the service logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("sceau.log")).unwrap()
+    }
+
+    /// A request with the paired program's token.
+    pub fn call(&self, path: &str, body: Option<Vec<u8>>) -> Response {
+        let authorization = format!("Bearer {}", self.token);
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("content-type", "application/json"),
+        ];
+        self.client
+            .send(Request {
+                url: &format!("{}{path}", self.endpoint),
+                headers: &headers,
+                body,
+                answer_bytes_max: 64 << 20,
+            })
+            .unwrap()
+    }
+
+    /// GET of a JSON document.
+    pub fn get(&self, path: &str) -> Value {
+        let answer = self.call(path, None);
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
+    /// Hands a mémoire d'honoraires in; the answer as it comes.
+    pub fn hand_in(&self, xml: &[u8], pdf: &[u8]) -> Response {
+        let body = json!({ "xml": String::from_utf8_lossy(xml), "pdf": STANDARD.encode(pdf) });
+        let body = serde_json::to_vec(&body).unwrap();
+        self.call("/v1/forms/memoire-honoraires/depot", Some(body))
+    }
+
+    /// Waits until the submission is in one of `states`; returns it.
+    pub fn wait_for(&self, uuid: &str, states: &[&str]) -> Value {
+        let path = format!("/v1/submissions/{uuid}");
+        until(&format!("{uuid} is {states:?}"), || {
+            let submission = self.get(&path);
+            let state = submission["state"].as_str().unwrap_or_default();
+            states.contains(&state).then_some(submission)
+        })
+    }
+
+    /// Kills the service as a power cut would: no handler runs.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Stops it as a service manager would.
+    #[cfg(unix)]
+    pub fn stop(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {}", self.log());
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Polls until `look` finds something.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    while started.elapsed() < LIMIT {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("after {LIMIT:?} it is still not so that {what}");
+}
+
+/// A valid example with a fresh UUID.
+pub fn example(name: &str) -> (String, Vec<u8>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(EXAMPLES)
+        .join(name);
+    let xml = std::fs::read_to_string(path).unwrap();
+    let uuid = sceau::base::Uuid4::random().to_string();
+    let start = xml
+        .find("<mh:uuid>")
+        .or_else(|| xml.find("<uuid>"))
+        .unwrap();
+    let start = start + xml[start..].find('>').unwrap() + 1;
+    let xml = format!("{}{uuid}{}", &xml[..start], &xml[start + 36..]);
+    (uuid, xml.into_bytes())
+}
+
+/// A PDF fixture.
+pub fn pdf(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(PDFS).join(name)).unwrap()
+}
+
+#[test]
+fn a_memoire_goes_from_post_to_receipt_and_comes_back_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let (uuid, xml) = example("accident.xml");
+    let answer = daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf"));
+    assert_eq!(
+        answer.status,
+        202,
+        "{}",
+        String::from_utf8_lossy(&answer.body)
+    );
+    let submission = daemon.wait_for(&uuid, &["receipted", "rejected"]);
+    assert_eq!(submission["state"], "receipted", "{submission:#}");
+    let events = submission["history"].as_array().unwrap();
+    let events: Vec<_> = events
+        .iter()
+        .map(|e| e["event"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "received",
+        "checked",
+        "signed",
+        "stamped",
+        "sealed",
+        "sending",
+        "receipted",
+    ];
+    assert_eq!(events, expected);
+    assert!(submission["insurer_id"].is_string() && submission["correlation_id"].is_string());
+
+    // What the insurer holds is what the API gives back, byte for byte.
+    let documents = sandbox.documents();
+    assert_eq!(documents.len(), 1);
+    let signed = daemon
+        .call(&format!("/v1/submissions/{uuid}/xml"), None)
+        .body;
+    let held = sandbox.document(&uuid);
+    let whole = String::from_utf8(signed).unwrap();
+    assert!(held.starts_with("<mh:memoireHonoraires") && held.ends_with("</mh:memoireHonoraires>"));
+    assert!(
+        whole.trim_end().ends_with(&held),
+        "the insurer holds other bytes"
+    );
+
+    // The same again is the same submission; other bytes conflict.
+    let again = daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf"));
+    assert_eq!(again.status, 200);
+    let other = daemon.hand_in(&xml, &pdf("memoire-typst-a3b.pdf"));
+    assert_eq!(other.status, 409);
+    let problem: Value = serde_json::from_slice(&other.body).unwrap();
+    assert_eq!(problem["code"], "uuid-conflict");
+    assert_eq!(sandbox.documents().len(), 1);
+
+    let health = daemon.get("/v1/health");
+    assert_eq!(health["status"], "ok");
+    assert!(health["last_receipted"].is_string());
+    daemon.stop();
+}
