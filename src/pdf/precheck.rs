@@ -556,6 +556,16 @@ fn annotation_rules(doc: &Document, dict: &Dictionary, findings: &mut Findings) 
         "an annotation is hidden or not printed",
     );
 
+    appearance(doc, dict, kind, findings);
+    findings.check(
+        !(kind == b"Widget" && dict.has(b"A")),
+        rules::FORM,
+        "a form field has an action (/A)",
+    );
+}
+
+/// An annotation looks as its one appearance stream says, and nothing else.
+fn appearance(doc: &Document, dict: &Dictionary, kind: &[u8], findings: &mut Findings) {
     let widget = kind == b"Widget";
     let appearance = graph::get_dict(doc, dict, b"AP");
     let empty = graph::get_array(doc, dict, b"Rect").is_some_and(|rect| is_empty_rectangle(rect));
@@ -586,11 +596,6 @@ fn annotation_rules(doc: &Document, dict: &Dictionary, findings: &mut Findings) 
             "an appearance is more or other than /N",
         );
     }
-    findings.check(
-        !(widget && dict.has(b"A")),
-        rules::FORM,
-        "a form field has an action (/A)",
-    );
 }
 
 fn is_empty_rectangle(rect: &[Object]) -> bool {
