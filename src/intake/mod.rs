@@ -451,7 +451,7 @@ fn sign_code(error: &SignError) -> &'static str {
         SignError::Token(error) => error.code(),
         SignError::Trust(error) => error.code(),
         SignError::KeyKind(_) => "key-kind",
-        SignError::Pdf(_) => "pdf-signature",
+        SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
         SignError::Xml(_) => "xml-signature",
         SignError::Embed(_) | SignError::Incomplete(_) => "embedding",
         SignError::Level { .. } => "level-not-reached",

@@ -41,6 +41,9 @@ pub enum SignError {
     /// The PDF cannot be signed.
     #[error("the PDF could not be signed")]
     Pdf(#[source] PadesError),
+    /// The self-check found bytes of the PDF outside the signature.
+    #[error("the PDF signature does not cover the whole file")]
+    PartialPdf,
     /// The XML cannot be signed or completed.
     #[error("the XML could not be signed")]
     Xml(#[source] XadesError),
@@ -68,6 +71,7 @@ impl SignError {
             Self::Trust(error) => error.class(),
             Self::KeyKind(_)
             | Self::Pdf(_)
+            | Self::PartialPdf
             | Self::Xml(_)
             | Self::Embed(_)
             | Self::Incomplete(_)
@@ -160,7 +164,10 @@ impl Signer {
             .map_err(SignError::Pdf)?;
         let signature = self.private_key(&identity, algorithm, prepared.to_be_signed())?;
         let pdf = prepared.finish(&signature).map_err(SignError::Pdf)?;
-        pades::verify(&pdf).map_err(SignError::Pdf)?;
+        let own = pades::verify(&pdf).map_err(SignError::Pdf)?;
+        if !own.covers_whole_file {
+            return Err(SignError::PartialPdf);
+        }
 
         let whole = pack.embed(name, xml, &pdf).map_err(SignError::Embed)?;
         pack.check_complete(name, &whole).map_err(incomplete)?;
