@@ -453,7 +453,7 @@ fn sign_code(error: &SignError) -> &'static str {
         SignError::KeyKind(_) => "key-kind",
         SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
         SignError::Xml(_) => "xml-signature",
-        SignError::Embed(_) | SignError::Incomplete(_) => "embedding",
+        SignError::Embed(_) => "embedding",
         SignError::Level { .. } => "level-not-reached",
     }
 }
