@@ -18,6 +18,9 @@ const SIGNED_PROPERTIES: &str = "http://uri.etsi.org/01903#SignedProperties";
 /// How far a timestamp may lie in the future, or the claimed signing time
 /// behind the timestamp.
 const TOLERANCE: Duration = Duration::minutes(5);
+/// How much older than the timestamp revocation data about an authority may be:
+/// as long as our lists hold.
+const AUTHORITY_AGE_MAX: Duration = Duration::hours(1);
 
 /// Why a signature is refused.
 #[derive(Debug, thiserror::Error)]
@@ -155,7 +158,8 @@ impl Judge<'_> {
     }
 
     /// B-LT: everything needed to validate later is inside, and the revocation
-    /// data are not older than the timestamp (EN 319 132-1 §5.5).
+    /// data are not older than the timestamp (EN 319 132-1 §5.5); an authority's
+    /// need only have been current then.
     fn long_term(
         &self,
         unsigned: Node<'_, '_>,
@@ -179,7 +183,12 @@ impl Judge<'_> {
             }
             let at = newest(&ocsp, &crls, cert, issuer)?;
             let at = at.ok_or_else(|| rule(format!("no revocation data for {name}")))?;
-            if at < stamp.at {
+            let age_max = if cert == issuing {
+                AUTHORITY_AGE_MAX
+            } else {
+                Duration::ZERO
+            };
+            if at < stamp.at - age_max {
                 return Err(rule(format!(
                     "the revocation data for {name} are older than the timestamp"
                 )));
