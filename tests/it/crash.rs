@@ -46,11 +46,14 @@ impl Paper {
 
     /// Waits until it pauses in `state` for a reason of `class`.
     pub fn pauses(&self, daemon: &Daemon, state: &str, class: &str) -> Value {
-        until(&format!("{} waits in {state} for {class}", self.uuid), || {
-            let now = self.look(daemon);
-            let there = now["state"] == state && now["waiting"]["class"] == class;
-            there.then_some(now)
-        })
+        until(
+            &format!("{} waits in {state} for {class}", self.uuid),
+            || {
+                let now = self.look(daemon);
+                let there = now["state"] == state && now["waiting"]["class"] == class;
+                there.then_some(now)
+            },
+        )
     }
 
     /// Makes it due now, as a person would.
@@ -205,7 +208,10 @@ impl Disk {
 
 /// Prints the table and demands that the document shows it.
 fn publish(head: &str, rows: &[String]) {
-    let rule: String = head.chars().map(|c| if c == '|' { '|' } else { '-' }).collect();
+    let rule: String = head
+        .chars()
+        .map(|c| if c == '|' { '|' } else { '-' })
+        .collect();
     println!("\n{head}\n{rule}\n{}\n", rows.join("\n"));
     for line in std::iter::once(head).chain(rows.iter().map(String::as_str)) {
         assert!(
@@ -216,7 +222,13 @@ fn publish(head: &str, rows: &[String]) {
 }
 
 const POINTS: [&str; 8] = [
-    "d1-before", "d1-after", "d2-before", "d2-after", "d3-before", "d3-after", "d4-before",
+    "d1-before",
+    "d1-after",
+    "d2-before",
+    "d2-after",
+    "d3-before",
+    "d3-after",
+    "d4-before",
     "d4-after",
 ];
 
@@ -250,9 +262,16 @@ fn killed_at(point: &str, folder: &Path, sandbox: &Sandbox) -> String {
     whole(&daemon);
     daemon.kill();
     let (there, named) = Disk::of(&state).files();
-    assert_eq!(there, named, "bodies that no row names were left at {point}");
+    assert_eq!(
+        there, named,
+        "bodies that no row names were left at {point}"
+    );
     let after = ending.events[disk.events(&paper.uuid)..].join(", ");
-    let after = if after.is_empty() { "nothing to do".to_owned() } else { after };
+    let after = if after.is_empty() {
+        "nothing to do".to_owned()
+    } else {
+        after
+    };
     format!(
         "| `{point}` | {} | {arrived} | {had} | {again} | {after} | {} |",
         disk.submission(&paper.uuid),
