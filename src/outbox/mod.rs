@@ -549,15 +549,12 @@ impl Outbox {
         Ok(self.store.read(|c| rows::find(c, uuid))?)
     }
 
-    /// The newest submissions, at most `limit`, received before `before`.
+    /// The newest submissions, at most `limit`, older than `before`; none when
+    /// that is not a submission.
     ///
     /// # Errors
     /// [`OutboxError::Store`].
-    pub fn list(
-        &self,
-        limit: usize,
-        before: Option<OffsetDateTime>,
-    ) -> Result<Vec<Record>, OutboxError> {
+    pub fn list(&self, limit: usize, before: Option<Uuid4>) -> Result<Vec<Record>, OutboxError> {
         Ok(self.store.read(|c| rows::list(c, limit, before))?)
     }
 

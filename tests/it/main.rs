@@ -1,10 +1,12 @@
 //! The integration tests, in one binary.
 
 mod c14n;
+mod crash;
 mod daemon;
 mod forms;
 mod gateway;
 mod layers;
+mod outage;
 mod pades;
 mod sandbox;
 mod softhsm;
