@@ -1,7 +1,5 @@
 # Each target installs what it needs on a Debian-like machine.
-.PHONY: demo test judges build fmt clippy bless clean help
-
-BIN := $(shell cargo metadata --no-deps --format-version 1 2>/dev/null | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/debug
+.PHONY: demo test judges bench build fmt clippy bless clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -22,7 +20,11 @@ test: ## format, lints, all tests, then the foreign judges
 judges: ## EU DSS, veraPDF, pyHanko, xmlsec1, pdfsig and OpenSSL over the service's own output
 	@packaging/dev/ensure.sh test
 	@cargo build --locked --quiet --bins
-	@tests/judges/run.sh $(BIN) out/judges
+	@tests/judges/run.sh "$$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug" out/judges
+
+bench: ## wall and CPU time of each stage, optimised build
+	@packaging/dev/ensure.sh build
+	@cargo bench --locked --quiet --bench stages
 
 build: ## both programs, unoptimised
 	@packaging/dev/ensure.sh build

@@ -452,9 +452,9 @@ fn sign_code(error: &SignError) -> &'static str {
         SignError::Token(error) => error.code(),
         SignError::Trust(error) => error.code(),
         SignError::KeyKind(_) => "key-kind",
-        SignError::Pdf(_) => "pdf-signature",
+        SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
         SignError::Xml(_) => "xml-signature",
-        SignError::Embed(_) | SignError::Incomplete(_) => "embedding",
+        SignError::Embed(_) => "embedding",
         SignError::Level { .. } => "level-not-reached",
     }
 }

@@ -14,7 +14,7 @@ use crate::wss::Verified;
 use crate::xades_check::Judge;
 use base64::Engine;
 use roxmltree::{Document, Node};
-use sceau::base::Uuid4;
+use sceau::base::{Uuid4, hold};
 use sceau::forms::{Operation, Pack};
 use sceau::xml::path::Path;
 use sceau::xml::{self, escape_text};
@@ -105,6 +105,7 @@ impl Exchange<'_> {
             verdict: verdict(blow.as_ref()),
         };
         let received = self.sandbox.ledger.receive(&arrival, self.sandbox.now());
+        hold::point("insurer-accepted");
         let internal = |e: std::io::Error| Fault::Business(Code::Internal, e.to_string());
         match received.map_err(internal)? {
             Received::Before => {

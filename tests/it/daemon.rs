@@ -4,7 +4,7 @@
 use crate::sandbox::Sandbox;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sceau::http::{Client, Request, Response, Settings};
+use sceau::http::{Client, HttpError, Request, Response, Settings};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -104,21 +104,34 @@ impl Daemon {
         std::fs::read_to_string(self.folder.join("sceau.log")).unwrap()
     }
 
+    /// The service's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A request with the paired program's token.
     pub fn call(&self, path: &str, body: Option<Vec<u8>>) -> Response {
-        let authorization = format!("Bearer {}", self.token);
+        self.send(&self.token, path, body).unwrap()
+    }
+
+    /// A request with any bearer token, which may go unanswered.
+    pub fn send(
+        &self,
+        token: &str,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Response, HttpError> {
+        let authorization = format!("Bearer {token}");
         let headers = [
             ("authorization", authorization.as_str()),
             ("content-type", "application/json"),
         ];
-        self.client
-            .send(Request {
-                url: &format!("{}{path}", self.endpoint),
-                headers: &headers,
-                body,
-                answer_bytes_max: 64 << 20,
-            })
-            .unwrap()
+        self.client.send(Request {
+            url: &format!("{}{path}", self.endpoint),
+            headers: &headers,
+            body,
+            answer_bytes_max: 64 << 20,
+        })
     }
 
     /// GET of a JSON document.
@@ -129,9 +142,18 @@ impl Daemon {
 
     /// Hands a mémoire d'honoraires in; the answer as it comes.
     pub fn hand_in(&self, xml: &[u8], pdf: &[u8]) -> Response {
+        self.try_hand_in(xml, pdf).unwrap()
+    }
+
+    /// The same towards a service that may die over it.
+    pub fn try_hand_in(&self, xml: &[u8], pdf: &[u8]) -> Result<Response, HttpError> {
         let body = json!({ "xml": String::from_utf8_lossy(xml), "pdf": STANDARD.encode(pdf) });
         let body = serde_json::to_vec(&body).unwrap();
-        self.call("/v1/forms/memoire-honoraires/depot", Some(body))
+        self.send(
+            &self.token,
+            "/v1/forms/memoire-honoraires/depot",
+            Some(body),
+        )
     }
 
     /// Waits until the submission is in one of `states`; returns it.

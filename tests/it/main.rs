@@ -2,10 +2,13 @@
 
 mod api;
 mod c14n;
+mod crash;
 mod daemon;
+mod docs;
 mod forms;
 mod gateway;
 mod layers;
+mod outage;
 mod pades;
 mod sandbox;
 mod softhsm;

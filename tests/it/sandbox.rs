@@ -7,6 +7,7 @@ mod dialogue;
 mod gateway;
 mod trust_services;
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -25,9 +26,15 @@ pub struct Sandbox {
 impl Sandbox {
     /// Starts a sandbox on `dir` and waits until it is ready.
     pub fn start(dir: &Path) -> Self {
+        Self::start_with(dir, &[])
+    }
+
+    /// The same with environment variables.
+    pub fn start_with(dir: &Path, environment: &[(OsString, OsString)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sceau-sandbox"))
             .arg("--dir")
             .arg(dir)
+            .envs(environment.iter().map(|(k, v)| (k, v)))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -62,6 +69,12 @@ impl Sandbox {
         let url = format!("{}/control/{path}", self.http);
         let out = ok(run("curl", &["-sS", "--fail-with-body", "-d", body, &url]));
         serde_json::from_slice(&out).unwrap()
+    }
+
+    /// Forgets all scenarios.
+    pub fn calm(&self) {
+        let url = format!("{}/control/scenario", self.http);
+        ok(run("curl", &["-sS", "--fail", "-X", "DELETE", &url]));
     }
 
     /// What the sandbox has received.
