@@ -10,8 +10,9 @@ use crate::token::TokenError;
 use crate::xml::Position;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Serialize, Serializer};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Texts for the doctor, in the three languages of the country's forms.
 #[derive(Debug, Clone, Serialize, ToSchema, PartialEq, Eq)]
@@ -195,41 +196,76 @@ impl From<&Finding> for Fault {
     }
 }
 
-/// A problem document.
-#[derive(Debug, Serialize, ToSchema)]
+/// Why a request is refused.
+#[derive(Debug)]
 pub struct Problem {
-    /// `urn:sceau:problem:<code>`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Short title.
-    pub title: &'static str,
-    /// HTTP status.
-    pub status: u16,
-    /// Stable code.
-    pub code: &'static str,
+    /// One of the closed list.
+    pub kind: &'static Kind,
     /// What is wrong with this request, for the developer.
     pub detail: String,
-    /// What the developer or administrator does about it.
-    pub remedy: &'static str,
-    /// What to tell the doctor.
-    pub doctor: Texts,
     /// Faults of the document, all of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+}
+
+/// A problem as RFC 9457 §3 writes it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+struct ProblemDocument<'p> {
+    /// `urn:sceau:problem:<code>`.
+    r#type: String,
+    /// Short title.
+    title: &'static str,
+    /// HTTP status.
+    status: u16,
+    /// Stable code.
+    code: &'static str,
+    /// What is wrong with this request, for the developer.
+    detail: &'p str,
+    /// What the developer or administrator does about it.
+    remedy: &'static str,
+    /// What to tell the doctor.
+    doctor: Texts,
+    /// Faults of the document, all of them.
+    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    faults: &'p [Fault],
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let kind = self.kind;
+        let [fr, de, en] = kind.doctor.map(str::to_owned);
+        let document = ProblemDocument {
+            r#type: format!("urn:sceau:problem:{}", kind.code),
+            title: kind.title,
+            status: kind.status,
+            code: kind.code,
+            detail: &self.detail,
+            remedy: kind.remedy,
+            doctor: Texts { fr, de, en },
+            faults: &self.faults,
+        };
+        document.serialize(serializer)
+    }
+}
+
+impl PartialSchema for Problem {
+    fn schema() -> RefOr<Schema> {
+        ProblemDocument::schema()
+    }
+}
+
+impl ToSchema for Problem {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        ProblemDocument::schemas(schemas);
+    }
 }
 
 impl Problem {
     /// A problem of `kind` with its particulars.
     pub(super) fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
-        let [fr, de, en] = kind.doctor.map(str::to_owned);
         Self {
-            kind: format!("urn:sceau:problem:{}", kind.code),
-            title: kind.title,
-            status: kind.status,
-            code: kind.code,
+            kind,
             detail: detail.into(),
-            remedy: kind.remedy,
-            doctor: Texts { fr, de, en },
             faults: Vec::new(),
         }
     }
@@ -252,7 +288,8 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut body = serde_json::to_vec_pretty(&self).unwrap_or_default();
         body.push(b'\n');
         let mut response = (

@@ -142,6 +142,12 @@ fn give_identity(hsm: &SoftHsm, sandbox: &Sandbox) {
     hsm.import("01", &pem("key_pem"), certificate[0].der());
 }
 
+/// Configuration that signs with this token.
+fn on_token(hsm: &SoftHsm) -> String {
+    let (module, serial) = (hsm.module().display(), &hsm.serial);
+    format!("[token]\nkind = \"pkcs11\"\nmodule = \"{module}\"\ntoken_serial = \"{serial}\"")
+}
+
 #[test]
 fn unlock_takes_one_pin_for_one_try_and_lets_documents_go() {
     let Some(hsm) = SoftHsm::empty() else {
@@ -150,11 +156,7 @@ fn unlock_takes_one_pin_for_one_try_and_lets_documents_go() {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
     give_identity(&hsm, &sandbox);
-    let module = hsm.module().display();
-    let layer = format!(
-        "[token]\nkind = \"pkcs11\"\nmodule = \"{module}\"\ntoken_serial = \"{}\"",
-        hsm.serial
-    );
+    let layer = on_token(&hsm);
     let setup = Setup {
         layer,
         environment: hsm.environment(),

@@ -2,21 +2,9 @@
 
 use super::root;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const DEFAULT: &str = include_str!("../../../service-config/default.toml");
-const SECTIONS: [&str; 9] = [
-    "api",
-    "store",
-    "forms",
-    "environment",
-    "token",
-    "trust",
-    "mysecu",
-    "outbox",
-    "log",
-];
 
 fn config_check(text: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
@@ -27,32 +15,13 @@ fn config_check(text: &str) -> Output {
     command.output().unwrap()
 }
 
-/// `key = value` of a line; also inside a comment that shows a table.
+/// The key of a line `key = value`.
 fn key(line: &str) -> Option<&str> {
-    let (key, _) = line.trim_start_matches(['#', ' ']).split_once(" = ")?;
+    let (key, _) = line.split_once(" = ")?;
     let is_key = key
         .bytes()
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     is_key.then_some(key)
-}
-
-/// Sections and keys as `section.key`, those of shown tables by key alone.
-fn documented() -> BTreeSet<String> {
-    let (mut section, mut keys) = ("", BTreeSet::new());
-    for line in DEFAULT.lines() {
-        if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_end_matches(']');
-        }
-        if let Some(key) = key(line) {
-            let shown = line.starts_with('#') || section.is_empty();
-            keys.insert(if shown {
-                key.into()
-            } else {
-                format!("{section}.{key}")
-            });
-        }
-    }
-    keys
 }
 
 /// A comment explains each key, or the group of keys right above it.
@@ -99,80 +68,6 @@ fn every_key_the_code_reads_is_in_the_defaults() {
         }
     }
     assert!(read > 40, "{read}");
-}
-
-fn pages() -> Vec<PathBuf> {
-    let mut pages = super::files(&root().join("docs"));
-    pages.extend(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(|name| root().join(name)));
-    pages.retain(|path| path.extension().is_some_and(|e| e == "md") && path.is_file());
-    pages
-}
-
-/// Blocks fenced as toml.
-fn blocks(text: &str) -> impl Iterator<Item = &str> {
-    text.split("```toml\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next())
-}
-
-fn unknown_in(page: &Path, keys: &BTreeSet<String>) -> Vec<String> {
-    let text = std::fs::read_to_string(page).unwrap();
-    let mut unknown = Vec::new();
-    for block in blocks(&text) {
-        // A block that is no configuration of the service shows something else.
-        let Ok(table) = block.parse::<toml::Table>() else {
-            unknown.push(format!("{}: not TOML: {block}", page.display()));
-            continue;
-        };
-        let ours = |name: &String| SECTIONS.contains(&name.as_str()) || name == "practitioner";
-        if table.keys().any(ours) {
-            let said = String::from_utf8(config_check(block).stderr).unwrap();
-            let lines = said
-                .lines()
-                .filter(|line| line.contains("is not a known key"));
-            unknown.extend(lines.map(|line| format!("{}: {line}", page.display())));
-        }
-    }
-    for code in text.split('`').skip(1).step_by(2) {
-        let name = code.split([' ', '=']).next().unwrap_or_default();
-        let Some((section, key)) = name.split_once('.') else {
-            continue;
-        };
-        let is_word =
-            |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        // A file of that name, such as `token.rs`, is not a key.
-        let is_file = ["rs", "md", "toml", "log", "json", "xsd", "key"].contains(&key);
-        if SECTIONS.contains(&section) && is_word(key) && !is_file && !keys.contains(name) {
-            unknown.push(format!("{}: `{name}`", page.display()));
-        }
-    }
-    unknown
-}
-
-#[test]
-fn the_documents_name_no_unknown_key() {
-    let mut keys = documented();
-    keys.insert("trust.timestamp_authority".into());
-    assert!(
-        keys.contains("api.listen") && keys.contains("code_prestataire"),
-        "{keys:?}"
-    );
-    let unknown: Vec<String> = pages()
-        .iter()
-        .flat_map(|page| unknown_in(page, &keys))
-        .collect();
-    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
-
-    // The scanner itself sees both ways of naming a key.
-    let folder = tempfile::tempdir().unwrap();
-    let page = folder.path().join("page.md");
-    std::fs::write(
-        &page,
-        "`api.lisen`\n```toml\n[api]\nport = 1\n```\n`api.listen = \"x\"`\n",
-    )
-    .unwrap();
-    let found = unknown_in(&page, &keys);
-    assert_eq!(found.len(), 2, "{found:?}");
 }
 
 #[test]

@@ -58,8 +58,14 @@ fn hosts(port: u16) -> Vec<(String, Verdict)> {
         String::new(),
     ];
     hosts.extend(foreign.map(|host| named(host, MISDIRECTED)));
+    hosts.extend(request_lines(port));
+    hosts
+}
+
+/// Other versions, several Host headers, absolute targets.
+fn request_lines(port: u16) -> Vec<(String, Verdict)> {
     let good = format!("Host: 127.0.0.1:{port}\r\n");
-    let lines = [
+    vec![
         ("GET /v1/forms HTTP/1.1\r\n".to_owned(), MALFORMED),
         ("GET /v1/forms HTTP/1.0\r\n".to_owned(), MALFORMED),
         (format!("GET /v1/forms HTTP/1.0\r\n{good}"), PASSES),
@@ -87,9 +93,7 @@ fn hosts(port: u16) -> Vec<(String, Verdict)> {
             ),
             MISDIRECTED,
         ),
-    ];
-    hosts.extend(lines);
-    hosts
+    ]
 }
 
 /// Headers that browsers add.

@@ -55,6 +55,35 @@ fn invalid_examples_give_exactly_the_problem_on_file() {
     assert!(different.is_empty(), "{}", different.join("\n"));
 }
 
+/// Not only the first fault: all of them, in document order.
+#[test]
+fn all_faults_of_a_document_are_told_at_once() {
+    let packs = Packs::builtin().unwrap();
+    let pack = packs.pack("memoire-honoraires", Some("2")).unwrap();
+    let xml = String::from_utf8(example("valid", "une-ligne.xml")).unwrap();
+    let broken = xml
+        .replace(">90000001<", ">9000001<")
+        .replace("<mh:devise>EUR", "<mh:devise>eur")
+        .replace("<mh:nombre>1<", "<mh:nombre>0<");
+    let Err(rejected) = pack.check("depot", broken.as_bytes()) else {
+        panic!("valid");
+    };
+    let problem = Problem::from(IntakeError::Xml(rejected));
+    assert_eq!(
+        problem.detail,
+        "The XML breaks the rules of the form in 3 places."
+    );
+    let places = problem.faults.iter().map(|fault| {
+        let pointer = fault.pointer.as_ref().unwrap();
+        let name = pointer.xpath.as_ref().unwrap().rsplit('/').next().unwrap();
+        (pointer.line, name.to_owned())
+    });
+    let places: Vec<_> = places.collect();
+    assert!(places.is_sorted(), "{places:?}");
+    let names: Vec<_> = places.iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(names, ["mh:codePrestataire", "mh:nombre", "mh:devise"]);
+}
+
 #[test]
 fn every_problem_on_file_belongs_to_an_example() {
     let folder = root().join("xsd/memoire-honoraires/2/examples/invalid");
