@@ -46,11 +46,14 @@ impl Paper {
 
     /// Waits until it pauses in `state` for a reason of `class`.
     pub fn pauses(&self, daemon: &Daemon, state: &str, class: &str) -> Value {
-        until(&format!("{} waits in {state} for {class}", self.uuid), || {
-            let now = self.look(daemon);
-            let there = now["state"] == state && now["waiting"]["class"] == class;
-            there.then_some(now)
-        })
+        until(
+            &format!("{} waits in {state} for {class}", self.uuid),
+            || {
+                let now = self.look(daemon);
+                let there = now["state"] == state && now["waiting"]["class"] == class;
+                there.then_some(now)
+            },
+        )
     }
 
     /// Makes it due now, as a person would.
@@ -205,7 +208,10 @@ impl Disk {
 
 /// Prints the table and demands that the document shows it.
 fn publish(head: &str, rows: &[String]) {
-    let rule: String = head.chars().map(|c| if c == '|' { '|' } else { '-' }).collect();
+    let rule: String = head
+        .chars()
+        .map(|c| if c == '|' { '|' } else { '-' })
+        .collect();
     println!("\n{head}\n{rule}\n{}\n", rows.join("\n"));
     for line in std::iter::once(head).chain(rows.iter().map(String::as_str)) {
         assert!(
@@ -216,7 +222,13 @@ fn publish(head: &str, rows: &[String]) {
 }
 
 const POINTS: [&str; 8] = [
-    "d1-before", "d1-after", "d2-before", "d2-after", "d3-before", "d3-after", "d4-before",
+    "d1-before",
+    "d1-after",
+    "d2-before",
+    "d2-after",
+    "d3-before",
+    "d3-after",
+    "d4-before",
     "d4-after",
 ];
 
@@ -250,9 +262,16 @@ fn killed_at(point: &str, folder: &Path, sandbox: &Sandbox) -> String {
     whole(&daemon);
     daemon.kill();
     let (there, named) = Disk::of(&state).files();
-    assert_eq!(there, named, "bodies that no row names were left at {point}");
+    assert_eq!(
+        there, named,
+        "bodies that no row names were left at {point}"
+    );
     let after = ending.events[disk.events(&paper.uuid)..].join(", ");
-    let after = if after.is_empty() { "nothing to do".to_owned() } else { after };
+    let after = if after.is_empty() {
+        "nothing to do".to_owned()
+    } else {
+        after
+    };
     format!(
         "| `{point}` | {} | {arrived} | {had} | {again} | {after} | {} |",
         disk.submission(&paper.uuid),
@@ -267,4 +286,362 @@ fn the_daemon_killed_at_each_point_loses_nothing_and_doubles_nothing() {
     let rows = POINTS.map(|point| killed_at(point, &folder.path().join(point), &sandbox));
     let head = "| killed at | on disk | insurer has it | the client had | the same request again | after the restart | in the end |";
     publish(head, &rows);
+}
+
+/// The scenario rule was taken: the request it is for is at the insurer.
+fn taken(sandbox: &Sandbox) {
+    let url = format!("{}/control/scenario", sandbox.http);
+    until("the insurer has the request", || {
+        let out = crate::sandbox::ok(crate::sandbox::run("curl", &["-sS", &url]));
+        (out.trim_ascii() == b"[]").then_some(())
+    });
+}
+
+fn delay(sandbox: &Sandbox, point: &str, delay_ms: u64) {
+    let rule = json!({ "point": point, "action": "delay", "delay_ms": delay_ms });
+    sandbox.control("scenario", &rule.to_string());
+}
+
+/// One row: what happened, how it waited, its history and its end.
+fn row(what: &str, waited: &str, ending: &Ending) -> String {
+    let history: Vec<&str> = ending.events.iter().map(String::as_str).collect();
+    // The way up to the first event that differs between rows.
+    let usual = ["received", "checked"];
+    let history = history.strip_prefix(&usual).unwrap_or(&history);
+    format!(
+        "| {what} | {waited} | {} | {} |",
+        history.join(", "),
+        ending.insurer()
+    )
+}
+
+const HEAD: &str = "| what happens | meanwhile | history after acceptance | in the end |";
+
+fn pausing(now: &Value) -> String {
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    format!(
+        "`{}`, waits: {} `{}`",
+        word(&now["state"]),
+        word(&now["waiting"]["class"]),
+        word(&now["waiting"]["code"])
+    )
+}
+
+/// An insurer that is killed over a document and comes back.
+struct Insurer {
+    folder: PathBuf,
+    sandbox: Sandbox,
+}
+
+impl Insurer {
+    fn dies(&mut self) {
+        self.sandbox.kill();
+    }
+
+    fn returns(&mut self) {
+        self.returns_with(&[]);
+    }
+
+    fn returns_with(&mut self, environment: &[(OsString, OsString)]) {
+        self.sandbox.kill();
+        self.sandbox = Sandbox::start_with(&self.folder, environment);
+    }
+
+    /// Comes back; the document then goes on to its end.
+    fn resumes(&mut self, daemon: &Daemon, paper: &Paper) -> Ending {
+        self.returns();
+        paper.hurry(daemon);
+        paper.ends_well(daemon, &self.sandbox)
+    }
+}
+
+#[test]
+fn the_insurer_killed_at_each_point_has_each_document_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("sandbox");
+    let sandbox = Sandbox::start(&place);
+    let mut insurer = Insurer {
+        folder: place,
+        sandbox,
+    };
+    let daemon = Daemon::start(folder.path(), &insurer.sandbox, &Setup::default());
+    let mut rows = Vec::new();
+
+    let paper = Paper::new();
+    insurer.dies();
+    paper.hand_in(&daemon);
+    let now = pausing(&paper.pauses(&daemon, "signed", "network"));
+    let ending = insurer.resumes(&daemon, &paper);
+    rows.push(row("dead when the document comes (D1)", &now, &ending));
+
+    let paper = Paper::new();
+    delay(&insurer.sandbox, "tsa", 60_000);
+    paper.hand_in(&daemon);
+    taken(&insurer.sandbox);
+    insurer.dies();
+    let now = pausing(&paper.pauses(&daemon, "signed", "network"));
+    let ending = insurer.resumes(&daemon, &paper);
+    rows.push(row("killed while it timestamps (before D2)", &now, &ending));
+
+    let paper = Paper::new();
+    delay(&insurer.sandbox, "exchange", 60_000);
+    paper.hand_in(&daemon);
+    taken(&insurer.sandbox);
+    assert_eq!(paper.look(&daemon)["state"], "sending");
+    insurer.dies();
+    let now = pausing(&paper.pauses(&daemon, "unknown", "network"));
+    let ending = insurer.resumes(&daemon, &paper);
+    rows.push(row(
+        "killed with the document in hand, not accepted (D3)",
+        &now,
+        &ending,
+    ));
+
+    let marker = folder.path().join("accepted");
+    let hold = format!("insurer-accepted={}", marker.display());
+    insurer.returns_with(&[("SCEAU_HOLD_AT".into(), hold.into())]);
+    let paper = Paper::new();
+    paper.hand_in(&daemon);
+    until("it has accepted", || marker.exists().then_some(()));
+    assert_eq!(paper.look(&daemon)["state"], "sending");
+    insurer.dies();
+    let now = pausing(&paper.pauses(&daemon, "unknown", "network"));
+    let ending = insurer.resumes(&daemon, &paper);
+    rows.push(row(
+        "killed after accepting, before answering (before D4)",
+        &now,
+        &ending,
+    ));
+
+    let paper = Paper::new();
+    insurer
+        .sandbox
+        .scenario("exchange", "drop-after-accept", None);
+    delay(&insurer.sandbox, "status", 60_000);
+    paper.hand_in(&daemon);
+    taken(&insurer.sandbox);
+    insurer.dies();
+    let now = pausing(&paper.pauses(&daemon, "unknown", "network"));
+    let ending = insurer.resumes(&daemon, &paper);
+    rows.push(row("killed while it is asked (D4)", &now, &ending));
+
+    whole(&daemon);
+    publish(HEAD, &rows);
+}
+
+#[test]
+fn an_answer_lost_or_wrong_is_asked_about_and_never_sent_again_blindly() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let stories: [(&str, &[(&str, &str)]); 8] = [
+        (
+            "connection dropped before acceptance",
+            &[("exchange", "drop-before-accept")],
+        ),
+        (
+            "connection dropped after acceptance",
+            &[("exchange", "drop-after-accept")],
+        ),
+        (
+            "accepted, the answer says `DUPLICATE_UUID`",
+            &[("exchange", "duplicate")],
+        ),
+        (
+            "accepted, the answer's signature is wrong",
+            &[("exchange", "bad-answer-signature")],
+        ),
+        ("refused as unavailable", &[("exchange", "unavailable")]),
+        (
+            "dropped after acceptance, then the answer to the question is lost",
+            &[
+                ("exchange", "drop-after-accept"),
+                ("status", "drop-before-accept"),
+            ],
+        ),
+        (
+            "dropped after acceptance, then the question is answered with a wrong signature",
+            &[
+                ("exchange", "drop-after-accept"),
+                ("status", "bad-answer-signature"),
+            ],
+        ),
+        (
+            "dropped before acceptance, asked, dropped again after acceptance",
+            &[
+                ("exchange", "drop-before-accept"),
+                ("exchange", "drop-after-accept"),
+            ],
+        ),
+    ];
+    let mut rows = Vec::new();
+    for (what, rules) in stories {
+        for (point, action) in rules {
+            sandbox.scenario(point, action, None);
+        }
+        let paper = Paper::new();
+        paper.hand_in(&daemon);
+        let now = until("it pauses", || {
+            let now = paper.look(&daemon);
+            now["waiting"].is_object().then_some(now)
+        });
+        let ending = paper.ends_well(&daemon, &sandbox);
+        rows.push(row(what, &pausing(&now), &ending));
+    }
+    whole(&daemon);
+    publish(HEAD, &rows);
+}
+
+/// The daemon dies while a slow insurer still holds its request, is started
+/// again and asks before the insurer has decided: the document may then arrive
+/// twice, with the same bytes, and still has one effect.
+#[test]
+fn a_request_that_outlives_the_daemon_has_no_second_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let paper = Paper::new();
+    delay(&sandbox, "exchange", 4_000);
+    paper.hand_in(&daemon);
+    taken(&sandbox);
+    let sent = Instant::now();
+    daemon.kill();
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let ending = paper.ends_well(&daemon, &sandbox);
+    assert!(ending.events.contains(&"unknown".to_owned()));
+    // The first request is decided by now, and must have changed nothing.
+    std::thread::sleep(Duration::from_millis(4_500).saturating_sub(sent.elapsed()));
+    let ending_again = paper.ends_well(&daemon, &sandbox);
+    println!("arrivals: {}", ending_again.arrivals);
+    assert_eq!(ending.events, ending_again.events);
+    whole(&daemon);
+}
+
+/// A SoftHSM2 token with an identity of the sandbox; its PIN file, if any, is
+/// in the layer.
+pub struct Card {
+    pub hsm: SoftHsm,
+    pub layer: String,
+}
+
+impl Card {
+    pub fn insert(sandbox: &Sandbox, with_pin_file: bool) -> Option<Self> {
+        let hsm = SoftHsm::empty()?;
+        let order = json!({ "key": "p256", "name": "Dr Testine Exemple" });
+        let identity = sandbox.control("identities", &order.to_string());
+        let text = |name: &str| identity[name].as_str().unwrap();
+        let certificate = Cert::from_pem_many(text("certificate_pem").as_bytes()).unwrap();
+        let chain = Cert::from_pem_many(text("chain_pem").as_bytes()).unwrap();
+        hsm.import("02", text("key_pem"), certificate[0].der());
+        hsm.import_certificate("03", chain[0].der());
+        let mut layer = format!(
+            "[token]\nkind = \"pkcs11\"\nmodule = {:?}\ntoken_serial = {:?}\n",
+            hsm.module(),
+            hsm.serial
+        );
+        if with_pin_file {
+            let file = hsm.path().join("pin");
+            std::fs::write(&file, PIN).unwrap();
+            layer.push_str(&format!("pin_file = {file:?}\n"));
+        }
+        Some(Self { hsm, layer })
+    }
+
+    pub fn setup(&self) -> Setup {
+        Setup {
+            layer: self.layer.clone(),
+            environment: self.hsm.environment(),
+        }
+    }
+}
+
+/// Waits until the daemon's token is in this state.
+pub fn token_is(daemon: &Daemon, status: &str) {
+    until(&format!("the token is {status}"), || {
+        (daemon.get("/v1/tokens")[0]["status"] == status).then_some(())
+    });
+}
+
+/// The PIN through the administrator's route; the answer's status and code.
+pub fn unlock(daemon: &Daemon, pin: &str) -> (u16, String) {
+    let token = std::fs::read_to_string(daemon.state().join("admin.token")).unwrap();
+    let body = json!({ "pin": pin }).to_string().into_bytes();
+    let answer = daemon
+        .send(&token, "/v1/tokens/unlock", Some(body))
+        .unwrap();
+    let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let code = problem["code"].as_str().unwrap_or_default();
+    (answer.status, code.to_owned())
+}
+
+/// The process id of the daemon's token worker.
+fn worker_of(daemon: &Daemon) -> u32 {
+    let parent = format!("PPid:\t{}\n", daemon.pid());
+    until("the token worker runs", || {
+        let processes = std::fs::read_dir("/proc").unwrap();
+        let mut ids = processes.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
+        ids.find(|id: &u32| {
+            let read = |name| std::fs::read_to_string(format!("/proc/{id}/{name}"));
+            read("status").is_ok_and(|s| s.contains(&parent))
+                && read("cmdline").is_ok_and(|c| c.contains("token-worker"))
+        })
+    })
+}
+
+#[test]
+fn the_token_worker_killed_at_each_point_costs_a_pause_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let Some(card) = Card::insert(&sandbox, true) else {
+        return;
+    };
+    let daemon = Daemon::start(folder.path(), &sandbox, &card.setup());
+    token_is(&daemon, "ready");
+    let mut rows = Vec::new();
+
+    let paper = Paper::new();
+    kill(worker_of(&daemon), Signal::KILL);
+    paper.hand_in(&daemon);
+    let ending = paper.ends_well(&daemon, &sandbox);
+    rows.push(row("dead when the document comes (D1)", "", &ending));
+    // A person's unlocking forgives the crashes so far: no longer rests.
+    assert_eq!(unlock(&daemon, PIN).0, 204);
+
+    let paper = Paper::new();
+    let worker = worker_of(&daemon);
+    kill(worker, Signal::STOP);
+    paper.hand_in(&daemon);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(paper.look(&daemon)["state"], "received");
+    kill(worker, Signal::KILL);
+    let ending = paper.ends_well(&daemon, &sandbox);
+    rows.push(row("killed while it signs (before D2)", "", &ending));
+    assert_eq!(unlock(&daemon, PIN).0, 204);
+
+    let paper = Paper::new();
+    delay(&sandbox, "exchange", 1_000);
+    paper.hand_in(&daemon);
+    taken(&sandbox);
+    kill(worker_of(&daemon), Signal::KILL);
+    let ending = paper.ends_well(&daemon, &sandbox);
+    rows.push(row(
+        "killed while the document is sent (D3 to D4)",
+        "",
+        &ending,
+    ));
+    assert_eq!(unlock(&daemon, PIN).0, 204);
+
+    let papers: Vec<Paper> = (0..6).map(|_| Paper::new()).collect();
+    for (number, paper) in papers.iter().enumerate() {
+        paper.hand_in(&daemon);
+        if number % 2 == 0 {
+            kill(worker_of(&daemon), Signal::KILL);
+        }
+    }
+    for paper in &papers {
+        let ending = paper.ends_well(&daemon, &sandbox);
+        rows.push(row("killed three times over six documents", "", &ending));
+    }
+    whole(&daemon);
+    publish(HEAD, &rows);
 }

@@ -149,7 +149,11 @@ impl Daemon {
     pub fn try_hand_in(&self, xml: &[u8], pdf: &[u8]) -> Result<Response, HttpError> {
         let body = json!({ "xml": String::from_utf8_lossy(xml), "pdf": STANDARD.encode(pdf) });
         let body = serde_json::to_vec(&body).unwrap();
-        self.send(&self.token, "/v1/forms/memoire-honoraires/depot", Some(body))
+        self.send(
+            &self.token,
+            "/v1/forms/memoire-honoraires/depot",
+            Some(body),
+        )
     }
 
     /// Waits until the submission is in one of `states`; returns it.
