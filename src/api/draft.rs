@@ -3,12 +3,18 @@
 //! or JSON with `xml` as text and `pdf` in base64.
 
 use super::problem::{BODY_MALFORMED, MEDIA_TYPE_REFUSED, Problem};
-use axum::body::Bytes;
+use crate::base::limits;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use std::future::poll_fn;
+use std::pin::Pin;
+
+/// Most bytes of a refused body that are read and dropped.
+const DRAINED_BYTES_MAX: usize = 8 * limits::BODY_BYTES_MAX;
 
 /// The two documents of a request.
 #[derive(Debug)]
@@ -36,13 +42,16 @@ impl<S: Send + Sync> FromRequest<S> for Documents {
             .unwrap_or_default()
             .trim()
             .to_ascii_lowercase();
+        if declared(&request).is_some_and(|bytes| bytes > limits::BODY_BYTES_MAX) {
+            return Err(refuse_large(request).await);
+        }
         match kind.as_str() {
             "multipart/form-data" => multipart(request, state).await,
             "application/xml" | "text/xml" => Ok(Self {
-                xml: whole(request, state).await?.to_vec(),
+                xml: Bytes::from_request(request, state).await?.to_vec(),
                 pdf: None,
             }),
-            "application/json" => json(&whole(request, state).await?),
+            "application/json" => json(&Bytes::from_request(request, state).await?),
             other => Err(Problem::new(
                 &MEDIA_TYPE_REFUSED,
                 format!("\"{other}\" is not taken."),
@@ -51,20 +60,36 @@ impl<S: Send + Sync> FromRequest<S> for Documents {
     }
 }
 
-async fn whole<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state)
-        .await
-        .map_err(|error| unreadable(error.status(), &error.body_text()))
+/// The length the request says it has, in bytes.
+fn declared(request: &Request) -> Option<usize> {
+    let value = request.headers().get(header::CONTENT_LENGTH)?;
+    value.to_str().ok()?.parse().ok()
+}
+
+/// Refuses a body over the limit by its declared length. One that is on its
+/// way already is read and dropped: a client that is still writing would see a
+/// reset connection instead of the answer.
+async fn refuse_large(request: Request) -> Problem {
+    let waits = request.headers().contains_key(header::EXPECT);
+    let mut body = request.into_body();
+    let mut left = if waits { 0 } else { DRAINED_BYTES_MAX };
+    while left > 0 {
+        let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        let Some(Ok(frame)) = frame else { break };
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+    }
+    Problem::unreadable(StatusCode::PAYLOAD_TOO_LARGE, "")
 }
 
 async fn multipart<S: Send + Sync>(request: Request, state: &S) -> Result<Documents, Problem> {
     let mut form = Multipart::from_request(request, state)
         .await
-        .map_err(|error| unreadable(error.status(), &error.body_text()))?;
+        .map_err(|error| Problem::unreadable(error.status(), &error.body_text()))?;
     let (mut xml, mut pdf) = (None, None);
     loop {
         let field = form.next_field().await;
-        let Some(field) = field.map_err(|e| unreadable(e.status(), &e.body_text()))? else {
+        let Some(field) = field.map_err(|e| Problem::unreadable(e.status(), &e.body_text()))?
+        else {
             break;
         };
         let name = field.name().unwrap_or_default().to_owned();
@@ -79,7 +104,7 @@ async fn multipart<S: Send + Sync>(request: Request, state: &S) -> Result<Docume
         let bytes = field
             .bytes()
             .await
-            .map_err(|e| unreadable(e.status(), &e.body_text()))?;
+            .map_err(|e| Problem::unreadable(e.status(), &e.body_text()))?;
         if slot.replace(bytes.to_vec()).is_some() {
             let text = format!("The part \"{name}\" was sent twice.");
             return Err(Problem::new(&BODY_MALFORMED, text));
@@ -107,12 +132,4 @@ fn json(bytes: &[u8]) -> Result<Documents, Problem> {
         xml: json.xml.into_bytes(),
         pdf,
     })
-}
-
-fn unreadable(status: StatusCode, text: &str) -> Problem {
-    if status == StatusCode::PAYLOAD_TOO_LARGE {
-        Problem::too_large()
-    } else {
-        Problem::new(&BODY_MALFORMED, text)
-    }
 }

@@ -1,7 +1,7 @@
 //! Who may ask at all. In this order: the Host header, the Origin header, the
 //! bearer token. Being on the same machine is not an identity.
 
-use super::problem::{HOST_REFUSED, ORIGIN_REFUSED, Problem, UNAUTHORIZED};
+use super::problem::{HOST_MALFORMED, HOST_REFUSED, ORIGIN_REFUSED, Problem, UNAUTHORIZED};
 use super::{Api, blocking};
 use crate::base::digest;
 use axum::extract::{Request, State};
@@ -26,7 +26,10 @@ pub(super) async fn address(
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match (hosts.next().and_then(|h| h.to_str().ok()), hosts.next()) {
         (Some(host), None) => host,
-        _ => return Err(Problem::new(&HOST_REFUSED, "One Host header is required.")),
+        _ => {
+            let text = "The request has no Host header, or several.";
+            return Err(Problem::new(&HOST_MALFORMED, text));
+        }
     };
     let authority = request.uri().authority().map(|a| a.as_str());
     if !api.names(host) || authority.is_some_and(|authority| !api.names(authority)) {
@@ -82,7 +85,8 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .filter(|token| !token.is_empty())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, token)| scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty())
+        .map(|(_, token)| token)
         .ok_or_else(|| Problem::new(&UNAUTHORIZED, "No bearer token was sent."))
 }

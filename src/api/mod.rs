@@ -20,7 +20,7 @@ use crate::outbox::Outbox;
 use crate::sign::Signer;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::middleware;
 use axum::routing::{get, post};
 use std::sync::Arc;
@@ -110,11 +110,12 @@ pub fn router(api: Arc<Api>) -> Router {
         status::tokens, status::unlock, status::health, status::openapi
     ),
     components(schemas(Problem)),
-    modifiers(&Security)
+    modifiers(&Security, &Problems)
 )]
 struct Description;
 
 struct Security;
+struct Problems;
 
 impl utoipa::Modify for Security {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
@@ -123,6 +124,29 @@ impl utoipa::Modify for Security {
         for name in ["program", "administrator"] {
             let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
             components.add_security_scheme(name, scheme);
+        }
+    }
+}
+
+impl utoipa::Modify for Problems {
+    /// Every operation may answer with a problem, and problems have a media
+    /// type of their own.
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::{Content, Ref, RefOr, Response};
+        let content = Content::new(Some(Ref::from_schema_name("Problem")));
+        let items = openapi.paths.paths.values_mut();
+        for operation in items.flat_map(|item| item.get.iter_mut().chain(item.post.iter_mut())) {
+            let responses = &mut operation.responses.responses;
+            let any = Response::new("A problem, see docs/problems.md");
+            responses.insert("default".into(), any.into());
+            for (status, response) in responses {
+                let is_problem = status.starts_with(['4', '5', 'd']);
+                if let (true, RefOr::T(response)) = (is_problem, response) {
+                    response.content.clear();
+                    let media_type = "application/problem+json".to_owned();
+                    response.content.insert(media_type, content.clone());
+                }
+            }
         }
     }
 }
@@ -145,6 +169,12 @@ async fn blocking<T: Send + 'static>(
             "The request's work failed; the log has the cause.",
         )
     })
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        Self::unreadable(rejection.status(), &rejection.body_text())
+    }
 }
 
 impl From<PathRejection> for Problem {

@@ -3,10 +3,11 @@
 //! test compares with it.
 
 use crate::base::limits;
-use crate::forms::{Finding, Severity};
+use crate::forms::{Code, Finding, Severity};
 use crate::intake::IntakeError;
 use crate::outbox::OutboxError;
 use crate::token::TokenError;
+use crate::xml::Position;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -52,6 +53,9 @@ kinds! {
         ["Le logiciel a envoyé une demande illisible. Contactez votre fournisseur de logiciel.", "Die Software hat eine unlesbare Anfrage gesendet. Wenden Sie sich an Ihren Softwareanbieter.", "Your software sent an unreadable request. Contact its supplier."];
     QUERY_MALFORMED = 400 "query-malformed", "A path or query parameter cannot be read",
         "See the parameter's description in openapi.json.",
+        ["Le logiciel a envoyé une demande illisible. Contactez votre fournisseur de logiciel.", "Die Software hat eine unlesbare Anfrage gesendet. Wenden Sie sich an Ihren Softwareanbieter.", "Your software sent an unreadable request. Contact its supplier."];
+    HOST_MALFORMED = 400 "host-malformed", "Exactly one Host header is required",
+        "Send one Host header, as every HTTP/1.1 client does (RFC 9112 §3.2).",
         ["Le logiciel a envoyé une demande illisible. Contactez votre fournisseur de logiciel.", "Die Software hat eine unlesbare Anfrage gesendet. Wenden Sie sich an Ihren Softwareanbieter.", "Your software sent an unreadable request. Contact its supplier."];
     UNAUTHORIZED = 401 "unauthorized", "A valid bearer token is required",
         "Run `sceau pair <name>` on this machine and send its token as `Authorization: Bearer <token>`.",
@@ -131,8 +135,9 @@ pub struct Fault {
     /// The schema constraint (W3C name) or the PDF/A rule that is broken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraint: Option<String>,
-    /// Where it is.
-    pub pointer: Pointer,
+    /// Where it is; absent when the fault is not at one place of the XML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<Pointer>,
     /// One sentence for the developer.
     pub message: String,
     /// What would have been allowed there, if known.
@@ -143,18 +148,27 @@ pub struct Fault {
     pub doctor: Option<Texts>,
 }
 
-/// A place in a submitted document.
+/// A place in a submitted XML document.
 #[derive(Debug, Clone, Serialize, ToSchema, PartialEq, Eq)]
 pub struct Pointer {
-    /// XPath with the document's own prefixes; a PDF rule number for a PDF.
+    /// XPath with the document's own prefixes; absent when the fault kept the
+    /// document from being read as XML.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub xpath: Option<String>,
     /// Line, from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<u32>,
+    pub line: u32,
     /// Column in characters, from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub column: Option<u32>,
+    pub column: u32,
+}
+
+impl Pointer {
+    fn new(xpath: Option<String>, position: Position) -> Self {
+        Self {
+            xpath,
+            line: position.line,
+            column: position.column,
+        }
+    }
 }
 
 impl From<&Finding> for Fault {
@@ -168,11 +182,9 @@ impl From<&Finding> for Fault {
             },
             constraint: finding.constraint.clone(),
             expected: finding.expected.clone(),
-            pointer: Pointer {
-                xpath: finding.xpath.clone(),
-                line: finding.position.map(|p| p.line),
-                column: finding.position.map(|p| p.column),
-            },
+            pointer: finding
+                .position
+                .map(|position| Pointer::new(finding.xpath.clone(), position)),
             message: finding.message.clone(),
             doctor: Some(Texts {
                 fr: doctor.fr.into(),
@@ -197,6 +209,8 @@ pub struct Problem {
     pub code: &'static str,
     /// What is wrong with this request, for the developer.
     pub detail: String,
+    /// What the developer or administrator does about it.
+    pub remedy: &'static str,
     /// What to tell the doctor.
     pub doctor: Texts,
     /// Faults of the document, all of them.
@@ -214,6 +228,7 @@ impl Problem {
             status: kind.status,
             code: kind.code,
             detail: detail.into(),
+            remedy: kind.remedy,
             doctor: Texts { fr, de, en },
             faults: Vec::new(),
         }
@@ -224,27 +239,54 @@ impl Problem {
         self
     }
 
-    pub(super) fn too_large() -> Self {
-        let limit = limits::BODY_BYTES_MAX;
-        Self::new(&BODY_TOO_LARGE, format!("The limit is {limit} bytes."))
+    /// A body that the server could not take in, with the status and text of
+    /// its own refusal.
+    pub(super) fn unreadable(status: StatusCode, text: &str) -> Self {
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            let limit = limits::BODY_BYTES_MAX;
+            return Self::new(&BODY_TOO_LARGE, format!("The limit is {limit} bytes."));
+        }
+        Self::new(&BODY_MALFORMED, format!("{text}."))
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec_pretty(&self).unwrap_or_default();
+        let mut body = serde_json::to_vec_pretty(&self).unwrap_or_default();
+        body.push(b'\n');
         let mut response = (
             status,
             [(header::CONTENT_TYPE, "application/problem+json")],
             body,
         )
             .into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            let headers = response.headers_mut();
-            headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
+        let more = match status {
+            // RFC 9110 §15.5.2
+            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "30")),
+            _ => None,
+        };
+        if let Some((name, value)) = more {
+            let value = header::HeaderValue::from_static(value);
+            response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+/// An error's text as a sentence.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+}
+
+fn counted(what: &str, faults: usize) -> String {
+    match faults {
+        1 => format!("{what} in one place."),
+        n => format!("{what} in {n} places."),
     }
 }
 
@@ -265,13 +307,13 @@ impl From<OutboxError> for Problem {
 
 impl From<IntakeError> for Problem {
     fn from(error: IntakeError) -> Self {
-        let text = format!("{error}.");
+        let text = sentence(&error);
         match error {
             IntakeError::UnknownForm { .. } => Self::new(&FORM_UNKNOWN, text),
             IntakeError::UnknownOperation { .. } => Self::new(&OPERATION_UNKNOWN, text),
             IntakeError::Xml(rejected) => {
                 let faults: Vec<Fault> = rejected.findings.iter().map(Fault::from).collect();
-                let text = format!("The XML has {} fault(s).", faults.len());
+                let text = counted("The XML breaks the rules of the form", faults.len());
                 Self::new(&DOCUMENT_INVALID, text).with_faults(faults)
             }
             IntakeError::PdfMissing => Self::new(&PDF_MISSING, text),
@@ -282,28 +324,21 @@ impl From<IntakeError> for Problem {
                     severity: "error",
                     constraint: Some(violation.rule.to_owned()),
                     expected: Vec::new(),
-                    pointer: Pointer {
-                        xpath: None,
-                        line: None,
-                        column: None,
-                    },
+                    pointer: None,
                     message: violation.message,
                     doctor: None,
                 });
-                let text = "The PDF fails the structural PDF/A pre-check.";
-                Self::new(&PDF_INVALID, text).with_faults(faults.collect())
+                let faults: Vec<Fault> = faults.collect();
+                let text = counted("The PDF fails the PDF/A check", faults.len());
+                Self::new(&PDF_INVALID, text).with_faults(faults)
             }
-            IntakeError::UnknownPractitioner { code, xpath } => {
+            IntakeError::UnknownPractitioner { code, place } => {
                 let fault = Fault {
                     code: PRACTITIONER_UNKNOWN.code.into(),
                     severity: "error",
                     constraint: None,
                     expected: Vec::new(),
-                    pointer: Pointer {
-                        xpath: Some(xpath),
-                        line: None,
-                        column: None,
-                    },
+                    pointer: place.map(|(xpath, position)| Pointer::new(Some(xpath), position)),
                     message: format!("No practitioner is configured for {code}."),
                     doctor: None,
                 };
@@ -316,7 +351,7 @@ impl From<IntakeError> for Problem {
 
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
-        let text = format!("{error}.");
+        let text = sentence(&error);
         match error {
             TokenError::PinIncorrect | TokenError::PinMalformed | TokenError::PinPossiblyUsed => {
                 Self::new(&PIN_REFUSED, text)
@@ -345,17 +380,37 @@ impl From<TokenError> for Problem {
 /// The catalogue as Markdown, for `docs/problems.md`.
 pub fn catalogue() -> String {
     let mut out = String::from(
-        "# Problems\n\nEvery error answer is `application/problem+json` (RFC 9457) with one of these codes; \
-         `type` is `urn:sceau:problem:<code>`. `detail` says what is wrong with this request, `faults` lists every \
-         fault of a document with XPath, line and column, `doctor` holds a text for the doctor in fr, de and en.\n\n\
-         This page is generated from the code and compared with it by a test.\n",
+        "# Problems\n\nEvery error answer is `application/problem+json` (RFC 9457) with one of the codes below; \
+         `type` is `urn:sceau:problem:<code>`.\n\n\
+         | Member | Content |\n|---|---|\n\
+         | `type`, `title`, `status`, `code` | the kind of problem; these never change for a code |\n\
+         | `detail` | what is wrong with this request |\n\
+         | `remedy` | what a developer or administrator does about it |\n\
+         | `doctor` | what to show the doctor, in `fr`, `de` and `en` |\n\
+         | `faults` | every fault of the document: `code`, `severity`, `constraint` (the schema's or PDF/A's rule), \
+         `pointer` (`xpath`, `line`, `column`), `message`, what was `expected`, and a text for the `doctor` |\n\n\
+         The invalid examples of a form show the exact problem of each fault beside it, as in \
+         `xsd/memoire-honoraires/2/examples/invalid/*.problem.json`; those of requests and PDFs are in \
+         `tests/fixtures/problems/`.\n\nThis page is generated from the code and compared with it by a test.\n",
     );
     for kind in KINDS {
+        let title = format!("{} `{}`\n{}.", kind.status, kind.code, kind.title);
         let [fr, de, en] = kind.doctor;
-        out.push_str(&format!(
-            "\n## {} `{}`\n{}.\n\n- What to do: {}\n- Doctor (fr): {fr}\n- Doctor (de): {de}\n- Doctor (en): {en}\n",
-            kind.status, kind.code, kind.title, kind.remedy
-        ));
+        out.push_str(&format!("\n## {title}\n\n- What to do: {}\n", kind.remedy));
+        out.push_str(&doctor(fr, de, en));
+    }
+    out.push_str(
+        "\n# Faults\n\nThe codes in `faults`. Beside these, `pdf.rule` is a broken rule of ISO 19005, \
+         which `constraint` names, and `practitioner-unknown` points at the code prestataire.\n",
+    );
+    for code in Code::ALL {
+        let text = code.doctor_text();
+        out.push_str(&format!("\n## `{code}`\n"));
+        out.push_str(&doctor(text.fr, text.de, text.en));
     }
     out
+}
+
+fn doctor(fr: &str, de: &str, en: &str) -> String {
+    format!("- Doctor (fr): {fr}\n- Doctor (de): {de}\n- Doctor (en): {en}\n")
 }

@@ -9,7 +9,7 @@ use crate::sign::fingerprint;
 use crate::token::{LastTry, PinWarning, TokenStatus};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -156,8 +156,11 @@ pub async fn tokens(State(api): State<Arc<Api>>) -> Result<Json<Vec<Token>>, Pro
 #[utoipa::path(post, path = "/v1/tokens/unlock", tag = "service", security(("administrator" = [])),
     request_body = Unlock,
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem)))]
-pub async fn unlock(State(api): State<Arc<Api>>, body: Bytes) -> Result<Response, Problem> {
-    let unlock: Unlock = serde_json::from_slice(&body)
+pub async fn unlock(
+    State(api): State<Arc<Api>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let unlock: Unlock = serde_json::from_slice(&body?)
         .map_err(|_| Problem::new(&BODY_MALFORMED, "Send {\"pin\": \"...\"}."))?;
     let last_try = if unlock.use_last_try {
         LastTry::Confirmed

@@ -4,7 +4,7 @@ use super::problem::{NOT_YET_AVAILABLE, Problem, QUERY_MALFORMED, SUBMISSION_UNK
 use super::{Api, blocking};
 use crate::audit::Entry;
 use crate::base::Uuid4;
-use crate::base::clock::{parse_rfc3339, rfc3339};
+use crate::base::clock::rfc3339;
 use crate::outbox::{Kind, Record};
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -131,8 +131,8 @@ impl Submission {
 pub struct ListQuery {
     /// At most so many; 1 to 200, 50 when absent.
     limit: Option<usize>,
-    /// Only those received before this RFC 3339 time: pass the `received_at`
-    /// of the last one to get the next page.
+    /// Only those older than the submission with this UUID: pass the last one
+    /// of a page to get the next page.
     before: Option<String>,
 }
 
@@ -150,8 +150,8 @@ pub async fn list(
         return Err(Problem::new(&QUERY_MALFORMED, text));
     }
     let before = query.before.map(|text| {
-        parse_rfc3339(&text)
-            .ok_or_else(|| Problem::new(&QUERY_MALFORMED, "before is not an RFC 3339 time."))
+        text.parse()
+            .map_err(|error| Problem::new(&QUERY_MALFORMED, format!("before: \"{text}\" {error}.")))
     });
     let before = before.transpose()?;
     let outbox = api.outbox.clone();

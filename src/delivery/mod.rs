@@ -164,12 +164,15 @@ impl Delivery {
         conclusion: Conclusion,
         report: Report,
     ) -> Result<Record, OutboxError> {
-        // Evidence of a pause would overwrite nothing worth keeping, but a
-        // verdict's answer must not be replaced: it is the last one written.
+        // Only a verdict's answer is the receipt: "not known here" is not.
+        let verdict = match conclusion {
+            Conclusion::Receipted { .. } | Conclusion::Rejected { .. } => true,
+            Conclusion::Retry { .. } | Conclusion::Unknown { .. } => false,
+        };
         let evidence = Evidence {
             correlation_id: report.correlation_id,
-            answer: report.answer,
-            envelope: report.envelope,
+            answer: report.answer.filter(|_| verdict),
+            envelope: report.envelope.filter(|_| verdict),
         };
         let record = self.outbox.conclude(lease, conclusion, evidence)?;
         tracing::info!(uuid = %record.uuid, state = record.state.word(), tries = record.tries, "delivery step");

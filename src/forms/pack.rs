@@ -3,6 +3,7 @@
 use super::FormsError;
 use crate::xml::path::{Name, Namespaces, Path};
 use crate::xml::xsd::Schema;
+use crate::xml::{Position, parse, position, without_mark, xpath_of};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -58,9 +59,12 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// Where a document names its sender, for problems that point there.
-    pub fn code_prestataire_path(&self) -> String {
-        self.facts.code_prestataire.to_string()
+    /// Where `xml` names its sender, for problems that point there.
+    pub fn code_prestataire_place(&self, xml: &[u8]) -> Option<(String, Position)> {
+        let xml = without_mark(xml);
+        let document = parse(xml).ok()?;
+        let node = self.facts.code_prestataire.first(document.root())?.node;
+        Some((xpath_of(node), position(xml, node.range().start)))
     }
 }
 

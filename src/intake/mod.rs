@@ -10,6 +10,7 @@ use crate::outbox::{
 use crate::pdf::{self, Violation};
 use crate::sign::{self, Practitioner, SignError, Signer};
 use crate::trust::Call;
+use crate::xml::Position;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::sync::Arc;
@@ -67,8 +68,8 @@ pub enum IntakeError {
     UnknownPractitioner {
         /// As in the document.
         code: String,
-        /// Where it stands in the document.
-        xpath: String,
+        /// XPath and position of its element in the document.
+        place: Option<(String, Position)>,
     },
     /// The UUID is taken by other bytes, or the store failed.
     #[error("the document could not be accepted")]
@@ -329,7 +330,7 @@ impl Intake {
         let practitioner =
             self.practitioner(&code)
                 .ok_or_else(|| IntakeError::UnknownPractitioner {
-                    xpath: operation.code_prestataire_path(),
+                    place: operation.code_prestataire_place(&draft.xml),
                     code,
                 })?;
         let pdf = match (draft.pdf.clone(), checked.embedded_pdf.take()) {
@@ -451,9 +452,9 @@ fn sign_code(error: &SignError) -> &'static str {
         SignError::Token(error) => error.code(),
         SignError::Trust(error) => error.code(),
         SignError::KeyKind(_) => "key-kind",
-        SignError::Pdf(_) => "pdf-signature",
+        SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
         SignError::Xml(_) => "xml-signature",
-        SignError::Embed(_) | SignError::Incomplete(_) => "embedding",
+        SignError::Embed(_) => "embedding",
         SignError::Level { .. } => "level-not-reached",
     }
 }

@@ -32,6 +32,9 @@ const SCHEMA: &str = include_str!("schema.sql");
 
 /// Longest pause between two tries.
 const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
+/// Longest pause while the token is absent or locked: looking costs nothing,
+/// and a card must not lie idle while work waits.
+const TOKEN_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// First pause between two tries.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 
@@ -546,15 +549,12 @@ impl Outbox {
         Ok(self.store.read(|c| rows::find(c, uuid))?)
     }
 
-    /// The newest submissions, at most `limit`, received before `before`.
+    /// The newest submissions, at most `limit`, older than `before`; none when
+    /// that is not a submission.
     ///
     /// # Errors
     /// [`OutboxError::Store`].
-    pub fn list(
-        &self,
-        limit: usize,
-        before: Option<OffsetDateTime>,
-    ) -> Result<Vec<Record>, OutboxError> {
+    pub fn list(&self, limit: usize, before: Option<Uuid4>) -> Result<Vec<Record>, OutboxError> {
         Ok(self.store.read(|c| rows::list(c, limit, before))?)
     }
 
@@ -631,6 +631,10 @@ impl Outbox {
     ) -> Record {
         let now = self.clock.now();
         let waits = wait.is_some();
+        let longest = match &wait {
+            Some(wait) if wait.class == "token" => TOKEN_PAUSE_MAX,
+            Some(_) | None => BACKOFF_MAX,
+        };
         record.wait = wait;
         record.updated_at = now;
         record.tries = match (waits, moved) {
@@ -639,7 +643,7 @@ impl Outbox {
             (false, _) => 0,
         };
         let pause = if waits {
-            after.max(backoff(record.tries))
+            after.max(backoff(record.tries, longest))
         } else {
             Duration::ZERO
         };
@@ -714,11 +718,11 @@ fn same(known: Record, sha256: &[u8; 32]) -> Result<Record, OutboxError> {
     }
 }
 
-/// Exponential from one second to a quarter of an hour; half of it is jitter,
-/// so that many submissions do not return at once.
-fn backoff(tries: u32) -> Duration {
+/// Exponential from one second to `longest`; half of it is jitter, so that many
+/// submissions do not return at once.
+fn backoff(tries: u32, longest: Duration) -> Duration {
     let full = BACKOFF_MIN
         .saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1).min(16)))
-        .min(BACKOFF_MAX);
+        .min(longest);
     full / 2 + random::jitter(full / 2)
 }

@@ -179,13 +179,15 @@ pub(super) fn make_due_of_class(
 pub(super) fn list(
     connection: &Connection,
     limit: usize,
-    before: Option<OffsetDateTime>,
+    before: Option<Uuid4>,
 ) -> Result<Vec<Record>, StoreError> {
     let failed = StoreError::sql("list submissions");
     let sql = format!(
-        "SELECT {COLUMNS} FROM submission WHERE received_ms < ?1 ORDER BY received_ms DESC LIMIT ?2"
+        "SELECT {COLUMNS} FROM submission WHERE ?1 IS NULL OR (received_ms, uuid) < \
+         (SELECT received_ms, uuid FROM submission WHERE uuid = ?1) \
+         ORDER BY received_ms DESC, uuid DESC LIMIT ?2"
     );
-    let before = before.map_or(i64::MAX, unix_ms);
+    let before = before.map(|uuid| uuid.to_string());
     let mut statement = connection.prepare_cached(&sql).map_err(&failed)?;
     let rows = statement
         .query_map(params![before, limit as i64], record)

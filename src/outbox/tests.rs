@@ -212,10 +212,11 @@ fn a_replaced_body_leaves_no_file_behind() {
 #[test]
 fn backoff_grows_to_its_limit_and_never_to_nothing() {
     for tries in 1..40 {
-        let pause = backoff(tries);
+        let pause = backoff(tries, BACKOFF_MAX);
         assert!(pause >= BACKOFF_MIN / 2 && pause <= BACKOFF_MAX, "{tries}");
     }
-    assert!(backoff(30) >= BACKOFF_MAX / 2);
+    assert!(backoff(30, BACKOFF_MAX) >= BACKOFF_MAX / 2);
+    assert!(backoff(30, TOKEN_PAUSE_MAX) <= TOKEN_PAUSE_MAX);
 }
 
 #[test]

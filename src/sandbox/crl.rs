@@ -2,6 +2,7 @@
 
 use crate::cert::{Cert, CertError, EcdsaForm, Scheme};
 use crate::der;
+use crate::ocsp::Good;
 use crate::oids;
 use crate::pki::Entity;
 use crate::registry::Registry;
@@ -43,16 +44,12 @@ fn extension(id: &[u64], value: &[u8]) -> Vec<u8> {
     der::seq(&[&der::oid(id), &der::tlv(der::OCTET_STRING, value)])
 }
 
-/// thisUpdate of a correctly signed list of `issuer` that does not name
+/// The period of a correctly signed list of `issuer` that does not name
 /// `cert`; `None` when the list is another issuer's or names it.
 ///
 /// # Errors
 /// [`CertError`] when the list cannot be read or its signature is wrong.
-pub fn good_for(
-    list: &[u8],
-    cert: &Cert,
-    issuer: &Cert,
-) -> Result<Option<OffsetDateTime>, CertError> {
+pub fn good_for(list: &[u8], cert: &Cert, issuer: &Cert) -> Result<Option<Good>, CertError> {
     let mut outer = der::only(list, der::SEQUENCE)?.inside();
     let tbs = outer.take(der::SEQUENCE)?;
     let algorithm = outer.take(der::SEQUENCE)?.raw;
@@ -63,10 +60,11 @@ pub fn good_for(
     if fields.take(der::SEQUENCE)?.raw != issuer.subject() {
         return Ok(None);
     }
-    let at = fields.any()?.time()?;
-    if matches!(fields.peek(), Some(der::UTC_TIME | der::GENERALIZED_TIME)) {
-        fields.any()?;
-    }
+    let since = fields.any()?.time()?;
+    let until = match fields.peek() {
+        Some(der::UTC_TIME | der::GENERALIZED_TIME) => Some(fields.any()?.time()?),
+        Some(_) | None => None,
+    };
     let entries = match fields.optional(der::SEQUENCE)? {
         Some(entries) => entries.inside().all()?,
         None => Vec::new(),
@@ -78,5 +76,5 @@ pub fn good_for(
     }
     let scheme = Scheme::from_identifier(algorithm, None)?;
     issuer.verify(scheme, EcdsaForm::Der, tbs.raw, signature)?;
-    Ok(Some(at))
+    Ok(Some(Good { since, until }))
 }

@@ -162,17 +162,20 @@ fn sha1(bytes: &[u8]) -> Vec<u8> {
     digest::digest(algorithm, bytes).as_ref().to_vec()
 }
 
-/// thisUpdate of a correctly signed "good" for `cert` in an OCSPResponse; an
+/// The period a "not revoked" speaks of: thisUpdate and nextUpdate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Good {
+    pub since: OffsetDateTime,
+    pub until: Option<OffsetDateTime>,
+}
+
+/// The period of a correctly signed "good" for `cert` in an OCSPResponse; an
 /// answer about other certificates is `None`.
 ///
 /// # Errors
 /// [`CertError`] when the answer cannot be read or its signature or responder
 /// is wrong.
-pub fn good_for(
-    answer: &[u8],
-    cert: &Cert,
-    issuer: &Cert,
-) -> Result<Option<OffsetDateTime>, CertError> {
+pub fn good_for(answer: &[u8], cert: &Cert, issuer: &Cert) -> Result<Option<Good>, CertError> {
     let mut outer = der::only(answer, der::SEQUENCE)?.inside();
     outer.take(der::ENUMERATED)?;
     let mut bytes = outer.take(0xa0)?.inside().take(der::SEQUENCE)?.inside();
@@ -188,13 +191,15 @@ pub fn good_for(
             responders.push(Cert::from_der(item.raw)?);
         }
     }
-    let Some(at) = good_since(data, cert, issuer)? else {
+    let Some(good) = good_in(data, cert, issuer)? else {
         return Ok(None);
     };
     let scheme = Scheme::from_identifier(algorithm, None)?;
     let may_answer = |c: &Cert| {
         c == issuer
-            || (c.only_for(oids::KP_OCSP_SIGNING) && c.valid_at(at) && c.issued_by(issuer).is_ok())
+            || (c.only_for(oids::KP_OCSP_SIGNING)
+                && c.valid_at(good.since)
+                && c.issued_by(issuer).is_ok())
     };
     let signed = |c: &&Cert| {
         may_answer(c)
@@ -202,17 +207,13 @@ pub fn good_for(
                 .is_ok()
     };
     if responders.iter().any(|c| signed(&c)) {
-        return Ok(Some(at));
+        return Ok(Some(good));
     }
     Err(CertError::Signature)
 }
 
-/// thisUpdate of the "good" for `cert` in a ResponseData.
-fn good_since(
-    data: Tlv<'_>,
-    cert: &Cert,
-    issuer: &Cert,
-) -> Result<Option<OffsetDateTime>, DerError> {
+/// The period of the "good" for `cert` in a ResponseData.
+fn good_in(data: Tlv<'_>, cert: &Cert, issuer: &Cert) -> Result<Option<Good>, DerError> {
     let mut fields = data.inside();
     fields.optional(0xa0)?;
     fields.any()?;
@@ -221,9 +222,12 @@ fn good_since(
         let mut single = item.inside();
         let id = single.take(der::SEQUENCE)?;
         let status = single.any()?;
-        let at = single.take(der::GENERALIZED_TIME)?.time()?;
+        let since = single.take(der::GENERALIZED_TIME)?.time()?;
+        let next = single.optional(0xa0)?.map(|next| next.inside());
+        let next = next.map(|mut next| next.take(der::GENERALIZED_TIME)?.time());
+        let until = next.transpose()?;
         if status.tag == 0x80 && serial(&id)? == cert.serial() && names_issuer(&id, issuer)? {
-            return Ok(Some(at));
+            return Ok(Some(Good { since, until }));
         }
     }
     Ok(None)

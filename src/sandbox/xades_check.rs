@@ -4,6 +4,7 @@
 use crate::cert::{Cert, CertError};
 use crate::cms::{self, CmsError};
 use crate::dom::{self, DS, DomError, XADES};
+use crate::ocsp::Good;
 use crate::pki::Pki;
 use crate::registry::{Registry, Standing};
 use crate::xmldsig::{DsigError, Reference, Signature};
@@ -154,8 +155,11 @@ impl Judge<'_> {
         Ok(stamp)
     }
 
-    /// B-LT: everything needed to validate later is inside, and the revocation
-    /// data are not older than the timestamp (EN 319 132-1 §5.5).
+    /// B-LT: everything needed to validate later is inside. Revocation data for
+    /// the signer and the authority's certificate are not older than the
+    /// timestamp; those for the issuing CA held at its time, because a root
+    /// publishes its list only every few months (EN 319 132-1 §5.5,
+    /// EN 319 102-1 §5.2.5).
     fn long_term(
         &self,
         unsigned: Node<'_, '_>,
@@ -177,9 +181,10 @@ impl Judge<'_> {
             if !held.contains(cert) {
                 return Err(rule(format!("the certificate of {name} is not inside")));
             }
-            let at = newest(&ocsp, &crls, cert, issuer)?;
-            let at = at.ok_or_else(|| rule(format!("no revocation data for {name}")))?;
-            if at < stamp.at {
+            let good = newest(&ocsp, &crls, cert, issuer)?;
+            let good = good.ok_or_else(|| rule(format!("no revocation data for {name}")))?;
+            let was_current = cert == issuing && good.until.is_some_and(|until| until >= stamp.at);
+            if good.since < stamp.at && !was_current {
                 return Err(rule(format!(
                     "the revocation data for {name} are older than the timestamp"
                 )));
@@ -203,14 +208,14 @@ fn encapsulated(
     }
 }
 
-/// thisUpdate of the newest "good" about `cert`. An item with a wrong
+/// The newest "good" about `cert`. An item with a wrong
 /// signature is a fault even when another would do.
 fn newest(
     ocsp: &[Vec<u8>],
     crls: &[Vec<u8>],
     cert: &Cert,
     issuer: &Cert,
-) -> Result<Option<OffsetDateTime>, XadesFault> {
+) -> Result<Option<Good>, XadesFault> {
     let mut found = Vec::new();
     for answer in ocsp {
         found.extend(ocsp::good_for(answer, cert, issuer)?);

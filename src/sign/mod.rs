@@ -3,7 +3,7 @@
 //! before anything else sees it. Nothing here sends or stores.
 
 use crate::base::{Clock, hex};
-use crate::forms::{CodePrestataire, FormsError, Operation, Pack, Rejected};
+use crate::forms::{CodePrestataire, FormsError, Operation, Pack};
 use crate::pades::{self, PadesError};
 use crate::token::{self, Identity, Token, TokenError};
 use crate::trust::{Call, Evidence, Trust, TrustError};
@@ -41,15 +41,15 @@ pub enum SignError {
     /// The PDF cannot be signed.
     #[error("the PDF could not be signed")]
     Pdf(#[source] PadesError),
+    /// The self-check found bytes of the PDF outside the signature.
+    #[error("the PDF signature does not cover the whole file")]
+    PartialPdf,
     /// The XML cannot be signed or completed.
     #[error("the XML could not be signed")]
     Xml(#[source] XadesError),
-    /// The document with its PDF does not fit the form.
+    /// The document with its PDF does not fit the form or breaks its schema.
     #[error("the PDF could not be embedded")]
     Embed(#[source] FormsError),
-    /// The document with its PDF breaks the form's schema.
-    #[error("the complete document breaks its schema: {0}")]
-    Incomplete(String),
     /// The self-check found another level than the one aimed at.
     #[error("the signature reached level {reached:?}, not {wanted:?}")]
     Level {
@@ -68,9 +68,9 @@ impl SignError {
             Self::Trust(error) => error.class(),
             Self::KeyKind(_)
             | Self::Pdf(_)
+            | Self::PartialPdf
             | Self::Xml(_)
             | Self::Embed(_)
-            | Self::Incomplete(_)
             | Self::Level { .. } => "ours",
         }
     }
@@ -131,7 +131,7 @@ impl Signer {
         &self.token
     }
 
-    /// PAdES-B-B on the PDF, embedding, XSD of the whole, XAdES-B-B in the
+    /// PAdES-B-B on the PDF, embedding with the XSD of the whole, XAdES-B-B in the
     /// pack's slot (EN 319 142-1 §6.3, EN 319 132-1 §6.3). Exactly two private-key operations.
     ///
     /// # Errors
@@ -160,10 +160,12 @@ impl Signer {
             .map_err(SignError::Pdf)?;
         let signature = self.private_key(&identity, algorithm, prepared.to_be_signed())?;
         let pdf = prepared.finish(&signature).map_err(SignError::Pdf)?;
-        pades::verify(&pdf).map_err(SignError::Pdf)?;
+        let own = pades::verify(&pdf).map_err(SignError::Pdf)?;
+        if !own.covers_whole_file {
+            return Err(SignError::PartialPdf);
+        }
 
         let whole = pack.embed(name, xml, &pdf).map_err(SignError::Embed)?;
-        pack.check_complete(name, &whole).map_err(incomplete)?;
         let prepared =
             xades::prepare(&whole, slot, certificate, algorithm, now).map_err(SignError::Xml)?;
         let signature = self.private_key(&identity, algorithm, prepared.to_be_signed())?;
@@ -307,18 +309,6 @@ fn push_once(list: &mut Vec<Vec<u8>>, der: &[u8]) {
     if !list.iter().any(|known| known == der) {
         list.push(der.to_vec());
     }
-}
-
-/// Codes and places only: texts of findings can quote the document.
-fn incomplete(rejected: Rejected) -> SignError {
-    let places = rejected.findings.iter().map(|finding| {
-        format!(
-            "{} at {}",
-            finding.code.as_str(),
-            finding.xpath.as_deref().unwrap_or("/")
-        )
-    });
-    SignError::Incomplete(places.collect::<Vec<_>>().join("; "))
 }
 
 /// The certificate's fingerprint as shown to people.

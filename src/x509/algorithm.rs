@@ -46,18 +46,18 @@ impl KeyKind {
     /// Reads the kind from a `SubjectPublicKeyInfo`'s two parts.
     pub(super) fn read(algorithm: Tlv<'_>, public_key: &[u8]) -> Result<Self, Fault> {
         let mut fields = algorithm.reader();
-        let kind = fields.read()?.oid()?;
-        if kind == RSA {
+        let kind = fields.read()?.known_oid()?;
+        if kind == Some(RSA) {
             let mut key = Tlv::only_of(public_key, tag::SEQUENCE)?.reader();
             let modulus = unsigned(key.expect(tag::INTEGER)?.content);
             let unused = modulus.first().map_or(0, |b| b.leading_zeros() as usize);
             let bits = u32::try_from(modulus.len() * 8 - unused).unwrap_or(u32::MAX);
             return Ok(Self::Rsa { bits });
         }
-        let curve = fields.optional(tag::OID)?.map(Tlv::oid).transpose()?;
+        let curve = fields.optional(tag::OID)?.map(Tlv::known_oid).transpose()?;
         Ok(match (kind, curve) {
-            (EC, Some(P256)) => Self::P256,
-            (EC, Some(P384)) => Self::P384,
+            (Some(EC), Some(Some(P256))) => Self::P256,
+            (Some(EC), Some(Some(P384))) => Self::P384,
             _ => Self::Other,
         })
     }

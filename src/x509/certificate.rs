@@ -36,6 +36,10 @@ struct Inner {
     extensions: Extensions,
 }
 
+/// Stands for every purpose whose identifier [`ObjectIdentifier`] cannot hold, so
+/// that "this purpose alone" stays a question of counting.
+const UNNAMED_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.39.0");
+
 /// What the purposes in `keyUsage` allow (RFC 5280 §4.2.1.3); the bits that
 /// matter to signing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +66,7 @@ struct Extensions {
     ca_issuers_urls: Vec<String>,
     crl_urls: Vec<String>,
     ocsp_no_check: bool,
-    unknown_critical: Option<ObjectIdentifier>,
+    unknown_critical: Option<String>,
 }
 
 mod oids {
@@ -257,10 +261,11 @@ impl Cert {
         self.0.extensions.authority_key_id.as_deref()
     }
 
-    /// A critical extension this module does not understand: such a certificate
+    /// The dotted identifier of a critical extension this module does not
+    /// understand: such a certificate
     /// must not be part of a chain (RFC 5280 §4.2).
-    pub fn unknown_critical_extension(&self) -> Option<ObjectIdentifier> {
-        self.0.extensions.unknown_critical
+    pub fn unknown_critical_extension(&self) -> Option<&str> {
+        self.0.extensions.unknown_critical.as_deref()
     }
 
     /// Subject and issuer are the same name.
@@ -351,7 +356,10 @@ impl Inner {
 
 /// One X.509 extension.
 pub(super) struct Extension<'a> {
-    pub(super) oid: ObjectIdentifier,
+    /// `None`: one nobody here knows, see [`Tlv::known_oid`].
+    pub(super) oid: Option<ObjectIdentifier>,
+    /// The identifier, dotted.
+    pub(super) name: String,
     pub(super) critical: bool,
     pub(super) value: &'a [u8],
 }
@@ -359,7 +367,7 @@ pub(super) struct Extension<'a> {
 /// Reads one `Extension`; an explicit `critical FALSE` breaks DER but exists.
 pub(super) fn extension(element: Tlv<'_>) -> Result<Extension<'_>, Fault> {
     let mut fields = element.expect_tag(tag::SEQUENCE)?.reader();
-    let oid = fields.read()?.oid()?;
+    let identifier = fields.read()?;
     let critical = match fields.optional(tag::BOOLEAN)? {
         Some(flag) => flag.boolean()?,
         None => false,
@@ -367,7 +375,8 @@ pub(super) fn extension(element: Tlv<'_>) -> Result<Extension<'_>, Fault> {
     let value = fields.expect(tag::OCTET_STRING)?.content;
     fields.end()?;
     Ok(Extension {
-        oid,
+        oid: identifier.known_oid()?,
+        name: identifier.dotted()?,
         critical,
         value,
     })
@@ -379,11 +388,11 @@ impl Extensions {
         let mut seen = Vec::new();
         for element in list.reader() {
             let extension = extension(element?)?;
-            if seen.contains(&extension.oid) {
+            if seen.contains(&extension.name) {
                 return Err(Fault("an extension occurs twice"));
             }
-            seen.push(extension.oid);
             out.take(&extension)?;
+            seen.push(extension.name);
         }
         Ok(out)
     }
@@ -391,7 +400,7 @@ impl Extensions {
     fn take(&mut self, extension: &Extension<'_>) -> Result<(), Fault> {
         let value = extension.value;
         match extension.oid {
-            oids::BASIC_CONSTRAINTS => {
+            Some(oids::BASIC_CONSTRAINTS) => {
                 let mut fields = Tlv::only_of(value, tag::SEQUENCE)?.reader();
                 if let Some(flag) = fields.optional(tag::BOOLEAN)? {
                     self.is_ca = flag.boolean()?;
@@ -401,7 +410,7 @@ impl Extensions {
                     self.path_len = Some(u8::try_from(length.small()?).unwrap_or(u8::MAX));
                 }
             }
-            oids::KEY_USAGE => {
+            Some(oids::KEY_USAGE) => {
                 let flags = Tlv::only(value)?.bit_flags()?;
                 let bit = |n: u32| flags & 1 << n != 0;
                 self.key_usage = Some(KeyUsage {
@@ -411,26 +420,27 @@ impl Extensions {
                     crl_sign: bit(6),
                 });
             }
-            oids::EXTENDED_KEY_USAGE => {
+            Some(oids::EXTENDED_KEY_USAGE) => {
                 let purposes = Tlv::only_of(value, tag::SEQUENCE)?.reader();
-                let purposes = purposes.map(|p| p?.oid()).collect::<Result<_, _>>()?;
+                let purposes = purposes.map(|p| Ok(p?.known_oid()?.unwrap_or(UNNAMED_PURPOSE)));
+                let purposes = purposes.collect::<Result<_, _>>()?;
                 self.extended_key_usage = Some((extension.critical, purposes));
             }
-            oids::SUBJECT_KEY_ID => {
+            Some(oids::SUBJECT_KEY_ID) => {
                 let id = Tlv::only_of(value, tag::OCTET_STRING)?;
                 self.subject_key_id = Some(id.content.to_vec());
             }
-            oids::AUTHORITY_KEY_ID => {
+            Some(oids::AUTHORITY_KEY_ID) => {
                 let mut fields = Tlv::only_of(value, tag::SEQUENCE)?.reader();
                 let id = fields.optional(tag::context_primitive(0))?;
                 self.authority_key_id = id.map(|id| id.content.to_vec());
             }
-            oids::AUTHORITY_INFO_ACCESS => self.take_access(value)?,
-            oids::CRL_DISTRIBUTION_POINTS => self.crl_urls = distribution_urls(value)?,
-            oids::OCSP_NO_CHECK => self.ocsp_no_check = true,
+            Some(oids::AUTHORITY_INFO_ACCESS) => self.take_access(value)?,
+            Some(oids::CRL_DISTRIBUTION_POINTS) => self.crl_urls = distribution_urls(value)?,
+            Some(oids::OCSP_NO_CHECK) => self.ocsp_no_check = true,
             // Understood in the sense that nothing in them narrows what we do.
-            oids::SUBJECT_ALT_NAME | oids::CERTIFICATE_POLICIES | oids::QC_STATEMENTS => {}
-            unknown if extension.critical => self.unknown_critical = Some(unknown),
+            Some(oids::SUBJECT_ALT_NAME | oids::CERTIFICATE_POLICIES | oids::QC_STATEMENTS) => {}
+            _ if extension.critical => self.unknown_critical = Some(extension.name.clone()),
             _ => {}
         }
         Ok(())
@@ -440,11 +450,11 @@ impl Extensions {
     fn take_access(&mut self, value: &[u8]) -> Result<(), Fault> {
         for description in Tlv::only_of(value, tag::SEQUENCE)?.reader() {
             let mut fields = description?.expect_tag(tag::SEQUENCE)?.reader();
-            let method = fields.read()?.oid()?;
+            let method = fields.read()?.known_oid()?;
             let url = name::uri(fields.read()?);
             match method {
-                oids::ACCESS_OCSP => self.ocsp_urls.extend(url),
-                oids::ACCESS_CA_ISSUERS => self.ca_issuers_urls.extend(url),
+                Some(oids::ACCESS_OCSP) => self.ocsp_urls.extend(url),
+                Some(oids::ACCESS_CA_ISSUERS) => self.ca_issuers_urls.extend(url),
                 _ => {}
             }
         }

@@ -333,7 +333,7 @@ fn optional_value(
         let mut found = Vec::new();
         for attribute in Tlv::only_of(attributes, tag::SET)?.reader() {
             let mut fields = attribute?.expect_tag(tag::SEQUENCE)?.reader();
-            if fields.read()?.oid()? == wanted {
+            if fields.read()?.known_oid()? == Some(wanted) {
                 for value in fields.expect(tag::SET)?.reader() {
                     found.push(value?.raw.to_vec());
                 }

@@ -193,13 +193,13 @@ fn entry_reason(extensions: Tlv<'_>) -> Result<Option<u8>, CrlError> {
     for element in extensions.reader() {
         let extension = extension(element?)?;
         match extension.oid {
-            REASON_CODE => {
+            Some(REASON_CODE) => {
                 let code = Tlv::only_of(extension.value, tag::ENUMERATED)?.small()?;
                 reason = u8::try_from(code).ok();
             }
-            INVALIDITY_DATE => {}
-            unknown if extension.critical => {
-                return Err(CrlError::CriticalExtension(unknown.to_string()));
+            Some(INVALIDITY_DATE) => {}
+            _ if extension.critical => {
+                return Err(CrlError::CriticalExtension(extension.name));
             }
             _ => {}
         }
@@ -213,11 +213,11 @@ impl Scope {
         for element in Tlv::only_of(wrapped.content, tag::SEQUENCE)?.reader() {
             let extension = extension(element?)?;
             match extension.oid {
-                DELTA_INDICATOR => return Err(CrlError::Kind("delta")),
-                DISTRIBUTION_POINT => scope = Self::read_point(extension.value)?,
-                CRL_NUMBER | AUTHORITY_KEY_ID => {}
-                unknown if extension.critical => {
-                    return Err(CrlError::CriticalExtension(unknown.to_string()));
+                Some(DELTA_INDICATOR) => return Err(CrlError::Kind("delta")),
+                Some(DISTRIBUTION_POINT) => scope = Self::read_point(extension.value)?,
+                Some(CRL_NUMBER | AUTHORITY_KEY_ID) => {}
+                _ if extension.critical => {
+                    return Err(CrlError::CriticalExtension(extension.name));
                 }
                 _ => {}
             }

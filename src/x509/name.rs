@@ -2,7 +2,6 @@
 
 use super::tlv::{Fault, Reader, Tlv, tag};
 use crate::base::hex;
-use const_oid::ObjectIdentifier;
 
 /// Attribute types with a short name (RFC 4514 §3, RFC 4519, X.520).
 const SHORT_NAMES: &[(&str, &str)] = &[
@@ -44,7 +43,7 @@ pub(super) fn common_name(name: &[u8]) -> Result<Option<String>, Fault> {
     for rdn in Tlv::only_of(name, tag::SEQUENCE)?.reader() {
         for attribute in rdn?.expect_tag(tag::SET)?.reader() {
             let (oid, value) = parts(attribute?)?;
-            if oid.to_string() == COMMON_NAME {
+            if oid == COMMON_NAME {
                 found = string(value);
             }
         }
@@ -52,15 +51,14 @@ pub(super) fn common_name(name: &[u8]) -> Result<Option<String>, Fault> {
     Ok(found)
 }
 
-fn parts(attribute: Tlv<'_>) -> Result<(ObjectIdentifier, Tlv<'_>), Fault> {
+fn parts(attribute: Tlv<'_>) -> Result<(String, Tlv<'_>), Fault> {
     let mut reader = attribute.expect_tag(tag::SEQUENCE)?.reader();
-    let oid = reader.read()?.oid()?;
+    let oid = reader.read()?.dotted()?;
     Ok((oid, reader.read()?))
 }
 
 fn attribute_text(attribute: Tlv<'_>) -> Result<String, Fault> {
     let (oid, value) = parts(attribute)?;
-    let oid = oid.to_string();
     let short = SHORT_NAMES.iter().find(|(dotted, _)| *dotted == oid);
     Ok(match (short, string(value)) {
         (Some((_, short)), Some(text)) => format!("{short}={}", escape(&text)),
@@ -136,6 +134,7 @@ pub(super) fn uri(general_name: Tlv<'_>) -> Option<String> {
 mod tests {
     use super::*;
     use crate::x509::tlv;
+    use const_oid::ObjectIdentifier;
 
     fn attribute(oid: &str, kind: u8, value: &[u8]) -> Vec<u8> {
         let oid = tlv::oid(ObjectIdentifier::new_unwrap(oid));

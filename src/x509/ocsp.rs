@@ -285,7 +285,7 @@ fn refuse_critical(wrapped: Option<Tlv<'_>>) -> Result<(), OcspError> {
     for element in Tlv::only_of(wrapped.content, tag::SEQUENCE)?.reader() {
         let extension = extension(element?)?;
         if extension.critical {
-            return Err(OcspError::CriticalExtension(extension.oid.to_string()));
+            return Err(OcspError::CriticalExtension(extension.name));
         }
     }
     Ok(())

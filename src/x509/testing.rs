@@ -107,6 +107,11 @@ impl Builder {
         self
     }
 
+    pub(crate) fn raw_extension(mut self, extension: &[u8]) -> Self {
+        self.extensions.push(extension.to_vec());
+        self
+    }
+
     /// `basicConstraints` CA, and `keyUsage` with these bits set (first bit is
     /// the highest).
     pub(crate) fn ca_with(self, path_len: Option<u8>, usage: u8) -> Self {

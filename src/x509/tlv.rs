@@ -85,6 +85,40 @@ impl<'a> Tlv<'a> {
         ObjectIdentifier::from_bytes(self.content).map_err(|_| Fault("malformed object identifier"))
     }
 
+    /// As [`Self::oid`]; `None` for the legal identifiers that
+    /// [`ObjectIdentifier`] cannot hold (arcs beyond 32 bits as in 2.25, and
+    /// beyond 2.39). None of those means anything to us.
+    pub(crate) fn known_oid(self) -> Result<Option<ObjectIdentifier>, Fault> {
+        self.dotted()?;
+        Ok(ObjectIdentifier::from_bytes(self.content).ok())
+    }
+
+    /// The content as a dotted object identifier, with arcs up to 128 bits.
+    pub(crate) fn dotted(self) -> Result<String, Fault> {
+        const FAULT: Fault = Fault("malformed object identifier");
+        self.expect_tag(tag::OID)?;
+        let mut arcs: Vec<u128> = Vec::new();
+        let mut arc = 0u128;
+        let complete = self.content.last().is_some_and(|byte| byte & 0x80 == 0);
+        for byte in self.content.iter().filter(|_| complete) {
+            let shifted = arc.checked_mul(128).ok_or(FAULT)?;
+            arc = shifted | u128::from(byte & 0x7f);
+            if byte & 0x80 == 0 {
+                arcs.push(arc);
+                arc = 0;
+            }
+        }
+        // The first number holds the first two arcs (X.690 §8.19.4).
+        let (first, rest) = arcs.split_first().ok_or(FAULT)?;
+        let root = (first / 40).min(2);
+        let mut text = format!("{root}.{}", first - root * 40);
+        for arc in rest {
+            text.push('.');
+            text.push_str(&arc.to_string());
+        }
+        Ok(text)
+    }
+
     /// The content of a BIT STRING that is made of whole bytes.
     pub(crate) fn bit_string_bytes(self) -> Result<&'a [u8], Fault> {
         self.expect_tag(tag::BIT_STRING)?;
@@ -415,6 +449,27 @@ pub(crate) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 /// An OBJECT IDENTIFIER.
 pub(crate) fn oid(oid: ObjectIdentifier) -> Vec<u8> {
     element(tag::OID, &[oid.as_bytes()])
+}
+
+/// An OBJECT IDENTIFIER from its dotted text; `None` when it is none.
+pub(crate) fn oid_from_dotted(text: &str) -> Option<Vec<u8>> {
+    let arcs = text.split('.').map(|arc| arc.parse::<u128>().ok());
+    let arcs: Vec<u128> = arcs.collect::<Option<_>>()?;
+    let [root @ 0..=2, second, rest @ ..] = arcs.as_slice() else {
+        return None;
+    };
+    if *root < 2 && *second > 39 {
+        return None;
+    }
+    let mut content = Vec::new();
+    for arc in [second.checked_add(root * 40)?].iter().chain(rest) {
+        let septets = (128 - arc.leading_zeros()).div_ceil(7).max(1);
+        for n in (0..septets).rev() {
+            let more = if n == 0 { 0 } else { 0x80 };
+            content.push((arc >> (7 * n)) as u8 & 0x7f | more);
+        }
+    }
+    Some(element(tag::OID, &[&content]))
 }
 
 /// A non-negative INTEGER from its big-endian bytes.

@@ -74,13 +74,13 @@ pub enum TspError {
 /// is left out, and the token's policy has to be compared anyway.
 pub fn request(imprint_sha256: &[u8; 32], nonce: &[u8; 16], policy: Option<&str>) -> Vec<u8> {
     let imprint = tlv::element(tag::OCTET_STRING, &[imprint_sha256]);
-    let policy = policy.and_then(|p| ObjectIdentifier::new(p).ok());
+    let policy = policy.and_then(tlv::oid_from_dotted);
     tlv::element(
         tag::SEQUENCE,
         &[
             &tlv::integer(&[1]),
             &tlv::element(tag::SEQUENCE, &[&Digest::Sha256.identifier_der(), &imprint]),
-            &policy.map(tlv::oid).unwrap_or_default(),
+            &policy.unwrap_or_default(),
             &tlv::integer(nonce),
             &tlv::element(tag::BOOLEAN, &[&[0xff]]),
         ],
@@ -99,7 +99,8 @@ pub struct TimestampToken {
 /// `TSTInfo` (RFC 3161 §2.4.2).
 #[derive(Debug, Clone)]
 struct TstInfo {
-    policy: ObjectIdentifier,
+    /// Dotted.
+    policy: String,
     imprint_algorithm: Option<Digest>,
     imprint: Vec<u8>,
     serial: Vec<u8>,
@@ -177,7 +178,7 @@ impl TimestampToken {
 
     /// The authority's policy, dotted.
     pub fn policy(&self) -> String {
-        self.info.policy.to_string()
+        self.info.policy.clone()
     }
 
     /// The token's serial number: content bytes of its INTEGER.
@@ -300,7 +301,7 @@ impl TstInfo {
         if fields.expect(tag::INTEGER)?.small()? != 1 {
             return Err(Fault("unknown version of TSTInfo"));
         }
-        let policy = fields.read()?.oid()?;
+        let policy = fields.read()?.dotted()?;
         let mut imprint = fields.expect(tag::SEQUENCE)?.reader();
         let imprint_algorithm = Digest::from_identifier(imprint.expect(tag::SEQUENCE)?);
         let imprint = imprint.expect(tag::OCTET_STRING)?.content.to_vec();

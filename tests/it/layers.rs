@@ -71,7 +71,8 @@ fn named(code: &str, prefix: &str) -> Vec<String> {
                     c if fresh && (c.is_alphanumeric() || c == '_') => word.push(c),
                     _ => {}
                 }
-                if !word.is_empty() && !(c.is_alphanumeric() || c == '_') {
+                let in_word = c.is_alphanumeric() || c == '_';
+                if !word.is_empty() && !in_word {
                     out.push(std::mem::take(&mut word));
                     fresh = c == ',';
                 }

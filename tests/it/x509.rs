@@ -60,13 +60,13 @@ fn openssl_verifies_our_detached_signatures() {
 fn openssl_reads_our_timestamp_request() {
     let folder = tempfile::tempdir().unwrap();
     let nonce = *b"\x80nonce nonce non";
-    let request = tsp::request(&sha256(b"message"), &nonce, Some("1.2.3.4.1"));
+    let request = tsp::request(&sha256(b"message"), &nonce, Some("2.999.7"));
     std::fs::write(folder.path().join("q.tsq"), request).unwrap();
     let (read, text) = openssl(folder.path(), &["ts", "-query", "-in", "q.tsq", "-text"]);
     assert!(read, "{text}");
     for line in [
         "Hash Algorithm: sha256",
-        "Policy OID: 1.2.3.4.1",
+        "Policy OID: 2.999.7",
         "Nonce: 0x806E6F6E6365206E6F6E6365206E6F6E",
         "Certificate required: yes",
     ] {

@@ -166,8 +166,10 @@ def openssl_ts(case, root):
         xml = case / "signed.xml"
         material = Material(xml) if xml.exists() else None
         if not token.exists():
-            token, data = Path(scratch) / "token.der", Path(scratch) / "input"
+            token = Path(scratch) / "token.der"
             token.write_bytes(material.token())
+        if not data.exists():
+            data = Path(scratch) / "input"
             data.write_bytes(material.timestamp_input())
         chain = Path(scratch) / "chain.pem"
         _code, inside = run("openssl", "pkcs7", "-inform", "DER", "-print_certs", "-in", token)
@@ -179,7 +181,10 @@ def openssl_ts(case, root):
 
 
 def pyhanko(case, root):
-    """Strict reader, chain to the root, whole file; revocation is required when the XML brings its data along."""
+    """Strict reader, chain to the root, whole file; revocation is required when the XML brings its data along.
+
+    A signature that was there before must be as sound as it was: what was appended is a permitted change to it.
+    """
     extra = {"revocation_mode": "soft-fail"}
     if (case / "signed.xml").exists():
         material = Material(case / "signed.xml")
@@ -191,21 +196,31 @@ def pyhanko(case, root):
         }
     context = ValidationContext(trust_roots=[load_cert_from_pemder(str(root))], allow_fetching=False, **extra)
     with open(case / "signed.pdf", "rb") as file:
-        signatures = PdfFileReader(file).embedded_signatures
-        if len(signatures) != 1:
-            raise Refused(f"{len(signatures)} signatures")
-        status = validate_pdf_signature(signatures[0], context)
-    if not status.bottom_line or status.coverage != SignatureCoverageLevel.ENTIRE_FILE:
-        raise Refused(f"{status.summary()}, coverage {status.coverage.name}")
-    return f"{status.summary()}, entire file, revocation {extra['revocation_mode']}"
+        *before, last = PdfFileReader(file).embedded_signatures
+        if len(before) != earlier_signatures(case):
+            raise Refused(f"{len(before)} earlier signatures")
+        status = validate_pdf_signature(last, context)
+        if not status.bottom_line or status.coverage != SignatureCoverageLevel.ENTIRE_FILE:
+            raise Refused(f"{status.summary()}, coverage {status.coverage.name}")
+        detail = f"{status.summary()}, entire file, revocation {extra['revocation_mode']}"
+        for signature in before:
+            status = validate_pdf_signature(signature, ValidationContext(trust_roots=[], allow_fetching=False))
+            if not (status.intact and status.valid and status.docmdp_ok):
+                raise Refused(f"earlier signature: {status.summary()}")
+            detail += f"; earlier {status.summary()}"
+    return detail
 
 
 def pdfsig(case, _root):
     """Integrity and coverage; -nocert because trust would need an NSS database (pyHanko and DSS judge trust)."""
     _code, output = run("pdfsig", "-nocert", case / "signed.pdf")
-    if output.count("Signature #") != 1 or "Signature is Valid." not in output or "Total document signed" not in output:
+    _head, *signatures = output.split("Signature #")
+    if len(signatures) != 1 + earlier_signatures(case) or "Total document signed" not in signatures[-1]:
         raise Refused(first(output, "Signature Validation|Not total|not contain"))
-    return "Signature is Valid, total document signed"
+    for signature in signatures:
+        if "Signature is Valid." not in signature:
+            raise Refused(first(signature, "Signature Validation"))
+    return f"Signature is Valid, total document signed{', earlier one Valid' * (len(signatures) - 1)}"
 
 
 def parts(case, _root):
@@ -228,6 +243,17 @@ PYTHON_JUDGES = {
     "xmllint": xmllint, "xmlsec1": xmlsec1, "signxml": signxml_judge, "openssl-ts": openssl_ts,
     "pyhanko": pyhanko, "pdfsig": pdfsig, "parts": parts,
 }  # fmt: skip
+
+
+def root_of(case):
+    """The trust anchor: the case's own, or that of all cases."""
+    own = case / "root.pem"
+    return own if own.exists() else case.parent / "root.pem"
+
+
+def earlier_signatures(case):
+    """How many signatures before.pdf bears."""
+    return json.loads((case / "expect.json").read_text()).get("earlier_signatures", 0)
 
 
 def expectation(case):
@@ -295,7 +321,6 @@ def cell(name, expected, accepts, detail, form, formats):
 
 
 def judge(folder):
-    root = folder / "root.pem"
     cases = sorted(path.parent for path in folder.glob("*/expect.json"))
     process = start_java(folder)
     expected = {case.name: expectation(case) for case in cases}
@@ -303,7 +328,7 @@ def judge(folder):
     for case in cases:
         for name in expected[case.name][0]:
             if name in PYTHON_JUDGES:
-                answers[case.name, name] = ask(name, case, root)
+                answers[case.name, name] = ask(name, case, root_of(case))
     java = java_verdicts(process) if process else None
     table = {}
     for case in cases:
@@ -315,6 +340,8 @@ def judge(folder):
                 found = (java or {}).get(key)
                 form = found and found["format"]
                 answer = found and (found["accepts"], found["detail"])
+                if name == "dss-pdf" and answer and want and found["signatures"] != 1 + earlier_signatures(case):
+                    answer = False, f"{found['signatures']} signatures"
                 answers[key] = None if java is None else answer or (not want, "no verdict")
             table[key] = ("SKIPPED", "not installed") if answers[key] is None else cell(name, want, *answers[key], form, formats)
     return [case.name for case in cases], table
@@ -351,8 +378,9 @@ def main():
     if len(arguments) != 1:
         sys.exit(__doc__)
     folder = Path(arguments[0]).resolve()
-    if not (folder / "root.pem").exists() or not any(folder.glob("*/expect.json")):
-        sys.exit(f"no root.pem or no case in {folder}: nothing was judged")
+    found = [path.parent for path in folder.glob("*/expect.json")]
+    if not found or not all(root_of(case).exists() for case in found):
+        sys.exit(f"no case in {folder}, or one without root.pem: nothing was judged")
     cases, table = judge(folder)
     sys.exit(1 if report(cases, table, "--details" in sys.argv) else 0)
 

@@ -47,6 +47,14 @@ fn missing_authorities_are_fetched_once() {
         assert_eq!((call.purpose, call.from_cache), ("aia", from_cache));
         assert!(calls.is_empty());
     }
+    // The authority got a new key: what is remembered does not fit any more.
+    let renewed = Builder::new("CA").ca(None).build(Some(&world.root));
+    let der = renewed.cert.der().to_vec();
+    world.server.serve("/ca.crt", der);
+    let leaf = world.leaf().issuer_url(&world.server.url("/ca.crt"));
+    let leaf = leaf.build(Some(&renewed)).cert;
+    let found = trust.chain(&leaf, &[], NOW, &mut calls).unwrap();
+    assert_eq!(found[1], renewed.cert);
 }
 
 #[test]

@@ -190,6 +190,13 @@ fn lapsed_and_future_evidence_is_refused() {
         }
     }
     case.world.clock.0.store(0, Ordering::SeqCst);
+    let never = time::macros::datetime!(9999-12-31 23:59:59 UTC);
+    let lasting = Ocsp {
+        next_update: Some(never),
+        ..Ocsp::good(NOW)
+    };
+    case.ocsp(&lasting, &case.world.ca);
+    assert!(fresh(&case).ask(NOW).0.is_ok());
     for (ahead, accepted) in [(60, true), (61, false)] {
         case.ocsp(&Ocsp::good(later(ahead)), &case.world.ca);
         assert_eq!(fresh(&case).ask(NOW).0.is_ok(), accepted);

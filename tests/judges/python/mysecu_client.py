@@ -86,7 +86,7 @@ class Credentials:
 
 
 class Trust:
-    """Certificates of the answers must lead to the configured anchor."""
+    """Certificates of the answers must lead to the configured anchor, or be it."""
 
     def __init__(self, anchor, intermediates):
         self.anchor, self.intermediates = anchor, intermediates
@@ -98,7 +98,7 @@ class Trust:
             leaf.write_bytes(pem.armor("CERTIFICATE", chain[0]))
             # The leaf once more: openssl refuses an empty file of untrusted certificates.
             others.write_bytes(b"".join(pem.armor("CERTIFICATE", der) for der in [*chain, *self.intermediates]))
-            command = ["openssl", "verify", "-no-CApath", "-no-CAstore", "-CAfile", self.anchor, "-untrusted", others, leaf]
+            command = ["openssl", "verify", "-partial_chain", "-no-CApath", "-no-CAstore", "-CAfile", self.anchor, "-untrusted", others, leaf]
             done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
             raise DialogueError(f"the answer's certificate is not trusted: {done.stderr.strip()}")
@@ -225,6 +225,8 @@ class Dialogue:
         self.ehealth, self.code = ehealth, code
         self.credentials = Credentials(self.mysecu["transport"])
         self.trust = Trust(self.mysecu["answer_anchor"], self.credentials.chain)
+        # The configuration names no anchor for the identity provider; its certificate comes from the TLS servers' authority.
+        self.identity_trust = Trust(self.mysecu["tls_anchor"], self.credentials.chain)
         session = requests.Session()
         session.trust_env = False  # a proxy of this machine has no business with 127.0.0.1
         session.cert = self.credentials.path
@@ -266,7 +268,7 @@ class Dialogue:
         signature = only(assertion, "ds:Signature")
         found = only(signature, "ds:KeyInfo/ds:X509Data").findall(q("ds:X509Certificate"))  # the signer's, then its chain
         chain = [base64.b64decode(certificate.text) for certificate in found]
-        if not chain or verified_references(signature, self.trust.key(chain), [assertion]) != [assertion]:
+        if not chain or verified_references(signature, self.identity_trust.key(chain), [assertion]) != [assertion]:
             raise DialogueError("the assertion is not what its signature covers")
         values = assertion.xpath("saml2:AttributeStatement/saml2:Attribute[@Name='psEHealthID']/saml2:AttributeValue/text()", namespaces=NS)
         if values != [self.ehealth]:

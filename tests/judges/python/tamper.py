@@ -28,10 +28,10 @@ def replaced(data, at, byte):
 
 
 def other_letter(byte):
-    """Another letter or digit of the same kind: the document stays well-formed and valid to the schema's eye."""
+    """Another letter or digit of the same kind, hexadecimal if it was: the document stays valid to the schema's eye."""
     if chr(byte).isdigit():
         return ord("0") + (byte - ord("0") + 1) % 10
-    return byte + 1 if chr(byte) not in "zZ" else byte - 1
+    return byte + 1 if chr(byte) not in "fFzZ" else byte - 1
 
 
 def element(xml, name):

@@ -30,15 +30,14 @@ import org.verapdf.pdfa.results.ValidationResult;
 
 /**
  * EU DSS and veraPDF over every case of a folder, in one Java process. Prints one JSON object a line:
- * {"case", "judge", "accepts", "format", "detail", "millis"}. It reports; judge.py compares with what was expected.
+ * {"case", "judge", "accepts", "format", "signatures", "detail", "millis"}. It reports; judge.py compares with what was expected.
  */
 public final class Judge {
   private final Path folder;
-  private final CommonTrustedCertificateSource anchors = new CommonTrustedCertificateSource();
+  private CommonTrustedCertificateSource anchors;
 
   private Judge(Path folder) {
     this.folder = folder;
-    anchors.addCertificate(DSSUtils.loadCertificate(folder.resolve("root.pem").toFile()));
   }
 
   public static void main(String[] args) throws Exception {
@@ -53,6 +52,9 @@ public final class Judge {
   }
 
   private void judge(Path dir) {
+    Path own = dir.resolve("root.pem");
+    anchors = new CommonTrustedCertificateSource();
+    anchors.addCertificate(DSSUtils.loadCertificate((Files.exists(own) ? own : folder.resolve("root.pem")).toFile()));
     File xml = dir.resolve("signed.xml").toFile();
     File pdf = dir.resolve("signed.pdf").toFile();
     File before = dir.resolve("before.pdf").toFile();
@@ -80,7 +82,7 @@ public final class Judge {
     verifier.setCrlSource(fromXml.get(0).getCRLSource());
     verifier.addAdjunctCertSources(fromXml.get(0).getCertificateSource());
     Verdict helped = dss(pdf, "pades", new ArrayList<>(), verifier);
-    return new Verdict(helped.accepts, helped.detail + "; without the XML's revocation data " + alone.indication, helped.indication, helped.format);
+    return new Verdict(helped.accepts, helped.detail + "; without the XML's revocation data " + alone.indication, helped.indication, helped.format, helped.signatures);
   }
 
   private Verdict dss(File file, String family, List<AdvancedSignature> found) {
@@ -97,10 +99,13 @@ public final class Judge {
     Reports reports = validator.validateDocument();
     found.addAll(validator.getSignatures());
     SimpleReport simple = reports.getSimpleReport();
-    if (simple.getSignaturesCount() != 1) {
-      return new Verdict(false, simple.getSignaturesCount() + " signatures", "NO_SIGNATURE", "");
+    List<String> whole = simple.getSignatureIdList().stream().filter(id -> isWhole(simple, id)).collect(Collectors.toList());
+    int count = simple.getSignaturesCount();
+    if (count == 0 || (count > 1 && whole.size() != 1)) {
+      return new Verdict(false, count + " signatures, " + whole.size() + " over the whole document", "NO_SIGNATURE", "", count);
     }
-    String id = simple.getFirstSignatureId();
+    // Where a PDF was signed before, the signature in question is the one that covers everything.
+    String id = count == 1 ? simple.getFirstSignatureId() : whole.get(0);
     boolean accepts = simple.getIndication(id) == Indication.TOTAL_PASSED;
     StringBuilder detail = new StringBuilder(indication(simple, id)).append(' ').append(simple.getSignatureFormat(id));
     for (XmlSignatureScope scope : simple.getSignatureScopes(id)) {
@@ -117,7 +122,11 @@ public final class Judge {
       accepts &= timestamps.size() == 1;
     }
     simple.getAdESValidationErrors(id).forEach(message -> detail.append("; ").append(message.getValue()));
-    return new Verdict(accepts, detail.toString(), indication(simple, id), simple.getSignatureFormat(id).toString());
+    return new Verdict(accepts, detail.toString(), indication(simple, id), simple.getSignatureFormat(id).toString(), count);
+  }
+
+  private static boolean isWhole(SimpleReport simple, String id) {
+    return simple.getSignatureScopes(id).stream().allMatch(scope -> scope.getScope() == SignatureScopeType.FULL);
   }
 
   private static String indication(SimpleReport simple, String id) {
@@ -130,12 +139,12 @@ public final class Judge {
     try (PDFAParser parser = Foundries.defaultInstance().createParser(pdf)) {
       PDFAFlavour flavour = parser.getFlavour();
       if (flavour == PDFAFlavour.NO_FLAVOUR) {
-        return new Verdict(false, "claims no PDF/A flavour", "", "");
+        return new Verdict(false, "claims no PDF/A flavour", "", "", 0);
       }
       try (PDFAValidator validator = Foundries.defaultInstance().createValidator(flavour, false)) {
         ValidationResult result = validator.validate(parser);
         String failed = result.getFailedChecks().keySet().stream().map(rule -> " " + rule.getClause() + "-" + rule.getTestNumber()).collect(Collectors.joining());
-        return new Verdict(result.isCompliant(), "PDF/A-" + flavour.getId() + (result.isCompliant() ? "" : " violated:" + failed), "", "PDF/A-" + flavour.getId());
+        return new Verdict(result.isCompliant(), "PDF/A-" + flavour.getId() + (result.isCompliant() ? "" : " violated:" + failed), "", "PDF/A-" + flavour.getId(), 0);
       }
     }
   }
@@ -146,10 +155,10 @@ public final class Judge {
     try {
       verdict = judgement.judge();
     } catch (Throwable problem) { // whatever a hostile file provokes inside a judge, StackOverflowError too, is a refusal
-      verdict = new Verdict(false, problem.toString(), "", "");
+      verdict = new Verdict(false, problem.toString(), "", "", 0);
     }
     System.out.println("{\"case\":" + quote(dir.getFileName().toString()) + ",\"judge\":" + quote(judge) + ",\"accepts\":" + verdict.accepts
-        + ",\"format\":" + quote(verdict.format) + ",\"detail\":" + quote(verdict.detail) + ",\"millis\":" + (System.nanoTime() - start) / 1_000_000 + "}");
+        + ",\"format\":" + quote(verdict.format) + ",\"signatures\":" + verdict.signatures + ",\"detail\":" + quote(verdict.detail) + ",\"millis\":" + (System.nanoTime() - start) / 1_000_000 + "}");
   }
 
   private static String quote(String text) {
@@ -173,12 +182,14 @@ public final class Judge {
     final String detail;
     final String indication;
     final String format;
+    final int signatures;
 
-    Verdict(boolean accepts, String detail, String indication, String format) {
+    Verdict(boolean accepts, String detail, String indication, String format, int signatures) {
       this.accepts = accepts;
       this.detail = detail;
       this.indication = indication;
       this.format = format;
+      this.signatures = signatures;
     }
   }
 }

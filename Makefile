@@ -1,0 +1,44 @@
+# Each target installs what it needs on a Debian-like machine.
+.PHONY: demo test judges bench build fmt clippy bless clean help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+demo: ## one form from a local POST to the sandbox's receipt; KEEP=1 leaves it running
+	@packaging/dev/ensure.sh build
+	@cargo build --locked --bins
+	@cargo run --locked --quiet --bin sceau -- demo $(if $(KEEP),--keep)
+
+test: ## format, lints, all tests, then the foreign judges
+	@packaging/dev/ensure.sh test
+	@if command -v cargo-fmt >/dev/null; then cargo fmt --check; else echo "SKIPPED: cargo fmt is not installed"; fi
+	@if command -v cargo-clippy >/dev/null; then cargo clippy --locked --all-targets --quiet -- -D warnings; else echo "SKIPPED: cargo clippy is not installed"; fi
+	@if command -v cargo-deny >/dev/null; then cargo deny --all-features check bans licenses sources; else echo "SKIPPED: cargo deny is not installed"; fi
+	cargo test --locked
+	@$(MAKE) --no-print-directory judges
+
+judges: ## EU DSS, veraPDF, pyHanko, xmlsec1, pdfsig and OpenSSL over the service's own output
+	@packaging/dev/ensure.sh test
+	@cargo build --locked --quiet --bins
+	@tests/judges/run.sh "$$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug" out/judges
+
+bench: ## wall and CPU time of each stage, optimised build
+	@packaging/dev/ensure.sh build
+	@cargo bench --locked --quiet --bench stages
+
+build: ## both programs, unoptimised
+	@packaging/dev/ensure.sh build
+	@cargo build --locked --bins
+
+fmt: ## format the code
+	@cargo fmt
+
+clippy: ## lints, warnings are errors
+	@cargo clippy --locked --all-targets -- -D warnings
+
+bless: ## rewrite the golden files from the code; look at the diff before you commit it
+	@SCEAU_BLESS=1 cargo test --locked --quiet
+
+clean: ## remove what the targets made
+	@cargo clean
+	@rm -rf out .judges
