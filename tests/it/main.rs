@@ -3,6 +3,7 @@
 mod c14n;
 mod crash;
 mod daemon;
+mod docs;
 mod forms;
 mod gateway;
 mod layers;
