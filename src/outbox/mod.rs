@@ -300,6 +300,10 @@ pub enum OutboxError {
     /// The UUID is taken by other bytes.
     #[error("UUID {0} was accepted before with other content")]
     Conflict(Uuid4),
+    /// The work took longer than its lease and somebody else has taken over;
+    /// what it brought was not kept.
+    #[error("the lease on {0} has ended: what was done under it is not kept")]
+    LeaseLost(Uuid4),
     /// The store failed.
     #[error("the outbox could not {operation}")]
     Store {
@@ -325,6 +329,8 @@ impl From<StoreError> for OutboxError {
 pub struct Lease {
     /// The submission as claimed.
     pub record: Record,
+    /// Its end, which also tells this claim from later ones.
+    until: OffsetDateTime,
 }
 
 /// The outbox over a store.
@@ -407,19 +413,26 @@ impl Outbox {
     /// [`OutboxError::Store`].
     pub fn claim(&self, stage: Stage) -> Result<Option<Lease>, OutboxError> {
         let now = self.clock.now();
-        let claimed = self
-            .store
-            .transact(|tx| rows::claim(tx, stage, now, now + self.lease))?;
-        Ok(claimed.map(|record| Lease { record }))
+        let until = now + self.lease;
+        let claimed = self.store.transact(|tx| {
+            if stage == Stage::Delivery {
+                // An attempt whose end could not be stored is asked about too.
+                interrupt(tx, now)?;
+            }
+            rows::claim(tx, stage, now, until)
+        })?;
+        Ok(claimed.map(|record| Lease { record, until }))
     }
 
     /// D2: records how far intake came, with the bodies made on the way.
     ///
     /// # Errors
-    /// [`OutboxError::Store`]; the submission then stays where it was.
+    /// [`OutboxError::Store`], [`OutboxError::LeaseLost`]; the submission then
+    /// stays where it was.
     pub fn prepared(&self, lease: Lease, step: Prepared) -> Result<Record, OutboxError> {
         hold::point("d2-before");
         let bodies = self.seal_all(&step.bodies)?;
+        let until = lease.until;
         let moved = step.state != lease.record.state;
         let mut record = self.paused(lease.record, step.wait, Duration::ZERO, moved);
         record.state = step.state;
@@ -433,7 +446,7 @@ impl Outbox {
                 audit::append(tx, event.at, &subject, event.word, &event.detail)?;
             }
             self.append_wait(tx, &record)?;
-            rows::update(tx, &record)?;
+            rows::update(tx, &record, until)?;
             Ok::<_, OutboxError>(replaced)
         })?;
         hold::point("d2-after");
@@ -446,10 +459,11 @@ impl Outbox {
     /// crash from here on means `Unknown`.
     ///
     /// # Errors
-    /// [`OutboxError::Store`]; nothing may be sent then.
+    /// [`OutboxError::Store`], [`OutboxError::LeaseLost`]; nothing may be sent
+    /// then.
     pub fn begin_attempt(&self, lease: Lease) -> Result<Lease, OutboxError> {
         let now = self.clock.now();
-        let mut record = lease.record;
+        let Lease { mut record, until } = lease;
         record.state = State::Sending;
         record.updated_at = now;
         record.wait = None;
@@ -457,16 +471,17 @@ impl Outbox {
         self.store.transact(|tx| {
             let detail = json!({ "try": record.tries + 1 });
             audit::append(tx, now, &record.uuid.to_string(), "sending", &detail)?;
-            rows::update_keeping_lease(tx, &record)
+            rows::update_keeping_lease(tx, &record, until)
         })?;
         hold::point("d3-after");
-        Ok(Lease { record })
+        Ok(Lease { record, until })
     }
 
     /// D4: records how an attempt or a question ended.
     ///
     /// # Errors
-    /// [`OutboxError::Store`]; the submission is then `Unknown` after restart.
+    /// [`OutboxError::Store`]; the submission is then `Unknown` when the lease
+    /// has ended. [`OutboxError::LeaseLost`]; somebody else is asking.
     pub fn conclude(
         &self,
         lease: Lease,
@@ -478,6 +493,7 @@ impl Outbox {
         bodies.extend(evidence.answer.map(|b| (Kind::Answer, b)));
         bodies.extend(evidence.envelope.map(|b| (Kind::Envelope, b)));
         let bodies = self.seal_all(&bodies)?;
+        let until = lease.until;
         let (mut record, word, detail) = self.concluded(lease.record, conclusion);
         record.correlation_id = evidence.correlation_id.or(record.correlation_id);
         let mut detail = detail;
@@ -491,7 +507,7 @@ impl Outbox {
             }
             let subject = record.uuid.to_string();
             audit::append(tx, record.updated_at, &subject, word, &detail)?;
-            rows::update(tx, &record)?;
+            rows::update(tx, &record, until)?;
             Ok::<_, OutboxError>(replaced)
         })?;
         hold::point("d4-after");
@@ -581,7 +597,11 @@ impl Outbox {
     /// `stage`, at most `limit`. `seen` is the counter of the last call.
     pub fn wait(&self, stage: Stage, seen: &mut u64, limit: Duration) {
         let now = self.clock.now();
-        let due = self.store.read(|c| rows::next_due(c, stage)).ok().flatten();
+        let due = self
+            .store
+            .read(|c| rows::next_due(c, stage, now))
+            .ok()
+            .flatten();
         let pause = due.map_or(limit, |due| {
             Duration::try_from(due - now).unwrap_or(Duration::ZERO)
         });
@@ -602,11 +622,9 @@ impl Outbox {
     fn recover(&self) -> Result<(), OutboxError> {
         let now = self.clock.now();
         self.store.transact(|tx| {
-            for uuid in rows::interrupted(tx)? {
-                let detail = json!({ "reason": "the service stopped during an attempt" });
-                audit::append(tx, now, &uuid, "unknown", &detail)?;
-            }
-            rows::recover(tx, now)
+            // No lease outlives the process it was given to.
+            rows::end_leases(tx)?;
+            interrupt(tx, now)
         })?;
         let named = self.store.read(rows::body_files)?;
         self.store.sweep(|name| named.contains(name))?;
@@ -704,6 +722,16 @@ impl Outbox {
         // Left-overs of a failure here are swept at the next start.
         let _ = self.store.discard(files);
     }
+}
+
+/// An attempt whose lease has ended has nobody who would tell its end: what
+/// became of it is unknown.
+fn interrupt(tx: &Transaction<'_>, now: OffsetDateTime) -> Result<(), StoreError> {
+    for uuid in rows::interrupt(tx, now)? {
+        let detail = json!({ "reason": "the attempt was cut off" });
+        audit::append(tx, now, &uuid, "unknown", &detail)?;
+    }
+    Ok(())
 }
 
 fn wait_detail(wait: &Wait) -> Value {

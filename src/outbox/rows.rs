@@ -1,6 +1,6 @@
 //! The SQL of the outbox, and nothing else.
 
-use super::{Kind, New, Record, Stage, State, Wait};
+use super::{Kind, New, OutboxError, Record, Stage, State, Wait};
 use crate::base::Uuid4;
 use crate::base::clock::{from_unix_ms, unix_ms};
 use crate::store::rusqlite::types::Type;
@@ -75,40 +75,52 @@ pub(super) fn insert(
 }
 
 /// Writes the record and gives up its lease.
-pub(super) fn update(tx: &Transaction<'_>, record: &Record) -> Result<(), StoreError> {
-    update_keeping_lease(tx, record)?;
+pub(super) fn update(
+    tx: &Transaction<'_>,
+    record: &Record,
+    until: OffsetDateTime,
+) -> Result<(), OutboxError> {
+    update_keeping_lease(tx, record, until)?;
     tx.prepare_cached("UPDATE submission SET lease_ms = NULL WHERE uuid = ?1")
         .and_then(|mut s| s.execute([record.uuid.to_string()]))
         .map_err(StoreError::sql("release a submission"))?;
     Ok(())
 }
 
+/// Writes the record if the lease that ends at `until` is still the one given
+/// out: what a worker brings that was overtaken must not undo anything.
 pub(super) fn update_keeping_lease(
     tx: &Transaction<'_>,
     record: &Record,
-) -> Result<(), StoreError> {
+    until: OffsetDateTime,
+) -> Result<(), OutboxError> {
     let wait = record.wait.as_ref();
-    tx.prepare_cached(
-        "UPDATE submission SET state = ?2, wait_class = ?3, wait_code = ?4, wait_text = ?5, \
-         due_ms = ?6, tries = ?7, insurer_id = ?8, correlation_id = ?9, updated_ms = ?10 \
-         WHERE uuid = ?1",
-    )
-    .and_then(|mut s| {
-        s.execute(params![
-            record.uuid.to_string(),
-            record.state.word(),
-            wait.map(|w| &w.class),
-            wait.map(|w| &w.code),
-            wait.map(|w| &w.text),
-            record.due_at.map(unix_ms),
-            record.tries,
-            record.insurer_id,
-            record.correlation_id,
-            unix_ms(record.updated_at),
-        ])
-    })
-    .map_err(StoreError::sql("update a submission"))?;
-    Ok(())
+    let updated = tx
+        .prepare_cached(
+            "UPDATE submission SET state = ?2, wait_class = ?3, wait_code = ?4, wait_text = ?5, \
+             due_ms = ?6, tries = ?7, insurer_id = ?8, correlation_id = ?9, updated_ms = ?10 \
+             WHERE uuid = ?1 AND lease_ms = ?11",
+        )
+        .and_then(|mut s| {
+            s.execute(params![
+                record.uuid.to_string(),
+                record.state.word(),
+                wait.map(|w| &w.class),
+                wait.map(|w| &w.code),
+                wait.map(|w| &w.text),
+                record.due_at.map(unix_ms),
+                record.tries,
+                record.insurer_id,
+                record.correlation_id,
+                unix_ms(record.updated_at),
+                unix_ms(until),
+            ])
+        })
+        .map_err(StoreError::sql("update a submission"))?;
+    match updated {
+        0 => Err(OutboxError::LeaseLost(record.uuid)),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn claim(
@@ -131,19 +143,21 @@ pub(super) fn claim(
         .map_err(StoreError::sql("claim a submission"))
 }
 
+/// When the next submission is due that nobody works on.
 pub(super) fn next_due(
     connection: &Connection,
     stage: Stage,
+    now: OffsetDateTime,
 ) -> Result<Option<OffsetDateTime>, StoreError> {
     let states = states(stage);
     let sql = format!(
-        "SELECT max(due_ms, coalesce(lease_ms, 0)) FROM submission WHERE {states} \
+        "SELECT due_ms FROM submission WHERE {states} AND (lease_ms IS NULL OR lease_ms <= ?1) \
          ORDER BY due_ms LIMIT 1"
     );
     connection
         .prepare_cached(&sql)
         .and_then(|mut s| {
-            s.query_row([], |row| row.get::<_, Option<i64>>(0))
+            s.query_row([unix_ms(now)], |row| row.get::<_, Option<i64>>(0))
                 .optional()
         })
         .map(|due| due.flatten().map(from_unix_ms))
@@ -195,31 +209,33 @@ pub(super) fn list(
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
 
-/// UUIDs whose attempt was cut off.
-pub(super) fn interrupted(connection: &Connection) -> Result<Vec<String>, StoreError> {
+/// Makes attempts whose lease has ended uncertain; gives their UUIDs.
+pub(super) fn interrupt(
+    tx: &Transaction<'_>,
+    now: OffsetDateTime,
+) -> Result<Vec<String>, StoreError> {
     let failed = StoreError::sql("find interrupted attempts");
-    let mut statement = connection
-        .prepare("SELECT uuid FROM submission WHERE state = 'sending'")
+    let mut statement = tx
+        .prepare_cached(
+            "UPDATE submission SET state = 'unknown', lease_ms = NULL, due_ms = ?1, \
+             updated_ms = ?1, wait_class = 'ours', wait_code = 'interrupted', \
+             wait_text = 'The attempt was cut off; the receiver is being asked.' \
+             WHERE state = 'sending' AND lease_ms <= ?1 RETURNING uuid",
+        )
         .map_err(&failed)?;
-    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
+    let rows = statement
+        .query_map([unix_ms(now)], |row| row.get(0))
+        .map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
 
-pub(super) fn recover(tx: &Transaction<'_>, now: OffsetDateTime) -> Result<(), StoreError> {
-    let failed = StoreError::sql("recover submissions");
+/// Lets all leases end.
+pub(super) fn end_leases(tx: &Transaction<'_>) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE submission SET lease_ms = NULL WHERE lease_ms IS NOT NULL",
+        "UPDATE submission SET lease_ms = 0 WHERE lease_ms IS NOT NULL",
         [],
     )
-    .map_err(&failed)?;
-    tx.execute(
-        "UPDATE submission SET state = 'unknown', due_ms = ?1, updated_ms = ?1, \
-         wait_class = 'ours', wait_code = 'interrupted', \
-         wait_text = 'The service stopped while sending; the receiver is being asked.' \
-         WHERE state = 'sending'",
-        [unix_ms(now)],
-    )
-    .map_err(&failed)?;
+    .map_err(StoreError::sql("end leases"))?;
     Ok(())
 }
 

@@ -8,6 +8,19 @@ struct Fixture {
     outbox: Outbox,
 }
 
+impl Fixture {
+    /// The same outbox as another worker sees it, `seconds` after its opening.
+    fn later(&self, seconds: i64) -> Outbox {
+        Outbox {
+            store: self.outbox.store.clone(),
+            clock: Arc::new(FixedClock(at(seconds))),
+            lease: Duration::from_secs(60),
+            changed: Mutex::new(0),
+            wake: Condvar::new(),
+        }
+    }
+}
+
 fn at(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(1_800_000_000 + seconds).unwrap()
 }
@@ -101,19 +114,83 @@ fn a_lease_keeps_others_away_until_it_ends() {
     assert!(f.outbox.claim(Stage::Intake).unwrap().is_some());
     assert!(f.outbox.claim(Stage::Intake).unwrap().is_none());
     assert!(f.outbox.claim(Stage::Delivery).unwrap().is_none());
-    let settings = Settings {
-        folder: f.folder.path().to_owned(),
-        key_file: None,
-    };
-    let store = Arc::new(Store::open(&settings, &migrations()).unwrap());
-    let later = Outbox {
-        store,
-        clock: Arc::new(FixedClock(at(61))),
-        lease: Duration::from_secs(60),
-        changed: Mutex::new(0),
-        wake: Condvar::new(),
-    };
+    let later = f.later(61);
     assert!(later.claim(Stage::Intake).unwrap().is_some());
+}
+
+#[test]
+fn a_signer_that_was_overtaken_changes_nothing() {
+    let f = fixture();
+    let uuid = Uuid4::random();
+    f.outbox.receive(new(uuid, 1)).unwrap();
+    let step = |bytes: &[u8]| Prepared {
+        state: State::Ready,
+        bodies: vec![(Kind::Document, bytes.to_vec())],
+        events: vec![],
+        wait: None,
+    };
+    let slow = f.outbox.claim(Stage::Intake).unwrap().unwrap();
+    let later = f.later(61);
+    let fast = later.claim(Stage::Intake).unwrap().unwrap();
+    later.prepared(fast, step(b"fast")).unwrap();
+    let late = f.outbox.prepared(slow, step(b"slow"));
+    assert!(matches!(late, Err(OutboxError::LeaseLost(u)) if u == uuid));
+    let document = f.outbox.body(uuid, Kind::Document).unwrap().unwrap();
+    assert_eq!(document, b"fast");
+}
+
+#[test]
+fn a_sender_that_was_overtaken_sends_nothing_and_undoes_no_verdict() {
+    let f = fixture();
+    let uuid = Uuid4::random();
+    ready(&f.outbox, uuid);
+    let slow = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    let later = f.later(61);
+    let fast = later.claim(Stage::Delivery).unwrap().unwrap();
+    let fast = later.begin_attempt(fast).unwrap();
+    let late = f.outbox.begin_attempt(slow);
+    assert!(matches!(late, Err(OutboxError::LeaseLost(_))));
+
+    // Nor does the first attempt's end count after a question was answered.
+    let latest = f.later(122);
+    let asker = latest.claim(Stage::Delivery).unwrap().unwrap();
+    assert_eq!(asker.record.state, State::Unknown);
+    let accepted = Conclusion::Receipted { insurer_id: None };
+    latest
+        .conclude(asker, accepted, Evidence::default())
+        .unwrap();
+    let lost = Conclusion::Unknown { wait: wait("lost") };
+    let late = later.conclude(fast, lost, Evidence::default());
+    assert!(matches!(late, Err(OutboxError::LeaseLost(_))));
+    let record = f.outbox.find(uuid).unwrap().unwrap();
+    assert_eq!(record.state, State::Receipted);
+    assert_eq!(
+        words(&f.outbox, uuid),
+        ["received", "checked", "sending", "unknown", "receipted"]
+    );
+}
+
+#[test]
+fn work_in_hand_does_not_delay_what_is_due_soon() {
+    let f = fixture();
+    let (first, second) = (Uuid4::random(), Uuid4::random());
+    ready(&f.outbox, first);
+    let _busy = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    ready(&f.outbox, second);
+    // One worker is at the first for long; the second is due within a second.
+    let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    let retry = Conclusion::Retry {
+        after: Duration::ZERO,
+        wait: wait("connect"),
+    };
+    f.outbox
+        .conclude(lease, retry, Evidence::default())
+        .unwrap();
+    let started = std::time::Instant::now();
+    let mut seen = *f.outbox.changed.lock().unwrap();
+    f.outbox
+        .wait(Stage::Delivery, &mut seen, Duration::from_secs(20));
+    assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

@@ -667,7 +667,7 @@ impl Numbers {
 /// Cycles of the random test.
 const CYCLES: usize = 24;
 /// Documents kept under way.
-const UNDER_WAY: usize = 16;
+const UNDER_WAY: usize = 24;
 
 /// A practice that hands documents in and repeats what went unanswered.
 #[derive(Default)]
@@ -696,6 +696,7 @@ fn random_kills_with_many_documents_under_way_lose_none_and_double_none() {
     let place = folder.path().join("sandbox");
     let mut sandbox = Sandbox::start(&place);
     let mut numbers = Numbers(20_261_121);
+    let started = Instant::now();
     let mut practice = Practice::default();
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
     let (mut fewest, mut finished) = (usize::MAX, 0);
@@ -728,6 +729,7 @@ fn random_kills_with_many_documents_under_way_lose_none_and_double_none() {
     }
     let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
     practice.work(&daemon);
+    let cycled = started.elapsed();
     let endings = practice
         .papers
         .iter()
@@ -736,9 +738,10 @@ fn random_kills_with_many_documents_under_way_lose_none_and_double_none() {
     whole(&daemon);
     assert_eq!(sandbox.documents().len(), practice.papers.len());
     println!(
-        "{CYCLES} kills, {} documents, {arrivals} arrivals; under way at each kill: at least \
-         {fewest}; found on disk at the kills: {found:?}",
-        practice.papers.len()
+        "{CYCLES} kills in {cycled:.1?}, {} documents, {arrivals} arrivals, all done after {:.1?}; \
+         under way at each kill: at least {fewest}; found at the kills: {found:?}",
+        practice.papers.len(),
+        started.elapsed(),
     );
     assert!(fewest >= 10, "too few under way: {fewest}");
 }
