@@ -697,11 +697,15 @@ fn random_kills_with_many_documents_under_way_lose_none_and_double_none() {
     let mut sandbox = Sandbox::start(&place);
     let mut numbers = Numbers(20_261_121);
     let started = Instant::now();
+    let setup = Setup {
+        layer: "[outbox]\nintake_workers = 2\ndelivery_workers = 4".to_owned(),
+        ..Setup::default()
+    };
     let mut practice = Practice::default();
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
     let (mut fewest, mut finished) = (usize::MAX, 0);
     for cycle in 0..CYCLES {
-        let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+        let daemon = Daemon::start(folder.path(), &sandbox, &setup);
         let open = practice.papers.len() - finished;
         practice
             .papers
