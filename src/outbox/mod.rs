@@ -151,7 +151,7 @@ pub struct Record {
     pub wait: Option<Wait>,
     /// When it is taken on next; `None` when final.
     pub due_at: Option<OffsetDateTime>,
-    /// Tries of the present step that did not succeed.
+    /// Tries that did not succeed since it last got a step further.
     pub tries: u32,
     /// The receiver's own id of the document.
     pub insurer_id: Option<String>,
@@ -300,6 +300,10 @@ pub enum OutboxError {
     /// The UUID is taken by other bytes.
     #[error("UUID {0} was accepted before with other content")]
     Conflict(Uuid4),
+    /// The lease ran out and somebody else has taken the submission on since:
+    /// what the late holder found out is not recorded.
+    #[error("the lease on {0} was lost to another worker")]
+    LeaseLost(Uuid4),
     /// The store failed.
     #[error("the outbox could not {operation}")]
     Store {
@@ -320,11 +324,39 @@ impl From<StoreError> for OutboxError {
     }
 }
 
-/// A claim on one submission: nobody else works on it before `until`.
+/// A claim on one submission: nobody else takes it on before it ends. One that
+/// has run out and was given to somebody else records nothing any more.
 #[derive(Debug)]
 pub struct Lease {
     /// The submission as claimed.
     pub record: Record,
+    /// Counts the claims on the submission.
+    number: i64,
+}
+
+impl Lease {
+    /// What names this claim once the lease itself is gone.
+    pub fn claim(&self) -> Claim {
+        Claim {
+            uuid: self.record.uuid,
+            number: self.number,
+        }
+    }
+}
+
+/// Names one claim on one submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    uuid: Uuid4,
+    number: i64,
+}
+
+/// What the next claim has to put right first.
+struct Upkeep {
+    /// Claims whose holder failed.
+    abandoned: Vec<Claim>,
+    /// The latest time seen; an earlier one means the clock was set back.
+    latest: OffsetDateTime,
 }
 
 /// The outbox over a store.
@@ -332,6 +364,7 @@ pub struct Outbox {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     lease: Duration,
+    upkeep: Mutex<Upkeep>,
     changed: Mutex<u64>,
     wake: Condvar,
 }
@@ -348,6 +381,10 @@ impl Outbox {
         lease: Duration,
     ) -> Result<Self, OutboxError> {
         let outbox = Self {
+            upkeep: Mutex::new(Upkeep {
+                abandoned: Vec::new(),
+                latest: clock.now(),
+            }),
             store,
             clock,
             lease,
@@ -363,15 +400,15 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxError::Conflict`] when the UUID stands for other bytes.
-    pub fn receive(&self, new: New) -> Result<Accepted, OutboxError> {
+    pub fn receive(&self, mut new: New) -> Result<Accepted, OutboxError> {
         if let Some(known) = self.known(new.uuid, &new.request_sha256)? {
             return Ok(Accepted::Already(known));
         }
         hold::point("d1-before");
-        let bodies = [
-            (Kind::RequestXml, self.store.put_body(&new.xml)?),
-            (Kind::RequestPdf, self.store.put_body(&new.pdf)?),
-        ];
+        let bodies = self.seal_all(&[
+            (Kind::RequestXml, std::mem::take(&mut new.xml)),
+            (Kind::RequestPdf, std::mem::take(&mut new.pdf)),
+        ])?;
         let now = self.clock.now();
         let accepted = self.store.transact(|tx| {
             // Two equal requests may race to this point.
@@ -406,19 +443,38 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::Store`].
     pub fn claim(&self, stage: Stage) -> Result<Option<Lease>, OutboxError> {
+        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
-        let claimed = self
-            .store
-            .transact(|tx| rows::claim(tx, stage, now, now + self.lease))?;
-        Ok(claimed.map(|record| Lease { record }))
+        let claimed = self.store.transact(|tx| {
+            for claim in &upkeep.abandoned {
+                self.put_back(tx, *claim)?;
+            }
+            if now < upkeep.latest {
+                rows::clock_set_back(tx, now)?;
+            }
+            rows::claim(tx, stage, now, now + self.lease)
+        })?;
+        upkeep.abandoned.clear();
+        upkeep.latest = now;
+        Ok(claimed.map(|(record, number)| Lease { record, number }))
+    }
+
+    /// Gives a claim back whose step failed without a conclusion: the store
+    /// refused, or the step panicked. Recorded with the next claim that the
+    /// store takes, so it cannot fail itself.
+    pub fn abandon(&self, claim: Claim) {
+        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        upkeep.abandoned.push(claim);
     }
 
     /// D2: records how far intake came, with the bodies made on the way.
     ///
     /// # Errors
-    /// [`OutboxError::Store`]; the submission then stays where it was.
+    /// [`OutboxError::Store`] and [`OutboxError::LeaseLost`]; the submission
+    /// then stays where it was.
     pub fn prepared(&self, lease: Lease, step: Prepared) -> Result<Record, OutboxError> {
         hold::point("d2-before");
+        let claim = lease.claim();
         let bodies = self.seal_all(&step.bodies)?;
         let moved = step.state != lease.record.state;
         let mut record = self.paused(lease.record, step.wait, Duration::ZERO, moved);
@@ -433,9 +489,10 @@ impl Outbox {
                 audit::append(tx, event.at, &subject, event.word, &event.detail)?;
             }
             self.append_wait(tx, &record)?;
-            rows::update(tx, &record)?;
+            release(tx, &record, claim)?;
             Ok::<_, OutboxError>(replaced)
-        })?;
+        });
+        let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d2-after");
         self.discard(&replaced);
         self.notify();
@@ -446,9 +503,11 @@ impl Outbox {
     /// crash from here on means `Unknown`.
     ///
     /// # Errors
-    /// [`OutboxError::Store`]; nothing may be sent then.
+    /// [`OutboxError::Store`] and [`OutboxError::LeaseLost`]; nothing may be
+    /// sent then.
     pub fn begin_attempt(&self, lease: Lease) -> Result<Lease, OutboxError> {
         let now = self.clock.now();
+        let claim = lease.claim();
         let mut record = lease.record;
         record.state = State::Sending;
         record.updated_at = now;
@@ -457,16 +516,23 @@ impl Outbox {
         self.store.transact(|tx| {
             let detail = json!({ "try": record.tries + 1 });
             audit::append(tx, now, &record.uuid.to_string(), "sending", &detail)?;
-            rows::update_keeping_lease(tx, &record)
+            held(
+                rows::update_keeping_lease(tx, &record, claim.number)?,
+                claim,
+            )
         })?;
         hold::point("d3-after");
-        Ok(Lease { record })
+        Ok(Lease {
+            record,
+            number: claim.number,
+        })
     }
 
     /// D4: records how an attempt or a question ended.
     ///
     /// # Errors
-    /// [`OutboxError::Store`]; the submission is then `Unknown` after restart.
+    /// [`OutboxError::Store`]: [`Outbox::abandon`] the claim, the submission is
+    /// `Unknown` then. [`OutboxError::LeaseLost`].
     pub fn conclude(
         &self,
         lease: Lease,
@@ -474,6 +540,7 @@ impl Outbox {
         evidence: Evidence,
     ) -> Result<Record, OutboxError> {
         hold::point("d4-before");
+        let claim = lease.claim();
         let mut bodies = Vec::new();
         bodies.extend(evidence.answer.map(|b| (Kind::Answer, b)));
         bodies.extend(evidence.envelope.map(|b| (Kind::Envelope, b)));
@@ -491,9 +558,10 @@ impl Outbox {
             }
             let subject = record.uuid.to_string();
             audit::append(tx, record.updated_at, &subject, word, &detail)?;
-            rows::update(tx, &record)?;
+            release(tx, &record, claim)?;
             Ok::<_, OutboxError>(replaced)
-        })?;
+        });
+        let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d4-after");
         self.discard(&replaced);
         self.notify();
@@ -571,10 +639,18 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::Store`], also when the body is damaged.
     pub fn body(&self, uuid: Uuid4, kind: Kind) -> Result<Option<Vec<u8>>, OutboxError> {
-        let Some(body) = self.store.read(|c| rows::body(c, uuid, kind))? else {
+        let named = || self.store.read(|c| rows::body(c, uuid, kind));
+        let Some(body) = named()? else {
             return Ok(None);
         };
-        Ok(Some(self.store.body(&body)?))
+        match self.store.body(&body) {
+            Ok(bytes) => Ok(Some(bytes)),
+            // It may have been replaced between the look at the row and the file.
+            Err(error) => match named()?.filter(|now| *now != body) {
+                Some(now) => Ok(Some(self.store.body(&now)?)),
+                None => Err(error.into()),
+            },
+        }
     }
 
     /// Waits until something changed or the next submission is due for
@@ -606,6 +682,7 @@ impl Outbox {
                 let detail = json!({ "reason": "the service stopped during an attempt" });
                 audit::append(tx, now, &uuid, "unknown", &detail)?;
             }
+            rows::clock_set_back(tx, now)?;
             rows::recover(tx, now)
         })?;
         let named = self.store.read(rows::body_files)?;
@@ -613,11 +690,59 @@ impl Outbox {
         Ok(())
     }
 
+    /// Puts a submission back whose claim was abandoned, after a back-off: what
+    /// failed once may fail each time, and must not stop all others. An attempt
+    /// that had begun may have arrived.
+    fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<(), StoreError> {
+        let found = rows::find(tx, claim.uuid)?;
+        let Some(record) = found.filter(|record| !record.state.is_final()) else {
+            return Ok(());
+        };
+        let wait = Wait {
+            class: "ours".into(),
+            code: "interrupted".into(),
+            text: "A failure inside the service cut this step off; its log has the cause.".into(),
+        };
+        let (detail, begun) = (wait_detail(&wait), record.state == State::Sending);
+        let mut record = self.paused(record, Some(wait), Duration::ZERO, false);
+        let word = if begun { "unknown" } else { "waiting" };
+        if begun {
+            record.state = State::Unknown;
+        }
+        if rows::update(tx, &record, claim.number)? {
+            let subject = record.uuid.to_string();
+            audit::append(tx, record.updated_at, &subject, word, &detail)?;
+        }
+        Ok(())
+    }
+
+    /// Stores all bodies or leaves none behind: a full disk must not be filled
+    /// further by each try.
     fn seal_all(&self, bodies: &[(Kind, Vec<u8>)]) -> Result<Vec<(Kind, Body)>, StoreError> {
-        bodies
-            .iter()
-            .map(|(kind, bytes)| Ok((*kind, self.store.put_body(bytes)?)))
-            .collect()
+        let mut sealed = Vec::new();
+        for (kind, bytes) in bodies {
+            match self.store.put_body(bytes) {
+                Ok(body) => sealed.push((*kind, body)),
+                Err(error) => {
+                    self.discard(&files(&sealed));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(sealed)
+    }
+
+    /// Removes new bodies that no row will ever name. Only after a lost lease:
+    /// a commit that failed may still turn out to be on disk.
+    fn unless_lost<T>(
+        &self,
+        result: Result<T, OutboxError>,
+        bodies: &[(Kind, Body)],
+    ) -> Result<T, OutboxError> {
+        if let Err(OutboxError::LeaseLost(_)) = &result {
+            self.discard(&files(bodies));
+        }
+        result
     }
 
     /// The record with its next due time: now when it moved on, after a
@@ -683,8 +808,9 @@ impl Outbox {
             }
             Conclusion::Unknown { wait } => {
                 let detail = wait_detail(&wait);
-                let moved = record.state == State::Sending;
-                let mut record = self.paused(record, Some(wait), Duration::ZERO, moved);
+                // Not a new step: a document whose every attempt is lost must
+                // not go round and round without a growing pause.
+                let mut record = self.paused(record, Some(wait), Duration::ZERO, false);
                 record.state = State::Unknown;
                 (record, "unknown", detail)
             }
@@ -704,6 +830,23 @@ impl Outbox {
         // Left-overs of a failure here are swept at the next start.
         let _ = self.store.discard(files);
     }
+}
+
+/// Writes the record and ends its claim.
+fn release(tx: &Transaction<'_>, record: &Record, claim: Claim) -> Result<(), OutboxError> {
+    held(rows::update(tx, record, claim.number)?, claim)
+}
+
+fn held(held: bool, claim: Claim) -> Result<(), OutboxError> {
+    if held {
+        Ok(())
+    } else {
+        Err(OutboxError::LeaseLost(claim.uuid))
+    }
+}
+
+fn files(bodies: &[(Kind, Body)]) -> Vec<String> {
+    bodies.iter().map(|(_, body)| body.file.clone()).collect()
 }
 
 fn wait_detail(wait: &Wait) -> Value {
