@@ -113,7 +113,10 @@ pub enum Conclusion {
     },
     /// The receiver's parsed verdict: refused.
     Rejected {
-        /// Its codes and texts, kept intact.
+        /// Its codes.
+        codes: Vec<String>,
+        /// Its codes and texts, kept intact and sealed: a text may name the
+        /// patient, and the audit log can never be purged.
         reasons: Value,
     },
     /// Certainly not accepted; send again later, not before `after`.
@@ -391,6 +394,9 @@ impl Outbox {
         let mut bodies = Vec::new();
         bodies.extend(evidence.answer.map(|b| (Kind::Answer, b)));
         bodies.extend(evidence.envelope.map(|b| (Kind::Envelope, b)));
+        if let Conclusion::Rejected { reasons, .. } = &conclusion {
+            bodies.push((Kind::Reasons, reasons.to_string().into_bytes()));
+        }
         let bodies = self.seal_all(&bodies)?;
         let (mut record, word, detail) = self.concluded(lease.record, conclusion);
         record.correlation_id = evidence.correlation_id.or(record.correlation_id);
@@ -473,12 +479,20 @@ impl Outbox {
         Ok(self.store.read(|c| rows::list(c, limit, before))?)
     }
 
-    /// What happened to a submission, oldest first.
+    /// What happened to a submission, oldest first. A refusal shows its
+    /// reasons, which are not in the audit log itself.
     ///
     /// # Errors
     /// [`OutboxError::Store`].
     pub fn history(&self, uuid: Uuid4) -> Result<Vec<audit::Entry>, OutboxError> {
-        Ok(self.store.read(|c| audit::about(c, &uuid.to_string()))?)
+        let mut entries = self.store.read(|c| audit::about(c, &uuid.to_string()))?;
+        if let Some(entry) = entries.iter_mut().find(|e| e.event == "rejected") {
+            // A damaged body must not hide the rest of the history.
+            let reasons = self.body(uuid, Kind::Reasons).ok().flatten();
+            let reasons = reasons.unwrap_or_default();
+            entry.detail["reasons"] = serde_json::from_slice(&reasons).unwrap_or_default();
+        }
+        Ok(entries)
     }
 
     /// A stored body, compared with its digest.
@@ -643,9 +657,9 @@ impl Outbox {
                 record.insurer_id = insurer_id;
                 (record, "receipted", detail)
             }
-            Conclusion::Rejected { reasons } => {
+            Conclusion::Rejected { codes, reasons: _ } => {
                 let record = self.finished(record, State::Rejected);
-                (record, "rejected", json!({ "reasons": reasons }))
+                (record, "rejected", json!({ "codes": codes }))
             }
             Conclusion::Retry { after, wait } => {
                 let detail = wait_detail(&wait);

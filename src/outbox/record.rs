@@ -142,6 +142,8 @@ pub enum Kind {
     Answer,
     /// The receiver's whole signed envelope around the answer.
     Envelope,
+    /// The receiver's reasons for a refusal, as JSON.
+    Reasons,
 }
 
 impl Kind {
@@ -154,6 +156,7 @@ impl Kind {
             Self::Timestamp => "timestamp",
             Self::Answer => "answer",
             Self::Envelope => "envelope",
+            Self::Reasons => "reasons",
         }
     }
 }

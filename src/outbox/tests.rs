@@ -426,3 +426,33 @@ fn only_the_last_token_of_a_paired_program_opens() {
     assert_eq!(found(&second).unwrap().name, "cabinet");
     assert_eq!(found(""), None);
 }
+
+#[test]
+fn the_words_of_a_refusal_are_shown_but_never_in_clear_on_disk() {
+    let f = fixture();
+    let uuid = Uuid4::random();
+    ready(&f.outbox, uuid);
+    let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    let lease = f.outbox.begin_attempt(lease).unwrap();
+    let reasons = json!([{ "code": "A17", "text": "Canari Patientin is not insured" }]);
+    let refused = Conclusion::Rejected {
+        codes: vec!["A17".into()],
+        reasons: reasons.clone(),
+    };
+    f.outbox
+        .conclude(lease, refused, Evidence::default())
+        .unwrap();
+    let history = f.outbox.history(uuid).unwrap();
+    let last = history.last().unwrap();
+    assert_eq!(last.event, "rejected");
+    assert_eq!(last.detail, json!({ "codes": ["A17"], "reasons": reasons }));
+    let mut read = 0;
+    for folder in [f.folder.path().to_owned(), f.folder.path().join("bodies")] {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let bytes = std::fs::read(entry.path()).unwrap_or_default();
+            assert!(!bytes.windows(6).any(|w| w == b"Canari"), "{entry:?}");
+            read += bytes.len();
+        }
+    }
+    assert!(read > 0);
+}
