@@ -1,6 +1,7 @@
 //! The integration tests, in one binary.
 
 mod c14n;
+mod cli;
 mod crash;
 mod daemon;
 mod docs;
