@@ -297,7 +297,7 @@ impl From<OutboxError> for Problem {
                 &UUID_CONFLICT,
                 format!("The UUID {uuid} belongs to a document with other bytes."),
             ),
-            OutboxError::Store { .. } | OutboxError::LeaseLost(_) => {
+            OutboxError::LeaseLost(_) | OutboxError::Store { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, "store failed");
                 Self::new(&STORAGE_FAILED, "The store failed; the log has the cause.")
             }

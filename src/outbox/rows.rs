@@ -1,6 +1,6 @@
 //! The SQL of the outbox, and nothing else.
 
-use super::{Kind, New, OutboxError, Record, Stage, State, Wait};
+use super::{Kind, New, Record, Stage, State, Wait};
 use crate::base::Uuid4;
 use crate::base::clock::{from_unix_ms, unix_ms};
 use crate::store::rusqlite::types::Type;
@@ -54,8 +54,8 @@ pub(super) fn insert(
     let ms = unix_ms(now);
     tx.prepare_cached(
         "INSERT INTO submission (uuid, form, version, operation, code_prestataire, client, state, \
-         due_ms, tries, received_ms, updated_ms, request_sha256) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?8, ?8, ?9)",
+         due_ms, claims, tries, received_ms, updated_ms, request_sha256) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?8, ?8, ?9)",
     )
     .and_then(|mut s| {
         s.execute(params![
@@ -74,32 +74,33 @@ pub(super) fn insert(
     Ok(record)
 }
 
-/// Writes the record and gives up its lease.
+/// Writes the record and gives up its lease; false when the claim is not the
+/// last one: nothing is written then.
 pub(super) fn update(
     tx: &Transaction<'_>,
     record: &Record,
-    until: OffsetDateTime,
-) -> Result<(), OutboxError> {
-    update_keeping_lease(tx, record, until)?;
+    claim: i64,
+) -> Result<bool, StoreError> {
+    if !update_keeping_lease(tx, record, claim)? {
+        return Ok(false);
+    }
     tx.prepare_cached("UPDATE submission SET lease_ms = NULL WHERE uuid = ?1")
         .and_then(|mut s| s.execute([record.uuid.to_string()]))
         .map_err(StoreError::sql("release a submission"))?;
-    Ok(())
+    Ok(true)
 }
 
-/// Writes the record if the lease that ends at `until` is still the one given
-/// out: what a worker brings that was overtaken must not undo anything.
 pub(super) fn update_keeping_lease(
     tx: &Transaction<'_>,
     record: &Record,
-    until: OffsetDateTime,
-) -> Result<(), OutboxError> {
+    claim: i64,
+) -> Result<bool, StoreError> {
     let wait = record.wait.as_ref();
-    let updated = tx
+    let written = tx
         .prepare_cached(
             "UPDATE submission SET state = ?2, wait_class = ?3, wait_code = ?4, wait_text = ?5, \
-             due_ms = ?6, tries = ?7, insurer_id = ?8, correlation_id = ?9, updated_ms = ?10 \
-             WHERE uuid = ?1 AND lease_ms = ?11",
+         due_ms = ?6, tries = ?7, insurer_id = ?8, correlation_id = ?9, updated_ms = ?10 \
+         WHERE uuid = ?1 AND claims = ?11",
         )
         .and_then(|mut s| {
             s.execute(params![
@@ -113,14 +114,11 @@ pub(super) fn update_keeping_lease(
                 record.insurer_id,
                 record.correlation_id,
                 unix_ms(record.updated_at),
-                unix_ms(until),
+                claim,
             ])
         })
         .map_err(StoreError::sql("update a submission"))?;
-    match updated {
-        0 => Err(OutboxError::LeaseLost(record.uuid)),
-        _ => Ok(()),
-    }
+    Ok(written == 1)
 }
 
 pub(super) fn claim(
@@ -128,36 +126,37 @@ pub(super) fn claim(
     stage: Stage,
     now: OffsetDateTime,
     until: OffsetDateTime,
-) -> Result<Option<Record>, StoreError> {
+) -> Result<Option<(Record, i64)>, StoreError> {
     let states = states(stage);
     let sql = format!(
-        "UPDATE submission SET lease_ms = ?2 WHERE uuid = (\
+        "UPDATE submission SET lease_ms = ?2, claims = claims + 1 WHERE uuid = (\
          SELECT uuid FROM submission WHERE {states} AND due_ms <= ?1 \
-         AND (lease_ms IS NULL OR lease_ms <= ?1) ORDER BY due_ms LIMIT 1) RETURNING {COLUMNS}"
+         AND (lease_ms IS NULL OR lease_ms <= ?1) ORDER BY due_ms LIMIT 1) RETURNING {COLUMNS}, claims"
     );
     tx.prepare_cached(&sql)
         .and_then(|mut s| {
-            s.query_row([unix_ms(now), unix_ms(until)], record)
-                .optional()
+            s.query_row([unix_ms(now), unix_ms(until)], |row| {
+                Ok((record(row)?, row.get(17)?))
+            })
+            .optional()
         })
         .map_err(StoreError::sql("claim a submission"))
 }
 
-/// When the next submission is due that nobody works on.
 pub(super) fn next_due(
     connection: &Connection,
     stage: Stage,
-    now: OffsetDateTime,
 ) -> Result<Option<OffsetDateTime>, StoreError> {
     let states = states(stage);
+    // One that is held is no news: its holder tells when it is done.
     let sql = format!(
-        "SELECT due_ms FROM submission WHERE {states} AND (lease_ms IS NULL OR lease_ms <= ?1) \
+        "SELECT due_ms FROM submission WHERE {states} AND lease_ms IS NULL \
          ORDER BY due_ms LIMIT 1"
     );
     connection
         .prepare_cached(&sql)
         .and_then(|mut s| {
-            s.query_row([unix_ms(now)], |row| row.get::<_, Option<i64>>(0))
+            s.query_row([], |row| row.get::<_, Option<i64>>(0))
                 .optional()
         })
         .map(|due| due.flatten().map(from_unix_ms))
@@ -209,33 +208,42 @@ pub(super) fn list(
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
 
-/// Makes attempts whose lease has ended uncertain; gives their UUIDs.
-pub(super) fn interrupt(
-    tx: &Transaction<'_>,
-    now: OffsetDateTime,
-) -> Result<Vec<String>, StoreError> {
+/// UUIDs whose attempt was cut off.
+pub(super) fn interrupted(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let failed = StoreError::sql("find interrupted attempts");
-    let mut statement = tx
-        .prepare_cached(
-            "UPDATE submission SET state = 'unknown', lease_ms = NULL, due_ms = ?1, \
-             updated_ms = ?1, wait_class = 'ours', wait_code = 'interrupted', \
-             wait_text = 'The attempt was cut off; the receiver is being asked.' \
-             WHERE state = 'sending' AND lease_ms <= ?1 RETURNING uuid",
-        )
+    let mut statement = connection
+        .prepare("SELECT uuid FROM submission WHERE state = 'sending'")
         .map_err(&failed)?;
-    let rows = statement
-        .query_map([unix_ms(now)], |row| row.get(0))
-        .map_err(&failed)?;
+    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
 
-/// Lets all leases end.
-pub(super) fn end_leases(tx: &Transaction<'_>) -> Result<(), StoreError> {
+pub(super) fn recover(tx: &Transaction<'_>, now: OffsetDateTime) -> Result<(), StoreError> {
+    let failed = StoreError::sql("recover submissions");
     tx.execute(
-        "UPDATE submission SET lease_ms = 0 WHERE lease_ms IS NOT NULL",
+        "UPDATE submission SET lease_ms = NULL WHERE lease_ms IS NOT NULL",
         [],
     )
-    .map_err(StoreError::sql("end leases"))?;
+    .map_err(&failed)?;
+    tx.execute(
+        "UPDATE submission SET state = 'unknown', due_ms = ?1, updated_ms = ?1, \
+         wait_class = 'ours', wait_code = 'interrupted', \
+         wait_text = 'The service stopped while sending; the receiver is being asked.' \
+         WHERE state = 'sending'",
+        [unix_ms(now)],
+    )
+    .map_err(&failed)?;
+    Ok(())
+}
+
+/// Makes due what was put off by a clock that has been set back since: it
+/// would wait for as long as the clock was wrong.
+pub(super) fn clock_set_back(tx: &Transaction<'_>, now: OffsetDateTime) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE submission SET due_ms = ?1 WHERE due_ms > ?1 AND updated_ms > ?1",
+        [unix_ms(now)],
+    )
+    .map_err(StoreError::sql("follow the clock"))?;
     Ok(())
 }
 

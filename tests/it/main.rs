@@ -2,6 +2,7 @@
 
 mod c14n;
 #[cfg(target_os = "linux")] // looks processes up in /proc
+mod cli;
 mod crash;
 mod daemon;
 mod docs;
