@@ -1,8 +1,8 @@
 //! The integration tests, in one binary.
 
 mod c14n;
-#[cfg(target_os = "linux")] // looks processes up in /proc
 mod cli;
+#[cfg(target_os = "linux")] // looks processes up in /proc
 mod crash;
 mod daemon;
 mod docs;
