@@ -24,6 +24,7 @@ use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::http::{Method, Uri};
 use axum::middleware;
 use axum::routing::{get, post};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use utoipa::OpenApi;
 
@@ -41,16 +42,18 @@ pub struct Api {
     pub delivers: bool,
     /// The administrator's token, in a file only the service can read.
     pub admin: Secret,
-    /// Port the service listens on, for the Host check.
-    pub port: u16,
+    /// Where the service listens, for the Host check.
+    pub address: SocketAddr,
 }
 
 impl Api {
     fn names(&self, host: &str) -> bool {
-        let port = self.port;
-        ["127.0.0.1", "localhost", "[::1]"]
-            .iter()
-            .any(|name| host.eq_ignore_ascii_case(&format!("{name}:{port}")))
+        let port = self.address.port();
+        // Its own address too: any of 127.0.0.0/8 may be configured.
+        host == self.address.to_string()
+            || ["127.0.0.1", "localhost", "[::1]"]
+                .iter()
+                .any(|name| host.eq_ignore_ascii_case(&format!("{name}:{port}")))
     }
 }
 

@@ -88,6 +88,9 @@ kinds! {
     UUID_CONFLICT = 409 "uuid-conflict", "The UUID was accepted before with other content",
         "A changed document is a new document: give it a new version 4 UUID (POST /v1/uuids). A repeated one must be byte for byte the same.",
         ["Ce document porte l'identifiant d'un document déjà transmis.", "Dieses Dokument trägt die Kennung eines bereits übermittelten Dokuments.", "This document bears the identifier of one already handed in."];
+    PIN_UNCERTAIN = 409 "pin-uncertain", "The login broke off; the PIN may have been tried or not",
+        "Look at the token's warning in GET /v1/tokens before the PIN is entered again: an attempt may be gone although the PIN was right.",
+        ["La carte n'a pas répondu ; un essai du code PIN est peut-être perdu. Vérifiez avant de recommencer.", "Die Karte hat nicht geantwortet; ein PIN-Versuch ist vielleicht verbraucht. Prüfen Sie dies vor einem neuen Versuch.", "The card did not answer; one PIN attempt may be gone. Check before you try again."];
     TOKEN_NOT_READY = 409 "token-not-ready", "The token cannot be unlocked now",
         "The detail says what the token waits for: plug it in, wait for its driver, or confirm the last try.",
         ["La carte n'est pas prête : insérez-la ou attendez un instant.", "Die Karte ist nicht bereit: stecken Sie sie ein oder warten Sie kurz.", "The card is not ready: insert it, or wait a moment."];
@@ -334,7 +337,7 @@ impl From<OutboxError> for Problem {
                 &UUID_CONFLICT,
                 format!("The UUID {uuid} belongs to a document with other bytes."),
             ),
-            OutboxError::Store { .. } => {
+            OutboxError::LeaseLost(_) | OutboxError::Store { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, "store failed");
                 Self::new(&STORAGE_FAILED, "The store failed; the log has the cause.")
             }
@@ -390,9 +393,9 @@ impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
         let text = sentence(&error.to_string());
         match error {
-            TokenError::PinIncorrect | TokenError::PinMalformed | TokenError::PinPossiblyUsed => {
-                Self::new(&PIN_REFUSED, text)
-            }
+            TokenError::PinIncorrect | TokenError::PinMalformed => Self::new(&PIN_REFUSED, text),
+            // A driver's failure is not a wrong PIN.
+            TokenError::PinPossiblyUsed => Self::new(&PIN_UNCERTAIN, text),
             TokenError::PinLocked => Self::new(&PIN_LOCKED, text),
             TokenError::Absent
             | TokenError::Locked

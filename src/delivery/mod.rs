@@ -204,6 +204,7 @@ fn blocked(asking: bool, wait: Wait) -> Conclusion {
 fn fault(outcome: &Outcome) -> Conclusion {
     match outcome {
         Outcome::Refused { code, text } => Conclusion::Rejected {
+            codes: vec![code.clone()],
             reasons: json!([{ "code": code, "text": text }]),
         },
         Outcome::Duplicate => Conclusion::Unknown {
@@ -284,9 +285,11 @@ fn concluded(answer: Answer) -> Conclusion {
             insurer_id: answer.insurer_id,
         }
     } else {
+        let codes = answer.anomalies.iter().map(|a| a.code.clone()).collect();
         let reasons = answer.anomalies.iter();
         let reasons = reasons.map(|a| json!({ "kind": a.kind, "code": a.code, "text": a.text }));
         Conclusion::Rejected {
+            codes,
             reasons: Value::Array(reasons.collect()),
         }
     }

@@ -11,6 +11,7 @@ CREATE TABLE submission (
     wait_text        TEXT,
     due_ms           INTEGER,
     lease_ms         INTEGER,
+    claims           INTEGER NOT NULL,
     tries            INTEGER NOT NULL,
     insurer_id       TEXT,
     correlation_id   TEXT,

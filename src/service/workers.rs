@@ -5,6 +5,7 @@ use crate::delivery::Delivery;
 use crate::intake::Intake;
 use crate::outbox::{Lease, Outbox, OutboxError, Record, Stage};
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -84,7 +85,19 @@ fn work(
     let mut seen = 0;
     while !stop.load(Ordering::Relaxed) {
         let done = match outbox.claim(stage) {
-            Ok(Some(lease)) => step(lease).map(drop),
+            Ok(Some(lease)) => {
+                let claim = lease.claim();
+                // A document that makes a step panic must not stop the others.
+                let stepped = panic::catch_unwind(AssertUnwindSafe(|| step(lease).map(drop)));
+                let failed = !matches!(stepped, Ok(Ok(())));
+                if failed {
+                    outbox.abandon(claim);
+                }
+                stepped.unwrap_or_else(|_| {
+                    tracing::error!(?claim, "a step panicked");
+                    Ok(())
+                })
+            }
             Ok(None) => {
                 outbox.wait(stage, &mut seen, NAP);
                 Ok(())
