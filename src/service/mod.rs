@@ -158,7 +158,7 @@ impl Parts {
             environment: configuration.environment,
             delivers: delivery.is_some(),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
-            port: 0,
+            address: configuration.listen,
         };
         Ok(Self {
             api,
@@ -175,7 +175,7 @@ impl Parts {
             .await
             .map_err(|source| ServiceError::Listen { address, source })?;
         let mut api = self.api;
-        api.port = server.address().port();
+        api.address = server.address();
         write(&folder.join(ADMIN_TOKEN_FILE), api.admin.expose())?;
         let url = format!("http://{}", server.address());
         write(&folder.join(ENDPOINT_FILE), url.as_bytes())?;

@@ -1,5 +1,6 @@
 //! The integration tests, in one binary.
 
+mod api;
 mod c14n;
 mod cli;
 #[cfg(target_os = "linux")] // looks processes up in /proc
