@@ -10,8 +10,9 @@ use crate::token::TokenError;
 use crate::xml::Position;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Serialize, Serializer};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Texts for the doctor, in the three languages of the country's forms.
 #[derive(Debug, Clone, Serialize, ToSchema, PartialEq, Eq)]
@@ -198,41 +199,76 @@ impl From<&Finding> for Fault {
     }
 }
 
-/// A problem document.
-#[derive(Debug, Serialize, ToSchema)]
+/// Why a request is refused.
+#[derive(Debug)]
 pub struct Problem {
-    /// `urn:sceau:problem:<code>`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Short title.
-    pub title: &'static str,
-    /// HTTP status.
-    pub status: u16,
-    /// Stable code.
-    pub code: &'static str,
+    /// One of the closed list.
+    pub kind: &'static Kind,
     /// What is wrong with this request, for the developer.
     pub detail: String,
-    /// What the developer or administrator does about it.
-    pub remedy: &'static str,
-    /// What to tell the doctor.
-    pub doctor: Texts,
     /// Faults of the document, all of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+}
+
+/// A problem as RFC 9457 §3 writes it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+struct ProblemDocument<'p> {
+    /// `urn:sceau:problem:<code>`.
+    r#type: String,
+    /// Short title.
+    title: &'static str,
+    /// HTTP status.
+    status: u16,
+    /// Stable code.
+    code: &'static str,
+    /// What is wrong with this request, for the developer.
+    detail: &'p str,
+    /// What the developer or administrator does about it.
+    remedy: &'static str,
+    /// What to tell the doctor.
+    doctor: Texts,
+    /// Faults of the document, all of them.
+    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    faults: &'p [Fault],
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let kind = self.kind;
+        let [fr, de, en] = kind.doctor.map(str::to_owned);
+        let document = ProblemDocument {
+            r#type: format!("urn:sceau:problem:{}", kind.code),
+            title: kind.title,
+            status: kind.status,
+            code: kind.code,
+            detail: &self.detail,
+            remedy: kind.remedy,
+            doctor: Texts { fr, de, en },
+            faults: &self.faults,
+        };
+        document.serialize(serializer)
+    }
+}
+
+impl PartialSchema for Problem {
+    fn schema() -> RefOr<Schema> {
+        ProblemDocument::schema()
+    }
+}
+
+impl ToSchema for Problem {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        ProblemDocument::schemas(schemas);
+    }
 }
 
 impl Problem {
     /// A problem of `kind` with its particulars.
     pub(super) fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
-        let [fr, de, en] = kind.doctor.map(str::to_owned);
         Self {
-            kind: format!("urn:sceau:problem:{}", kind.code),
-            title: kind.title,
-            status: kind.status,
-            code: kind.code,
+            kind,
             detail: detail.into(),
-            remedy: kind.remedy,
-            doctor: Texts { fr, de, en },
             faults: Vec::new(),
         }
     }
@@ -255,7 +291,8 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut body = serde_json::to_vec_pretty(&self).unwrap_or_default();
         body.push(b'\n');
         let mut response = (
@@ -279,11 +316,11 @@ impl IntoResponse for Problem {
 }
 
 /// An error's text as a sentence.
-fn sentence(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
+fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+    let rest = letters.as_str().trim_end_matches('.');
+    format!("{}{rest}.", first.unwrap_or_default())
 }
 
 fn counted(what: &str, faults: usize) -> String {
@@ -310,7 +347,7 @@ impl From<OutboxError> for Problem {
 
 impl From<IntakeError> for Problem {
     fn from(error: IntakeError) -> Self {
-        let text = sentence(&error);
+        let text = sentence(&error.to_string());
         match error {
             IntakeError::UnknownForm { .. } => Self::new(&FORM_UNKNOWN, text),
             IntakeError::UnknownOperation { .. } => Self::new(&OPERATION_UNKNOWN, text),
@@ -328,7 +365,7 @@ impl From<IntakeError> for Problem {
                     constraint: Some(violation.rule.to_owned()),
                     expected: Vec::new(),
                     pointer: None,
-                    message: violation.message,
+                    message: sentence(&violation.message),
                     doctor: None,
                 });
                 let faults: Vec<Fault> = faults.collect();
@@ -354,7 +391,7 @@ impl From<IntakeError> for Problem {
 
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
-        let text = sentence(&error);
+        let text = sentence(&error.to_string());
         match error {
             TokenError::PinIncorrect | TokenError::PinMalformed => Self::new(&PIN_REFUSED, text),
             // A driver's failure is not a wrong PIN.

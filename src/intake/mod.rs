@@ -36,7 +36,7 @@ pub struct Draft {
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
     /// No pack of that name and version.
-    #[error("the form {form} {} is not known", version.as_deref().unwrap_or("(any version)"))]
+    #[error("the form {form}{} is not known", version.as_ref().map(|v| format!(" in version {v}")).unwrap_or_default())]
     UnknownForm {
         /// As asked.
         form: String,

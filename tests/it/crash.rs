@@ -342,20 +342,24 @@ impl Insurer {
         self.sandbox.kill();
     }
 
-    fn returns(&mut self) {
-        self.returns_with(&[]);
-    }
-
     fn returns_with(&mut self, environment: &[(OsString, OsString)]) {
         self.sandbox.kill();
         self.sandbox = Sandbox::start_with(&self.folder, environment);
     }
 
-    /// Comes back; the document then goes on to its end.
-    fn resumes(&mut self, daemon: &Daemon, paper: &Paper) -> Ending {
-        self.returns();
+    /// Dies and comes back, after which the document goes on to its end.
+    fn dies_and_returns(
+        &mut self,
+        what: &str,
+        daemon: &Daemon,
+        paper: &Paper,
+        rests_as: &str,
+    ) -> String {
+        self.dies();
+        let now = pausing(&paper.pauses(daemon, rests_as, "network"));
+        self.returns_with(&[]);
         paper.hurry(daemon);
-        paper.ends_well(daemon, &self.sandbox)
+        row(what, &now, &paper.ends_well(daemon, &self.sandbox))
     }
 }
 
@@ -374,32 +378,23 @@ fn the_insurer_killed_at_each_point_has_each_document_once() {
     let paper = Paper::new();
     insurer.dies();
     paper.hand_in(&daemon);
-    let now = pausing(&paper.pauses(&daemon, "signed", "network"));
-    let ending = insurer.resumes(&daemon, &paper);
-    rows.push(row("dead when the document comes (D1)", &now, &ending));
+    let what = "dead when the document comes (D1)";
+    rows.push(insurer.dies_and_returns(what, &daemon, &paper, "signed"));
 
     let paper = Paper::new();
     delay(&insurer.sandbox, "tsa", 60_000);
     paper.hand_in(&daemon);
     taken(&insurer.sandbox);
-    insurer.dies();
-    let now = pausing(&paper.pauses(&daemon, "signed", "network"));
-    let ending = insurer.resumes(&daemon, &paper);
-    rows.push(row("killed while it timestamps (before D2)", &now, &ending));
+    let what = "killed while it timestamps (before D2)";
+    rows.push(insurer.dies_and_returns(what, &daemon, &paper, "signed"));
 
     let paper = Paper::new();
     delay(&insurer.sandbox, "exchange", 60_000);
     paper.hand_in(&daemon);
     taken(&insurer.sandbox);
     assert_eq!(paper.look(&daemon)["state"], "sending");
-    insurer.dies();
-    let now = pausing(&paper.pauses(&daemon, "unknown", "network"));
-    let ending = insurer.resumes(&daemon, &paper);
-    rows.push(row(
-        "killed with the document in hand, not accepted (D3)",
-        &now,
-        &ending,
-    ));
+    let what = "killed with the document in hand, not accepted (D3)";
+    rows.push(insurer.dies_and_returns(what, &daemon, &paper, "unknown"));
 
     let marker = folder.path().join("accepted");
     let hold = format!("insurer-accepted={}", marker.display());
@@ -408,14 +403,8 @@ fn the_insurer_killed_at_each_point_has_each_document_once() {
     paper.hand_in(&daemon);
     until("it has accepted", || marker.exists().then_some(()));
     assert_eq!(paper.look(&daemon)["state"], "sending");
-    insurer.dies();
-    let now = pausing(&paper.pauses(&daemon, "unknown", "network"));
-    let ending = insurer.resumes(&daemon, &paper);
-    rows.push(row(
-        "killed after accepting, before answering (before D4)",
-        &now,
-        &ending,
-    ));
+    let what = "killed after accepting, before answering (before D4)";
+    rows.push(insurer.dies_and_returns(what, &daemon, &paper, "unknown"));
 
     let paper = Paper::new();
     insurer
@@ -424,10 +413,8 @@ fn the_insurer_killed_at_each_point_has_each_document_once() {
     delay(&insurer.sandbox, "status", 60_000);
     paper.hand_in(&daemon);
     taken(&insurer.sandbox);
-    insurer.dies();
-    let now = pausing(&paper.pauses(&daemon, "unknown", "network"));
-    let ending = insurer.resumes(&daemon, &paper);
-    rows.push(row("killed while it is asked (D4)", &now, &ending));
+    let what = "killed while it is asked (D4)";
+    rows.push(insurer.dies_and_returns(what, &daemon, &paper, "unknown"));
 
     whole(&daemon);
     publish(HEAD, &rows);
@@ -705,6 +692,9 @@ fn random_kills_with_many_documents_under_way_lose_none_and_double_none() {
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
     let (mut fewest, mut finished) = (usize::MAX, 0);
     for cycle in 0..CYCLES {
+        // Some deposits are slow, so that kills meet requests on their way.
+        let slow = json!({ "point": "exchange", "action": "delay", "count": 4, "delay_ms": 300 });
+        sandbox.control("scenario", &slow.to_string());
         let daemon = Daemon::start(folder.path(), &sandbox, &setup);
         let open = practice.papers.len() - finished;
         practice
@@ -731,6 +721,7 @@ fn random_kills_with_many_documents_under_way_lose_none_and_double_none() {
             *found.entry(state).or_default() += count;
         }
     }
+    sandbox.calm();
     let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
     practice.work(&daemon);
     let cycled = started.elapsed();
