@@ -135,6 +135,7 @@ fn the_service_answers_with_the_problems_on_file() {
         "not-yet-available",
         "token-not-ready",
         "pin-locked",
+        "pin-uncertain",
     ];
     let never = ["internal", "storage-failed"];
     for kind in sceau::api::KINDS {
