@@ -724,6 +724,8 @@ fn random_kills_with_many_documents_under_way_lose_none_and_double_none() {
     sandbox.calm();
     let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
     practice.work(&daemon);
+    // Some wait a minute since they found no insurer.
+    practice.papers.iter().for_each(|p| p.hurry(&daemon));
     let cycled = started.elapsed();
     let endings = practice
         .papers
