@@ -6,7 +6,7 @@ use sceau::base::{Clock, Secret, SystemClock, Uuid4, digest};
 use sceau::config;
 use sceau::forms::{Pack, Packs};
 use sceau::gateway::mysecu::MySecu;
-use sceau::gateway::{Delivery, Gateway, Outcome};
+use sceau::gateway::{Gateway, Message, Outcome};
 use sceau::outbox::{
     self, Accepted, Conclusion, Evidence, Kind, New, Outbox, Prepared, Stage, State,
 };
@@ -271,7 +271,7 @@ impl Bench {
         let lease = self.outbox.claim(Stage::Delivery).unwrap().unwrap();
         let lease = t.time("D3: commit", || self.outbox.begin_attempt(lease).unwrap());
         let report = t.time("deliver: WS-Security, TLS, answer verified", || {
-            self.gateway.deliver(&Delivery {
+            self.gateway.deliver(&Message {
                 uuid,
                 code_prestataire: self.practitioner.code_prestataire.as_str(),
                 ehealth_id: &self.practitioner.ehealth_id,

@@ -236,7 +236,7 @@ pub async fn timestamp(
     body(&api, parse(uuid)?, Kind::Timestamp, media_type).await
 }
 
-/// The receiver's answer, byte for byte.
+/// The receiver's verdict: the answer in the canonical form that it signed.
 #[utoipa::path(get, operation_id = "getReceipt", path = "/v1/submissions/{uuid}/receipt", tag = "submissions", security(("program" = [])),
     params(("uuid" = String, Path, description = "The document's UUID")),
     responses((status = 200, content_type = "application/xml", body = String), (status = 404, body = Problem)))]

@@ -39,6 +39,11 @@ impl Workers {
             })?;
         }
         if let Some(delivery) = delivery {
+            let probe = delivery.clone();
+            // Not waited for: an insurer that hangs must not hold up a stop.
+            thread::Builder::new()
+                .name("probe".to_owned())
+                .spawn(move || probe.probe())?;
             for _ in 0..settings.delivery_workers {
                 let delivery = delivery.clone();
                 workers.spawn("delivery", Stage::Delivery, outbox, move |lease| {
