@@ -132,10 +132,10 @@ fn the_service_answers_with_the_problems_on_file() {
     // Those that other tests bring about, and those no test can.
     let elsewhere = [
         "pin-refused",
-        "pin-uncertain",
         "not-yet-available",
         "token-not-ready",
         "pin-locked",
+        "pin-uncertain",
     ];
     let never = ["internal", "storage-failed"];
     for kind in sceau::api::KINDS {
