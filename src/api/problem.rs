@@ -454,3 +454,15 @@ pub fn catalogue() -> String {
 fn doctor(fr: &str, de: &str, en: &str) -> String {
     format!("- Doctor (fr): {fr}\n- Doctor (de): {de}\n- Doctor (en): {en}\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_that_broke_off_is_not_called_a_wrong_pin() {
+        let code = |error: TokenError| Problem::from(error).kind.code;
+        assert_eq!(code(TokenError::PinPossiblyUsed), "pin-uncertain");
+        assert_eq!(code(TokenError::PinIncorrect), "pin-refused");
+    }
+}

@@ -64,7 +64,11 @@ pub(super) fn unlock(files: &[PathBuf], use_last_try: bool) -> Done {
     // Files of a service that was killed may still name an address that
     // somebody else listens on now: a PIN must not go there.
     if !service::is_running(folder) {
-        return Err(format!("no service is running on {}", folder.display()).into());
+        return Err(format!(
+            "nothing works on {}: is the service running?",
+            folder.display()
+        )
+        .into());
     }
     let path = folder.join(ADMIN_TOKEN_FILE);
     let token = Secret::from_file(&path).map_err(|error| {

@@ -62,5 +62,5 @@ fn a_pin_is_not_asked_for_when_a_killed_service_left_its_address() {
     let output = sceau(folder.path(), &["unlock"], &[]);
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("no service is running"), "{said}");
+    assert!(said.contains("is the service running?"), "{said}");
 }
