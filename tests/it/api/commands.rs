@@ -76,10 +76,7 @@ fn status_audit_and_a_second_service_speak_clearly() {
     ];
     #[cfg(unix)]
     daemon.stop();
-    for (name, says) in [
-        ("status", "is the service running?"),
-        ("unlock", "no service is running on"),
-    ] {
+    for name in ["status", "unlock"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sceau"));
         command.arg(name);
         for file in &files {
@@ -88,7 +85,7 @@ fn status_audit_and_a_second_service_speak_clearly() {
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{name}");
         let said = text(&output.stderr);
-        assert!(said.contains(says), "{said}");
+        assert!(said.contains("is the service running?"), "{said}");
     }
 }
 
