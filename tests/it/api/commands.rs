@@ -85,7 +85,7 @@ fn status_audit_and_a_second_service_speak_clearly() {
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{name}");
         let said = text(&output.stderr);
-        assert!(said.contains("no service is running on"), "{said}");
+        assert!(said.contains("is the service running?"), "{said}");
     }
 }
 
