@@ -251,8 +251,8 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::Conflict`] when the UUID stands for other bytes.
     pub fn receive(&self, mut new: New) -> Result<Accepted, OutboxError> {
-        if let Some(known) = self.known(new.uuid, &new.request_sha256)? {
-            return Ok(Accepted::Already(known));
+        if let Some(known) = self.find(new.uuid)? {
+            return same(known, &new.request_sha256).map(Accepted::Already);
         }
         hold::point("d1-before");
         let bodies = self.seal_all(&[
@@ -279,13 +279,12 @@ impl Outbox {
         Ok(accepted)
     }
 
-    /// The record under `uuid` if it was accepted with these very bytes.
+    /// The submission that was handed in with exactly this request.
     ///
     /// # Errors
-    /// [`OutboxError::Conflict`] when it was accepted with others.
-    pub fn known(&self, uuid: Uuid4, sha256: &[u8; 32]) -> Result<Option<Record>, OutboxError> {
-        let found = self.find(uuid)?;
-        found.map(|record| same(record, sha256)).transpose()
+    /// [`OutboxError::Store`].
+    pub fn find_request(&self, sha256: &[u8; 32]) -> Result<Option<Record>, OutboxError> {
+        Ok(self.store.read(|c| rows::find_request(c, sha256))?)
     }
 
     /// Claims the next submission that is due for `stage`.

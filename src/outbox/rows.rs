@@ -29,6 +29,17 @@ pub(super) fn find(connection: &Connection, uuid: Uuid4) -> Result<Option<Record
         .map_err(StoreError::sql("find a submission"))
 }
 
+pub(super) fn find_request(
+    connection: &Connection,
+    sha256: &[u8; 32],
+) -> Result<Option<Record>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM submission WHERE request_sha256 = ?1");
+    connection
+        .prepare_cached(&sql)
+        .and_then(|mut s| s.query_row([sha256], record).optional())
+        .map_err(StoreError::sql("find a request"))
+}
+
 pub(super) fn insert(
     tx: &Transaction<'_>,
     new: &New,

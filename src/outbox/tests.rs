@@ -456,3 +456,13 @@ fn the_words_of_a_refusal_are_shown_but_never_in_clear_on_disk() {
     }
     assert!(read > 0);
 }
+
+#[test]
+fn a_request_is_found_by_its_digest() {
+    let f = fixture();
+    let uuid = Uuid4::random();
+    f.outbox.receive(new(uuid, 1)).unwrap();
+    let found = f.outbox.find_request(&[1; 32]).unwrap().unwrap();
+    assert_eq!(found.uuid, uuid);
+    assert_eq!(f.outbox.find_request(&[2; 32]).unwrap(), None);
+}
