@@ -279,7 +279,7 @@ fn the_same_request_again_is_the_same_submission_and_other_bytes_conflict() {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
     let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
-    let (uuid, xml) = example("dentaire.xml");
+    let (uuid, xml) = example("une-ligne.xml");
     assert_eq!(daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf")).status, 202);
     daemon.wait_for(&uuid, &["receipted"]);
 
