@@ -22,7 +22,6 @@ test)
     need qpdf qpdf
     need curl curl
     need python3 python3
-    python3 -c 'import lxml' 2>/dev/null || packages="$packages python3-lxml"
     ;;
 *)
     echo "usage: $0 build|test" >&2
