@@ -48,7 +48,7 @@ impl<'a, 'f> Painter<'a, 'f> {
         }
     }
 
-    /// Paints one page and the appearances of its annotations.
+    /// Paints one page.
     pub(super) fn page(&mut self, page: &Page<'a>) {
         self.group(page.dict, "a page");
         let mut content = Vec::new();
@@ -60,12 +60,16 @@ impl<'a, 'f> Painter<'a, 'f> {
             content,
             resources: page.resources,
         });
-        for annotation in graph::get_array(self.doc, page.dict, b"Annots")
-            .into_iter()
-            .flatten()
-        {
-            self.appearance(graph::resolve(self.doc, annotation));
-        }
+        self.paint();
+    }
+
+    /// Paints the appearances of an annotation.
+    pub(super) fn annotation(&mut self, annotation: &'a Object) {
+        self.appearance(annotation);
+        self.paint();
+    }
+
+    fn paint(&mut self) {
         while let Some(painting) = self.open.pop() {
             if let Some(resources) = painting.resources {
                 self.resources(resources);
@@ -105,6 +109,9 @@ impl<'a, 'f> Painter<'a, 'f> {
                 content
             }
             Err(_) => {
+                // The attempt cost as much as a success may have; the next
+                // reference to the same stream must not cost it again.
+                self.budget = 0;
                 self.findings.add(
                     rules::STRUCTURE,
                     "a content stream cannot be decoded or inflates beyond the limit",

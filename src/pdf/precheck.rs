@@ -17,6 +17,9 @@ use std::fmt;
 const VIOLATIONS_MAX: usize = 50;
 /// Largest XMP metadata or colour profile that is read, in bytes.
 const METADATA_BYTES_MAX: usize = 4 << 20;
+/// Most attributes in XMP metadata, counted by their equals signs: the tree
+/// parser compares those of an element pair by pair.
+const METADATA_ATTRIBUTES_MAX: usize = 10_000;
 const PDFA_NAMESPACE: &str = "http://www.aiim.org/pdfa/ns/id/";
 
 /// The part and level a file says it conforms to.
@@ -207,6 +210,9 @@ fn claim(doc: &Document, found: &mut Vec<(Rule, &'static str)>) -> Option<PdfaCl
     let Ok(text) = std::str::from_utf8(&xmp) else {
         return fail(rules::METADATA, "the XMP metadata are not UTF-8");
     };
+    if text.matches('=').count() > METADATA_ATTRIBUTES_MAX {
+        return fail(rules::METADATA, "the XMP metadata have too many attributes");
+    }
     let Ok(tree) = roxmltree::Document::parse(text.trim_start_matches('\u{feff}').trim()) else {
         return fail(rules::METADATA, "the XMP metadata are not well-formed");
     };
@@ -446,18 +452,17 @@ fn contents<'a>(doc: &'a Document, pages: &[Page<'a>], findings: &mut Findings) 
     for page in pages {
         painter.page(page);
     }
+    let annotations = graph::annotations(doc, pages);
+    for annotation in &annotations {
+        painter.annotation(annotation);
+    }
     let used = painter.colours();
     let intent = output_intent(doc, findings);
     colours(used, intent, findings);
-    for page in pages {
-        for annotation in graph::get_array(doc, page.dict, b"Annots")
-            .into_iter()
-            .flatten()
-        {
-            match graph::as_dict(graph::resolve(doc, annotation)) {
-                Some(dict) => annotation_rules(doc, dict, findings),
-                None => findings.add(rules::STRUCTURE, "an annotation is missing"),
-            }
+    for annotation in annotations {
+        match graph::as_dict(annotation) {
+            Some(dict) => annotation_rules(doc, dict, findings),
+            None => findings.add(rules::STRUCTURE, "an annotation is missing"),
         }
     }
 }
