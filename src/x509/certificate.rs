@@ -77,11 +77,14 @@ mod oids {
     pub(super) const SUBJECT_KEY_ID: ObjectIdentifier = oid("2.5.29.14");
     pub(super) const KEY_USAGE: ObjectIdentifier = oid("2.5.29.15");
     pub(super) const SUBJECT_ALT_NAME: ObjectIdentifier = oid("2.5.29.17");
+    pub(super) const ISSUER_ALT_NAME: ObjectIdentifier = oid("2.5.29.18");
     pub(super) const BASIC_CONSTRAINTS: ObjectIdentifier = oid("2.5.29.19");
     pub(super) const CRL_DISTRIBUTION_POINTS: ObjectIdentifier = oid("2.5.29.31");
     pub(super) const CERTIFICATE_POLICIES: ObjectIdentifier = oid("2.5.29.32");
+    pub(super) const POLICY_MAPPINGS: ObjectIdentifier = oid("2.5.29.33");
     pub(super) const AUTHORITY_KEY_ID: ObjectIdentifier = oid("2.5.29.35");
     pub(super) const EXTENDED_KEY_USAGE: ObjectIdentifier = oid("2.5.29.37");
+    pub(super) const INHIBIT_ANY_POLICY: ObjectIdentifier = oid("2.5.29.54");
     pub(super) const AUTHORITY_INFO_ACCESS: ObjectIdentifier = oid("1.3.6.1.5.5.7.1.1");
     pub(super) const QC_STATEMENTS: ObjectIdentifier = oid("1.3.6.1.5.5.7.1.3");
     pub(super) const ACCESS_OCSP: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1");
@@ -438,8 +441,17 @@ impl Extensions {
             Some(oids::AUTHORITY_INFO_ACCESS) => self.take_access(value)?,
             Some(oids::CRL_DISTRIBUTION_POINTS) => self.crl_urls = distribution_urls(value)?,
             Some(oids::OCSP_NO_CHECK) => self.ocsp_no_check = true,
-            // Understood in the sense that nothing in them narrows what we do.
-            Some(oids::SUBJECT_ALT_NAME | oids::CERTIFICATE_POLICIES | oids::QC_STATEMENTS) => {}
+            // Understood in the sense that nothing in them narrows what we do:
+            // we demand no policy, and policyConstraints, by which a chain
+            // could demand one, are not among them (RFC 5280 §6.1.5 g).
+            Some(
+                oids::SUBJECT_ALT_NAME
+                | oids::ISSUER_ALT_NAME
+                | oids::CERTIFICATE_POLICIES
+                | oids::POLICY_MAPPINGS
+                | oids::INHIBIT_ANY_POLICY
+                | oids::QC_STATEMENTS,
+            ) => {}
             _ if extension.critical => self.unknown_critical = Some(extension.name.clone()),
             _ => {}
         }

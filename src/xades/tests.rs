@@ -530,6 +530,22 @@ fn unsigned_properties_of_no_level_are_refused() {
 }
 
 #[test]
+fn revocation_values_without_a_value_are_no_level() {
+    let signed = Signer::p256().sign_form(FORM);
+    for empty in [
+        "",
+        "<xades:CRLValues/>",
+        "<xades:OCSPValues/><xades:CRLValues/>",
+    ] {
+        let unsigned = format!(
+            "</xades:SignedProperties><xades:UnsignedProperties>             <xades:UnsignedSignatureProperties><xades:SignatureTimeStamp/>             <xades:CertificateValues/><xades:RevocationValues>{empty}</xades:RevocationValues>             </xades:UnsignedSignatureProperties></xades:UnsignedProperties>"
+        );
+        let xml = edit(&signed, "</xades:SignedProperties>", &unsigned);
+        assert_profile(check(&xml), "RevocationValues is empty");
+    }
+}
+
+#[test]
 fn levels_are_climbed_in_order() {
     let signed = Signer::p256().sign_form(FORM);
     let refused = extend_lt(signed.as_bytes(), &[], &[vec![0x30, 0]], &[]);
