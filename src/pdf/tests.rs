@@ -148,7 +148,24 @@ fn forbidden_behaviour_is_found() {
     let trigger = altered(name, |doc| {
         page(doc).set("AA", dictionary! { "O" => script() })
     });
-    assert_eq!(rules_of(&trigger), ["6.5.2 trigger events"]);
+    let found = rules_of(&trigger);
+    assert_eq!(found, ["6.5.1 actions", "6.5.2 trigger events"]);
+    // One after another, and of an annotation that may have triggers.
+    let next = altered(name, |doc| {
+        let harmless = dictionary! { "S" => "URI", "Next" => vec![script().into()] };
+        doc.catalog_mut().unwrap().set("OpenAction", harmless);
+    });
+    assert_eq!(rules_of(&next), ["6.5.1 actions"]);
+    let entered = altered(name, |doc| {
+        annotate(
+            doc,
+            dictionary! {
+                "Subtype" => "Link", "F" => 4, "Rect" => vec![0.into(), 0.into(), 9.into(), 9.into()],
+                "AA" => dictionary! { "E" => script() },
+            },
+        );
+    });
+    assert_eq!(rules_of(&entered), ["6.5.1 actions"]);
 }
 
 #[test]
