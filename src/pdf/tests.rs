@@ -571,11 +571,28 @@ fn shared_parts_are_looked_at_once() {
         page(doc).set("Annots", list);
         share_page(doc, 2_000);
     });
+    let contents = altered("memoire-gs-a2b.pdf", |doc| {
+        let empty = doc.add_object(Stream::new(Dictionary::new(), Vec::new()));
+        let list = doc.add_object(Object::Array(vec![empty.into(); 300_000]));
+        page(doc).set("Contents", list);
+        share_page(doc, 400);
+    });
+    let resources = altered("memoire-gs-a2b.pdf", |doc| {
+        let form = Stream::new(dictionary! { "Subtype" => "Form" }, Vec::new());
+        let form = doc.add_object(form);
+        let forms = (0..50_000).map(|n| (format!("F{n}"), Object::from(form)));
+        let forms = doc.add_object(Dictionary::from_iter(forms));
+        page(doc).set("Resources", dictionary! { "XObject" => forms });
+        share_page(doc, 2_000);
+    });
     let attributes: String = (0..100_000).map(|n| format!(" a{n}=\"\"")).collect();
     let attributes = with_metadata(format!("<x{attributes}/>"));
     let start = std::time::Instant::now();
     assert_eq!(rules_of(&bomb), ["structure"]);
     assert_eq!(rules_of(&annotations), [""; 0]);
+    assert_eq!(rules_of(&contents), ["structure"]);
+    // The page keeps its contents but not the fonts they name.
+    assert_eq!(rules_of(&resources), [""; 0]);
     assert_eq!(rules_of(&attributes), ["6.6 metadata"]);
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
