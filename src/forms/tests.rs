@@ -298,6 +298,29 @@ fn a_fact_the_schema_does_not_demand_is_told() {
     assert_eq!(found, [Code::FormFact]);
 }
 
+#[test]
+fn a_sum_beyond_all_numbers_is_wrong() {
+    let manifest = include_str!("../../xsd/memoire-honoraires/2/pack.toml");
+    let pack = Pack::compile("test", manifest, |name| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd/memoire-honoraires/2");
+        let text = String::from_utf8(read(&folder.join(name))?).unwrap();
+        Ok(text
+            .replace("<xs:totalDigits value=\"10\"/>", "")
+            .into_bytes())
+    });
+    let line = VALID.find("<mh:prestation>").unwrap()..VALID.find("<mh:paiement>").unwrap();
+    let line = &VALID[line];
+    let huge = line.replace(
+        "<mh:montantBrut>62.60",
+        "<mh:montantBrut>79000000000000000000000000000",
+    );
+    let second = huge.replace("<mh:numeroLigne>1<", "<mh:numeroLigne>2<");
+    assert!(second != huge && huge != line);
+    let xml = VALID.replace(line, &format!("{huge}{second}"));
+    let found = codes(pack.unwrap().check("depot", xml.as_bytes()));
+    assert_eq!(found, [Code::FormSum]);
+}
+
 /// What one of the two parsers lets pass must not pass.
 #[test]
 fn documents_one_parser_is_lenient_with_are_refused() {

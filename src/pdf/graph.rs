@@ -134,3 +134,25 @@ pub(super) fn pages(doc: &Document) -> Result<Vec<Page<'_>>, PdfError> {
     }
     Ok(pages)
 }
+
+/// The annotations of the pages, each once: pages may share their lists, and
+/// a list may name the same annotation again and again.
+pub(super) fn annotations<'a>(doc: &'a Document, pages: &[Page<'a>]) -> Vec<&'a Object> {
+    let mut seen = HashSet::new();
+    let mut found = Vec::new();
+    for page in pages {
+        let Some(list) = get_array(doc, page.dict, b"Annots") else {
+            continue;
+        };
+        if !seen.insert(std::ptr::from_ref(list).cast::<Object>()) {
+            continue;
+        }
+        for annotation in list {
+            let annotation = resolve(doc, annotation);
+            if seen.insert(std::ptr::from_ref(annotation)) {
+                found.push(annotation);
+            }
+        }
+    }
+    found
+}

@@ -10,6 +10,9 @@ use std::collections::HashSet;
 
 /// Colour spaces may name another one as their base or alternate.
 const COLOUR_SPACE_DEPTH_MAX: usize = 4;
+/// What a content stream costs of the budget beside its bytes: any number of
+/// references may name an empty one.
+const STREAM_COST_BYTES: usize = 1 << 10;
 
 /// Device colour spaces used without a default space that replaces them.
 #[derive(Debug, Default, Clone, Copy)]
@@ -48,7 +51,7 @@ impl<'a, 'f> Painter<'a, 'f> {
         }
     }
 
-    /// Paints one page and the appearances of its annotations.
+    /// Paints one page.
     pub(super) fn page(&mut self, page: &Page<'a>) {
         self.group(page.dict, "a page");
         let mut content = Vec::new();
@@ -60,12 +63,16 @@ impl<'a, 'f> Painter<'a, 'f> {
             content,
             resources: page.resources,
         });
-        for annotation in graph::get_array(self.doc, page.dict, b"Annots")
-            .into_iter()
-            .flatten()
-        {
-            self.appearance(graph::resolve(self.doc, annotation));
-        }
+        self.paint();
+    }
+
+    /// Paints the appearances of an annotation.
+    pub(super) fn annotation(&mut self, annotation: &'a Object) {
+        self.appearance(annotation);
+        self.paint();
+    }
+
+    fn paint(&mut self) {
         while let Some(painting) = self.open.pop() {
             if let Some(resources) = painting.resources {
                 self.resources(resources);
@@ -80,6 +87,10 @@ impl<'a, 'f> Painter<'a, 'f> {
     }
 
     fn contents(&mut self, page: &'a Dictionary) -> Vec<&'a Stream> {
+        if self.budget == 0 {
+            self.undecoded();
+            return Vec::new();
+        }
         let pieces = match graph::get(self.doc, page, b"Contents") {
             Some(Object::Array(items)) => {
                 items.iter().map(|i| graph::resolve(self.doc, i)).collect()
@@ -99,19 +110,31 @@ impl<'a, 'f> Painter<'a, 'f> {
     }
 
     fn inflate(&mut self, stream: &Stream) -> Vec<u8> {
-        match stream.get_plain_content_with_limit(self.budget) {
-            Ok(content) => {
+        self.budget = self.budget.saturating_sub(STREAM_COST_BYTES);
+        let content = match self.budget {
+            0 => None,
+            limit => stream.get_plain_content_with_limit(limit).ok(),
+        };
+        match content {
+            Some(content) => {
                 self.budget = self.budget.saturating_sub(content.len());
                 content
             }
-            Err(_) => {
-                self.findings.add(
-                    rules::STRUCTURE,
-                    "a content stream cannot be decoded or inflates beyond the limit",
-                );
+            None => {
+                // The attempt cost as much as a success may have; the next
+                // reference to the same stream must not cost it again.
+                self.budget = 0;
+                self.undecoded();
                 Vec::new()
             }
         }
+    }
+
+    fn undecoded(&mut self) {
+        self.findings.add(
+            rules::STRUCTURE,
+            "a content stream cannot be decoded or inflates beyond the limit",
+        );
     }
 
     fn appearance(&mut self, annotation: &'a Object) {
@@ -120,7 +143,7 @@ impl<'a, 'f> Painter<'a, 'f> {
             .and_then(|ap| graph::get(self.doc, ap, b"N"));
         match normal {
             Some(Object::Stream(stream)) => self.form(stream, None),
-            Some(Object::Dictionary(states)) => {
+            Some(Object::Dictionary(states)) if self.seen.insert(std::ptr::from_ref(states)) => {
                 for (_, state) in states {
                     if let Ok(stream) = graph::resolve(self.doc, state).as_stream() {
                         self.form(stream, None);
@@ -196,8 +219,11 @@ impl<'a, 'f> Painter<'a, 'f> {
         }
     }
 
-    fn entries(&self, resources: &'a Dictionary, key: &[u8]) -> Vec<(&'a Vec<u8>, &'a Object)> {
+    /// The entries of one kind of resources, the first time they are met:
+    /// any number of resource dictionaries may share them.
+    fn entries(&mut self, resources: &'a Dictionary, key: &[u8]) -> Vec<(&'a Vec<u8>, &'a Object)> {
         graph::get_dict(self.doc, resources, key)
+            .filter(|entries| self.seen.insert(std::ptr::from_ref(*entries)))
             .into_iter()
             .flatten()
             .map(|(name, value)| (name, graph::resolve(self.doc, value)))

@@ -11,6 +11,7 @@ use super::painted::{DeviceColours, Painter};
 use super::update::changes_forbidden;
 use super::{PdfError, find_all, load};
 use lopdf::{Dictionary, Document, Object};
+use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
 
@@ -18,6 +19,15 @@ use std::fmt;
 const VIOLATIONS_MAX: usize = 50;
 /// Largest XMP metadata or colour profile that is read, in bytes.
 const METADATA_BYTES_MAX: usize = 4 << 20;
+/// Most attributes in XMP metadata, counted by their equals signs: the tree
+/// parser compares those of an element pair by pair.
+const METADATA_ATTRIBUTES_MAX: usize = 10_000;
+/// Events of annotations, pages, fields and the document (ISO 32000-1 Tables
+/// 194 to 197).
+const TRIGGERS: [&[u8]; 20] = [
+    b"E", b"X", b"D", b"U", b"Fo", b"Bl", b"PO", b"PC", b"PV", b"PI", b"O", b"C", b"K", b"F", b"V",
+    b"WC", b"WS", b"DS", b"WP", b"DP",
+];
 const PDFA_NAMESPACE: &str = "http://www.aiim.org/pdfa/ns/id/";
 
 /// The part and level a file says it conforms to.
@@ -223,6 +233,9 @@ fn claim(doc: &Document, found: &mut Vec<(Rule, &'static str)>) -> Option<PdfaCl
     let Ok(text) = std::str::from_utf8(&xmp) else {
         return fail(rules::METADATA, "the XMP metadata are not UTF-8");
     };
+    if text.matches('=').count() > METADATA_ATTRIBUTES_MAX {
+        return fail(rules::METADATA, "the XMP metadata have too many attributes");
+    }
     let Ok(tree) = roxmltree::Document::parse(text.trim_start_matches('\u{feff}').trim()) else {
         return fail(rules::METADATA, "the XMP metadata are not well-formed");
     };
@@ -365,10 +378,9 @@ fn objects(doc: &Document, findings: &mut Findings) {
             "part 1 allows no cross-reference and object streams",
         );
     }
+    let mut lists = HashSet::new();
     for dict in graph::dictionaries(doc) {
-        for key in [b"A".as_slice(), b"OpenAction", b"Next"] {
-            action(doc, graph::get(doc, dict, key), findings);
-        }
+        actions(doc, dict, &mut lists, findings);
         let owner = matches!(
             graph::get_name(doc, dict, b"Type"),
             Some(b"Catalog" | b"Page")
@@ -382,6 +394,31 @@ fn objects(doc: &Document, findings: &mut Findings) {
         if findings.part == 1 {
             let embedded = dict.has(b"EF") || dict.has(b"EmbeddedFiles");
             findings.check(!embedded, rules::FILES, "part 1 allows no embedded files");
+        }
+    }
+}
+
+/// The actions a dictionary names. `lists` are those looked at already: any
+/// number of dictionaries may share one.
+fn actions<'a>(
+    doc: &'a Document,
+    dict: &'a Dictionary,
+    lists: &mut HashSet<*const Vec<Object>>,
+    findings: &mut Findings,
+) {
+    for key in [b"A".as_slice(), b"OpenAction", b"Next"] {
+        match graph::get(doc, dict, key) {
+            Some(Object::Array(several)) if lists.insert(std::ptr::from_ref(several)) => {
+                for one in several {
+                    action(doc, Some(graph::resolve(doc, one)), findings);
+                }
+            }
+            single => action(doc, single, findings),
+        }
+    }
+    if let Some(triggers) = graph::get_dict(doc, dict, b"AA") {
+        for event in TRIGGERS {
+            action(doc, graph::get(doc, triggers, event), findings);
         }
     }
 }
@@ -462,18 +499,17 @@ fn contents<'a>(doc: &'a Document, pages: &[Page<'a>], findings: &mut Findings) 
     for page in pages {
         painter.page(page);
     }
+    let annotations = graph::annotations(doc, pages);
+    for annotation in &annotations {
+        painter.annotation(annotation);
+    }
     let used = painter.colours();
     let intent = output_intent(doc, findings);
     colours(used, intent, findings);
-    for page in pages {
-        for annotation in graph::get_array(doc, page.dict, b"Annots")
-            .into_iter()
-            .flatten()
-        {
-            match graph::as_dict(graph::resolve(doc, annotation)) {
-                Some(dict) => annotation_rules(doc, dict, findings),
-                None => findings.add(rules::STRUCTURE, "an annotation is missing"),
-            }
+    for annotation in annotations {
+        match graph::as_dict(annotation) {
+            Some(dict) => annotation_rules(doc, dict, findings),
+            None => findings.add(rules::STRUCTURE, "an annotation is missing"),
         }
     }
 }

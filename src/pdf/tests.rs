@@ -148,7 +148,24 @@ fn forbidden_behaviour_is_found() {
     let trigger = altered(name, |doc| {
         page(doc).set("AA", dictionary! { "O" => script() })
     });
-    assert_eq!(rules_of(&trigger), ["6.5.2 trigger events"]);
+    let found = rules_of(&trigger);
+    assert_eq!(found, ["6.5.1 actions", "6.5.2 trigger events"]);
+    // One after another, and of an annotation that may have triggers.
+    let next = altered(name, |doc| {
+        let harmless = dictionary! { "S" => "URI", "Next" => vec![script().into()] };
+        doc.catalog_mut().unwrap().set("OpenAction", harmless);
+    });
+    assert_eq!(rules_of(&next), ["6.5.1 actions"]);
+    let entered = altered(name, |doc| {
+        annotate(
+            doc,
+            dictionary! {
+                "Subtype" => "Link", "F" => 4, "Rect" => vec![0.into(), 0.into(), 9.into(), 9.into()],
+                "AA" => dictionary! { "E" => script() },
+            },
+        );
+    });
+    assert_eq!(rules_of(&entered), ["6.5.1 actions"]);
 }
 
 #[test]
@@ -515,4 +532,68 @@ fn mutants_are_read_or_refused() {
             "no mutant of {name} was signed: the test shows nothing"
         );
     }
+}
+
+/// Adds pages that share everything with the first one.
+fn share_page(doc: &mut Document, pages: usize) {
+    let first = doc.page_iter().next().unwrap();
+    let dict = doc.get_dictionary(first).unwrap().clone();
+    let tree = dict.get(b"Parent").unwrap().as_reference().unwrap();
+    let mut kids: Vec<Object> = vec![first.into()];
+    kids.extend((1..pages).map(|_| Object::from(doc.add_object(dict.clone()))));
+    doc.get_dictionary_mut(tree).unwrap().set("Kids", kids);
+}
+
+fn with_metadata(xmp: String) -> Vec<u8> {
+    altered("memoire-gs-a2b.pdf", |doc| {
+        let dict = dictionary! { "Type" => "Metadata", "Subtype" => "XML" };
+        let metadata = doc.add_object(Stream::new(dict, xmp.into_bytes()));
+        let root = doc.trailer.get(b"Root").unwrap().as_reference().unwrap();
+        let catalog = doc.get_dictionary_mut(root).unwrap();
+        catalog.set("Metadata", metadata);
+    })
+}
+
+/// Files of a few hundred kilobytes whose parts name each other a million
+/// times over; each took a minute or more when it was looked at again and again.
+#[test]
+fn shared_parts_are_looked_at_once() {
+    let bomb = altered("memoire-gs-a2b.pdf", |doc| {
+        let spaces = vec![b' '; PDF_INFLATED_BYTES_MAX + 1];
+        let mut stream = Stream::new(Dictionary::new(), spaces);
+        stream.compress().unwrap();
+        let content = doc.add_object(stream);
+        page(doc).set("Contents", content);
+        share_page(doc, 200);
+    });
+    let annotations = altered("memoire-gs-a2b.pdf", |doc| {
+        let popup = doc.add_object(dictionary! { "Type" => "Annot", "Subtype" => "Popup" });
+        let list = doc.add_object(Object::Array(vec![popup.into(); 20_000]));
+        page(doc).set("Annots", list);
+        share_page(doc, 2_000);
+    });
+    let contents = altered("memoire-gs-a2b.pdf", |doc| {
+        let empty = doc.add_object(Stream::new(Dictionary::new(), Vec::new()));
+        let list = doc.add_object(Object::Array(vec![empty.into(); 300_000]));
+        page(doc).set("Contents", list);
+        share_page(doc, 400);
+    });
+    let resources = altered("memoire-gs-a2b.pdf", |doc| {
+        let form = Stream::new(dictionary! { "Subtype" => "Form" }, Vec::new());
+        let form = doc.add_object(form);
+        let forms = (0..50_000).map(|n| (format!("F{n}"), Object::from(form)));
+        let forms = doc.add_object(Dictionary::from_iter(forms));
+        page(doc).set("Resources", dictionary! { "XObject" => forms });
+        share_page(doc, 2_000);
+    });
+    let attributes: String = (0..100_000).map(|n| format!(" a{n}=\"\"")).collect();
+    let attributes = with_metadata(format!("<x{attributes}/>"));
+    let start = std::time::Instant::now();
+    assert_eq!(rules_of(&bomb), ["structure"]);
+    assert_eq!(rules_of(&annotations), [""; 0]);
+    assert_eq!(rules_of(&contents), ["structure"]);
+    // The page keeps its contents but not the fonts they name.
+    assert_eq!(rules_of(&resources), [""; 0]);
+    assert_eq!(rules_of(&attributes), ["6.6 metadata"]);
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }

@@ -126,6 +126,20 @@ pub enum TrustError {
         /// The token's policy.
         found: String,
     },
+    /// The authority hardly knows the time itself.
+    #[error(
+        "the time of {authority} may be wrong by {} s, more than the {} s allowed",
+        accuracy.as_secs_f64(),
+        allowed.as_secs_f64()
+    )]
+    Inaccurate {
+        /// The authority's configured name.
+        authority: String,
+        /// What the token states.
+        accuracy: Duration,
+        /// The configured tolerance.
+        allowed: Duration,
+    },
     /// This machine's clock and the authority's are apart.
     #[error("the clock of {authority} and this machine's are {seconds} s apart")]
     ClockSkew {
@@ -208,6 +222,7 @@ impl TrustError {
             | Self::Answer { .. }
             | Self::Refused { .. }
             | Self::Token { .. }
+            | Self::Inaccurate { .. }
             | Self::ClockSkew { .. }
             | Self::Unknown { .. }
             | Self::NotYetFresh { .. } => true,
@@ -233,7 +248,9 @@ impl TrustError {
             Self::Unreachable { .. } => "unreachable",
             Self::Answer { .. } => "answer-unusable",
             Self::Refused { .. } => "timestamp-refused",
-            Self::Token { .. } | Self::Policy { .. } => "timestamp-unusable",
+            Self::Token { .. } | Self::Policy { .. } | Self::Inaccurate { .. } => {
+                "timestamp-unusable"
+            }
             Self::ClockSkew { .. } => "clock-skew",
             Self::AllAuthorities { .. } => "timestamp-authorities-failed",
             Self::NotTrusted { .. } => "not-trusted",
@@ -252,7 +269,10 @@ impl TrustError {
             Self::Unreachable { .. } => "network",
             Self::Answer { purpose, .. } if *purpose == TIMESTAMP => "tsa",
             Self::Answer { .. } | Self::Unknown { .. } | Self::NotYetFresh { .. } => "ocsp",
-            Self::Refused { .. } | Self::Token { .. } | Self::Policy { .. } => "tsa",
+            Self::Refused { .. }
+            | Self::Token { .. }
+            | Self::Policy { .. }
+            | Self::Inaccurate { .. } => "tsa",
             Self::AllAuthorities { failures } => common_class(failures, "tsa"),
             Self::NoEvidence { failures, .. } => common_class(failures, "ocsp"),
             Self::Setup(_)

@@ -248,6 +248,23 @@ mod timestamps {
     }
 
     #[test]
+    fn a_time_that_is_hardly_known_proves_nothing() {
+        // One minute of tolerance; the half second is beside it.
+        for (seconds, accepted) in [(59, true), (60, false), (100, false)] {
+            let world = world();
+            world.stamping("first", world.tsa(), move |stamp| {
+                stamp.accuracy_seconds = seconds;
+            });
+            let verdict = world.trust().timestamp(b"", &mut Vec::new());
+            assert_eq!(verdict.is_ok(), accepted, "{seconds} {verdict:?}");
+            if let Err(failure) = verdict {
+                assert!(matches!(failure, TrustError::Inaccurate { .. }));
+                assert_eq!((failure.class(), failure.is_transient()), ("tsa", true));
+            }
+        }
+    }
+
+    #[test]
     fn another_policy_is_refused() {
         let world = world();
         world.stamping("first", world.tsa(), |_| {});

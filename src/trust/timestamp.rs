@@ -62,14 +62,24 @@ impl Trust {
     }
 
     /// The stated time must lie between question and answer, give or take the
-    /// tolerance and the authority's own accuracy.
+    /// tolerance and the authority's own accuracy, which the tolerance bounds:
+    /// otherwise an authority could state any time with a large one.
     fn check_clock(
         &self,
         authority: &TsaSettings,
         token: &TimestampToken,
         asked_at: OffsetDateTime,
     ) -> Result<(), TrustError> {
-        let slack = self.settings.clock_tolerance + token.accuracy().unwrap_or_default();
+        let tolerance = self.settings.clock_tolerance;
+        let accuracy = token.accuracy().unwrap_or_default();
+        if accuracy > tolerance {
+            return Err(TrustError::Inaccurate {
+                authority: authority.name.clone(),
+                accuracy,
+                allowed: tolerance,
+            });
+        }
+        let slack = tolerance + accuracy;
         let stated = token.gen_time();
         let off = if stated < asked_at {
             stated - asked_at

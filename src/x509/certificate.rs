@@ -61,7 +61,6 @@ struct Extensions {
     key_usage: Option<KeyUsage>,
     extended_key_usage: Option<(bool, Vec<ObjectIdentifier>)>,
     subject_key_id: Option<Vec<u8>>,
-    authority_key_id: Option<Vec<u8>>,
     ocsp_urls: Vec<String>,
     ca_issuers_urls: Vec<String>,
     crl_urls: Vec<String>,
@@ -77,11 +76,14 @@ mod oids {
     pub(super) const SUBJECT_KEY_ID: ObjectIdentifier = oid("2.5.29.14");
     pub(super) const KEY_USAGE: ObjectIdentifier = oid("2.5.29.15");
     pub(super) const SUBJECT_ALT_NAME: ObjectIdentifier = oid("2.5.29.17");
+    pub(super) const ISSUER_ALT_NAME: ObjectIdentifier = oid("2.5.29.18");
     pub(super) const BASIC_CONSTRAINTS: ObjectIdentifier = oid("2.5.29.19");
     pub(super) const CRL_DISTRIBUTION_POINTS: ObjectIdentifier = oid("2.5.29.31");
     pub(super) const CERTIFICATE_POLICIES: ObjectIdentifier = oid("2.5.29.32");
+    pub(super) const POLICY_MAPPINGS: ObjectIdentifier = oid("2.5.29.33");
     pub(super) const AUTHORITY_KEY_ID: ObjectIdentifier = oid("2.5.29.35");
     pub(super) const EXTENDED_KEY_USAGE: ObjectIdentifier = oid("2.5.29.37");
+    pub(super) const INHIBIT_ANY_POLICY: ObjectIdentifier = oid("2.5.29.54");
     pub(super) const AUTHORITY_INFO_ACCESS: ObjectIdentifier = oid("1.3.6.1.5.5.7.1.1");
     pub(super) const QC_STATEMENTS: ObjectIdentifier = oid("1.3.6.1.5.5.7.1.3");
     pub(super) const ACCESS_OCSP: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1");
@@ -256,11 +258,6 @@ impl Cert {
         self.0.extensions.subject_key_id.as_deref()
     }
 
-    /// The key identifier of the issuer's key.
-    pub fn authority_key_id(&self) -> Option<&[u8]> {
-        self.0.extensions.authority_key_id.as_deref()
-    }
-
     /// The dotted identifier of a critical extension this module does not
     /// understand: such a certificate
     /// must not be part of a chain (RFC 5280 §4.2).
@@ -430,16 +427,21 @@ impl Extensions {
                 let id = Tlv::only_of(value, tag::OCTET_STRING)?;
                 self.subject_key_id = Some(id.content.to_vec());
             }
-            Some(oids::AUTHORITY_KEY_ID) => {
-                let mut fields = Tlv::only_of(value, tag::SEQUENCE)?.reader();
-                let id = fields.optional(tag::context_primitive(0))?;
-                self.authority_key_id = id.map(|id| id.content.to_vec());
-            }
             Some(oids::AUTHORITY_INFO_ACCESS) => self.take_access(value)?,
             Some(oids::CRL_DISTRIBUTION_POINTS) => self.crl_urls = distribution_urls(value)?,
             Some(oids::OCSP_NO_CHECK) => self.ocsp_no_check = true,
-            // Understood in the sense that nothing in them narrows what we do.
-            Some(oids::SUBJECT_ALT_NAME | oids::CERTIFICATE_POLICIES | oids::QC_STATEMENTS) => {}
+            // Understood in the sense that nothing in them narrows what we do:
+            // we demand no policy, and policyConstraints, by which a chain
+            // could demand one, are not among them (RFC 5280 §6.1.5 g).
+            Some(
+                oids::AUTHORITY_KEY_ID
+                | oids::SUBJECT_ALT_NAME
+                | oids::ISSUER_ALT_NAME
+                | oids::CERTIFICATE_POLICIES
+                | oids::POLICY_MAPPINGS
+                | oids::INHIBIT_ANY_POLICY
+                | oids::QC_STATEMENTS,
+            ) => {}
             _ if extension.critical => self.unknown_critical = Some(extension.name.clone()),
             _ => {}
         }
@@ -484,6 +486,15 @@ pub(super) fn point_urls(location: Tlv<'_>) -> Result<Vec<String>, Fault> {
         Some(full_name) => name::uris(full_name.reader()),
         None => Ok(Vec::new()),
     }
+}
+
+/// `IssuerSerial` with the certificate's own bytes (RFC 5035 §5).
+pub fn issuer_serial(cert: &Cert) -> Vec<u8> {
+    // GeneralNames with one directoryName, EXPLICIT because Name is a CHOICE.
+    let name = tlv::element(tag::context(4), &[cert.issuer_der()]);
+    let names = tlv::element(tag::SEQUENCE, &[&name]);
+    let serial = tlv::element(tag::INTEGER, &[cert.serial()]);
+    tlv::element(tag::SEQUENCE, &[&names, &serial])
 }
 
 /// `IssuerAndSerialNumber` with the certificate's own bytes (RFC 5652 §10.2.4).

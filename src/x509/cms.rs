@@ -95,7 +95,6 @@ pub struct SignedData {
     content_type: ObjectIdentifier,
     content: Option<Vec<u8>>,
     certificates: Vec<Cert>,
-    crls: Vec<Vec<u8>>,
     signers: Vec<SignerInfo>,
 }
 
@@ -174,12 +173,7 @@ impl SignedData {
                 certificates.extend(Cert::from_der(choice?.raw).ok());
             }
         }
-        let mut crls = Vec::new();
-        if let Some(list) = fields.optional(tag::context(1))? {
-            for choice in list.reader() {
-                crls.push(choice?.raw.to_vec());
-            }
-        }
+        fields.optional(tag::context(1))?; // revocation lists
         let signers = fields.expect(tag::SET)?.reader();
         let signers = signers.map(|s| SignerInfo::read(s?));
         let signers = signers.collect::<Result<_, _>>()?;
@@ -188,7 +182,6 @@ impl SignedData {
             content_type,
             content,
             certificates,
-            crls,
             signers,
         })
     }
@@ -206,11 +199,6 @@ impl SignedData {
     /// The certificates inside, in their order.
     pub fn certificates(&self) -> &[Cert] {
         &self.certificates
-    }
-
-    /// The revocation lists inside, as raw DER.
-    pub fn crls(&self) -> &[Vec<u8>] {
-        &self.crls
     }
 
     /// The certificate of the one signer, found by its identifier alone.

@@ -74,7 +74,6 @@ pub fn request(cert: &Cert, issuer: &Cert) -> Vec<u8> {
 #[derive(Debug, Clone)]
 pub struct OcspResponse {
     der: Vec<u8>,
-    basic: Range<usize>,
     tbs: Range<usize>,
     responses: Range<usize>,
     responder: ResponderId,
@@ -144,7 +143,6 @@ impl OcspResponse {
         refuse_critical(data.optional(tag::context(1))?)?;
         data.end()?;
         Ok(Self {
-            basic: place(der, basic),
             tbs: place(der, tbs.raw),
             responses: place(der, responses.content),
             responder,
@@ -163,16 +161,6 @@ impl OcspResponse {
     /// The whole `OCSPResponse` as it arrived.
     pub fn der(&self) -> &[u8] {
         &self.der
-    }
-
-    /// The `BasicOCSPResponse` inside, the part some evidence formats embed.
-    pub fn basic_der(&self) -> &[u8] {
-        self.slice(&self.basic)
-    }
-
-    /// When the response was signed.
-    pub fn produced_at(&self) -> OffsetDateTime {
-        self.produced_at
     }
 
     /// The certificates inside.

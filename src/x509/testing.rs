@@ -370,6 +370,10 @@ pub(crate) struct Stamp {
     pub(crate) content_type: &'static str,
     /// The imprint's digest algorithm.
     pub(crate) imprint_algorithm: &'static str,
+    /// Stated accuracy, in seconds, beside half a second.
+    pub(crate) accuracy_seconds: u8,
+    /// What follows the nonce, encoded.
+    pub(crate) tail: Vec<u8>,
     /// Whose certificate the ESS attribute names, when not the signer's.
     pub(crate) bound_to: Option<Cert>,
 }
@@ -383,6 +387,8 @@ impl Stamp {
             policy: "1.2.3.4.1",
             content_type: "1.2.840.113549.1.9.16.1.4",
             imprint_algorithm: "2.16.840.1.101.3.4.2.1",
+            accuracy_seconds: 1,
+            tail: Vec::new(),
             bound_to: None,
         }
     }
@@ -398,8 +404,12 @@ impl Stamp {
             &sequence(&[&imprint_algorithm, &octets(&self.imprint)]),
             &tlv::integer(&[7]),
             &generalized(self.gen_time),
-            &sequence(&[&tlv::integer(&[1]), &tlv::element(0x80, &[&[0x01, 0xf4]])]),
+            &sequence(&[
+                &tlv::integer(&[self.accuracy_seconds]),
+                &tlv::element(0x80, &[&[0x01, 0xf4]]),
+            ]),
             &tlv::integer(&self.nonce),
+            &self.tail,
         ]);
         let attribute =
             |oid: &str, value: &[u8]| sequence(&[&dotted(oid), &tlv::element(tag::SET, &[value])]);

@@ -2,6 +2,7 @@
 //! and tokens.
 
 use super::algorithm::Digest;
+use super::certificate::extension;
 use super::cms::SignedData;
 use super::tlv::{self, Fault, Reader, Tlv, small_integer, tag, unsigned};
 use super::{Cert, X509Error};
@@ -311,6 +312,16 @@ impl TstInfo {
         let accuracy = accuracy.map(|a| read_accuracy(a.reader())).transpose()?;
         fields.optional(tag::BOOLEAN)?;
         let nonce = fields.optional(tag::INTEGER)?;
+        // [0] is the authority's name: a hint at best, the certificate counts.
+        fields.optional(tag::context(0))?;
+        if let Some(extensions) = fields.optional(tag::context(1))? {
+            for element in extensions.reader() {
+                if extension(element?)?.critical {
+                    return Err(Fault("a critical extension is not understood"));
+                }
+            }
+        }
+        fields.end()?;
         Ok(Self {
             policy,
             imprint_algorithm,

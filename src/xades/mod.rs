@@ -23,10 +23,10 @@ pub use extend::{extend_lt, extend_t, timestamp_input};
 pub use signing::{Prepared, prepare};
 pub use verify::{Verified, verify};
 
+use crate::x509::X509Error;
 use crate::x509::crl::CrlError;
 use crate::x509::ocsp::OcspError;
 use crate::x509::tsp::TspError;
-use crate::x509::{Cert, X509Error};
 use crate::xml::XmlError;
 
 /// How much of what a later validator needs is inside the signature.
@@ -102,28 +102,4 @@ pub enum XadesError {
         /// The level needed.
         wanted: Level,
     },
-}
-
-/// `IssuerSerial` (RFC 5035 §5), the content of `IssuerSerialV2`, with the
-/// certificate's own bytes.
-fn issuer_serial_der(cert: &Cert) -> Vec<u8> {
-    // GeneralNames with one directoryName, [4] EXPLICIT because Name is a CHOICE.
-    let names = der(0x30, &der(0xa4, cert.issuer_der()));
-    let serial = der(0x02, cert.serial());
-    der(0x30, &[names, serial].concat())
-}
-
-fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut out = vec![tag];
-    let length = content.len().to_be_bytes();
-    let first = length.iter().position(|b| *b != 0);
-    match (content.len(), first) {
-        (0..=0x7f, _) | (_, None) => out.push(content.len() as u8),
-        (_, Some(first)) => {
-            out.push(0x80 | (length.len() - first) as u8);
-            out.extend_from_slice(&length[first..]);
-        }
-    }
-    out.extend_from_slice(content);
-    out
 }

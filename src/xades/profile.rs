@@ -129,6 +129,13 @@ impl<'a, 'i> Unsigned<'a, 'i> {
             [timestamp, certificates, revocations] => {
                 expect(*certificates, XADES, "CertificateValues")?;
                 expect(*revocations, XADES, "RevocationValues")?;
+                let lists = elements(*revocations)?;
+                if lists
+                    .iter()
+                    .all(|list| list.first_element_child().is_none())
+                {
+                    return fault("RevocationValues is empty: that is not level LT");
+                }
                 Self::Lt {
                     timestamp: *timestamp,
                     certificates: *certificates,

@@ -1,10 +1,10 @@
 //! Making a B-B signature: what is to be signed, and the finished document.
 
+use super::XadesError;
 use super::profile::{
     DS, ENVELOPED, EXC_C14N, MIME_TYPE, SHA256, SIGNED_PROPERTIES, XADES, canonical, ecdsa_size,
     encode, fault, is,
 };
-use super::{XadesError, issuer_serial_der};
 use crate::base::clock::rfc3339_seconds;
 use crate::base::{digest, hex};
 use crate::x509::{self, Cert, SignatureAlgorithm};
@@ -187,7 +187,7 @@ fn signed_properties(id: &str, signer: &Cert, signing_time: OffsetDateTime) -> S
          </xades:SignedDataObjectProperties></xades:SignedProperties>",
         rfc3339_seconds(signing_time),
         encode(&signer.sha256()),
-        encode(&issuer_serial_der(signer)),
+        encode(&x509::issuer_serial(signer)),
     )
 }
 

@@ -1,7 +1,7 @@
 use super::profile::{DS, XADES, canonical, encode};
 use super::*;
 use crate::base::digest::sha256;
-use crate::x509::{Cert, KeyKind, SignatureAlgorithm, ecdsa_der_to_fixed};
+use crate::x509::{Cert, KeyKind, SignatureAlgorithm, ecdsa_der_to_fixed, issuer_serial};
 use crate::xml::c14n;
 use crate::xml::path::{Namespaces, Path};
 use aws_lc_rs::rand::SystemRandom;
@@ -501,8 +501,8 @@ fn the_certificate_must_be_the_one_that_was_signed() {
     // Right digest, wrong issuer and serial.
     let serial = edit(
         &signed,
-        &encode(&issuer_serial_der(&signer.cert)),
-        &encode(&issuer_serial_der(&other.cert)),
+        &encode(&issuer_serial(&signer.cert)),
+        &encode(&issuer_serial(&other.cert)),
     );
     assert!(matches!(
         check(&signer.resign(&serial)),
@@ -530,6 +530,22 @@ fn unsigned_properties_of_no_level_are_refused() {
 }
 
 #[test]
+fn revocation_values_without_a_value_are_no_level() {
+    let signed = Signer::p256().sign_form(FORM);
+    for empty in [
+        "",
+        "<xades:CRLValues/>",
+        "<xades:OCSPValues/><xades:CRLValues/>",
+    ] {
+        let unsigned = format!(
+            "</xades:SignedProperties><xades:UnsignedProperties>             <xades:UnsignedSignatureProperties><xades:SignatureTimeStamp/>             <xades:CertificateValues/><xades:RevocationValues>{empty}</xades:RevocationValues>             </xades:UnsignedSignatureProperties></xades:UnsignedProperties>"
+        );
+        let xml = edit(&signed, "</xades:SignedProperties>", &unsigned);
+        assert_profile(check(&xml), "RevocationValues is empty");
+    }
+}
+
+#[test]
 fn levels_are_climbed_in_order() {
     let signed = Signer::p256().sign_form(FORM);
     let refused = extend_lt(signed.as_bytes(), &[], &[vec![0x30, 0]], &[]);
@@ -544,13 +560,4 @@ fn levels_are_climbed_in_order() {
         extend_t(signed.as_bytes(), &[0x30, 0]),
         Err(XadesError::Timestamp(_))
     ));
-}
-
-#[test]
-fn lengths_are_encoded_in_der() {
-    assert_eq!(der(4, &[7]), [4, 1, 7]);
-    assert_eq!(der(4, &[0; 0x7f])[..2], [4, 0x7f]);
-    assert_eq!(der(4, &[0; 0x80])[..3], [4, 0x81, 0x80]);
-    assert_eq!(der(4, &[0; 0x1234])[..4], [4, 0x82, 0x12, 0x34]);
-    assert_eq!(der(4, &[]), [4, 0]);
 }

@@ -7,7 +7,7 @@ use super::profile::{
     DS, ENVELOPED, EXC_C14N, MIME_TYPE, Parts, SHA256, SIGNED_PROPERTIES, Unsigned, XADES,
     algorithm, attribute, canonical, children, decode, ecdsa_size, elements, fault, is, text,
 };
-use super::{Level, Signed, XadesError, issuer_serial_der};
+use super::{Level, Signed, XadesError};
 use crate::base::clock::parse_rfc3339;
 use crate::base::digest;
 use crate::x509::crl::Crl;
@@ -218,7 +218,7 @@ fn check_properties(parts: &Parts<'_, '_>, signer: &Cert) -> Result<OffsetDateTi
         children(cert, [(XADES, "CertDigest"), (XADES, "IssuerSerialV2")])?;
     let [method, value] = children(cert_digest, [(DS, "DigestMethod"), (DS, "DigestValue")])?;
     algorithm(method, SHA256)?;
-    if decode(value)? != signer.sha256() || decode(issuer_serial)? != issuer_serial_der(signer) {
+    if decode(value)? != signer.sha256() || decode(issuer_serial)? != x509::issuer_serial(signer) {
         return Err(XadesError::SigningCertificate);
     }
 

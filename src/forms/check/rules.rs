@@ -15,7 +15,7 @@ use time::macros::format_description;
 pub(super) fn sums(operation: &Operation, root: Node<'_, '_>, findings: &mut Findings) {
     for sum in &operation.sums {
         for context in contexts(sum.per.as_ref(), root) {
-            // None: a part is missing or unreadable, which is told elsewhere.
+            // None: a part is missing or unreadable, which is told by then.
             let _ = check_sum(sum, context, findings);
         }
     }
@@ -35,9 +35,14 @@ fn check_sum(sum: &Sum, context: Node<'_, '_>, findings: &mut Findings) -> Optio
         (&sum.minus, Decimal::NEGATIVE_ONE),
     ] {
         for found in paths.iter().flat_map(|path| path.values(context)) {
-            // Amounts are bounded by the 28 digits of the type; a sum that
-            // leaves it is as good as wrong.
-            computed = computed.checked_add(amount(found, findings)? * sign)?;
+            let part = amount(found, findings)? * sign;
+            let Some(sum_so_far) = computed.checked_add(part) else {
+                // Each amount can be read, so their sum is just too large.
+                let message = format!("The amounts are too large to add (rule \"{}\").", sum.name);
+                findings.error(Code::FormSum, total.node, message);
+                return None;
+            };
+            computed = sum_so_far;
             parts.push(found.node);
         }
     }

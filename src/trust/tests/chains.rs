@@ -105,6 +105,18 @@ fn authorities_that_may_not_issue_are_refused() {
         .extension("1.2.3", Some(true), b"");
     let found = reason(below(unknown.build(root)));
     assert_eq!(found, "its critical extension 1.2.3 is not understood");
+    for oid in ["2.5.29.30", "2.5.29.36"] {
+        let sub = Builder::new("Sub").ca(None);
+        let sub = sub.extension(oid, Some(true), b"");
+        assert!(reason(below(sub.build(root))).contains("is not understood"));
+    }
+    // An alternative name, and what matters only once a policy is demanded:
+    // no policy is, and policyConstraints, which could, are not understood.
+    for oid in ["2.5.29.18", "2.5.29.33", "2.5.29.54"] {
+        let sub = Builder::new("Sub").ca(None);
+        let sub = sub.extension(oid, Some(true), b"");
+        assert!(below(sub.build(root)).is_ok(), "{oid}");
+    }
     // The issuing authority allows no further authority below itself.
     let sub = Builder::new("Sub").ca(None).build(Some(&world.ca));
     let found = reason(below(sub));

@@ -77,6 +77,34 @@ fn wrong_imprint_and_nonce_are_refused() {
 }
 
 #[test]
+fn extensions_are_accepted_unless_critical() {
+    let tsa = tsa(&[TIME_STAMPING], true);
+    let verdict_with = |tail: &[u8]| {
+        let stamp = Stamp {
+            tail: tail.to_vec(),
+            ..stamp()
+        };
+        verdict(&stamp, &tsa)
+    };
+    let name = tlv::element(tag::context(4), &[tsa.cert.subject_der()]);
+    let name = tlv::element(tag::context(0), &[&name]);
+    let extension = |critical| {
+        // esi4-qtstStatement-1 (EN 319 422 §9.1), as qualified authorities state it.
+        let extension = extension("1.3.6.1.5.5.7.1.3", critical, b"\x30\x00");
+        tlv::element(tag::context(1), &[&extension])
+    };
+    verdict_with(&[name.clone(), extension(false)].concat()).unwrap();
+    verdict_with(&name).unwrap();
+    for tail in [extension(true), b"\x05\x00".to_vec()] {
+        let refused = verdict_with(&tail);
+        assert!(
+            matches!(refused, Err(TspError::Malformed { .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn only_a_timestamping_certificate_will_do() {
     for tsa in [
         tsa(&[TIME_STAMPING], false),
