@@ -8,11 +8,13 @@
 
 use super::graph::{self, Page};
 use super::painted::{DeviceColours, Painter};
+use super::update::append_to;
 use super::{PdfError, find_all, load};
 use lopdf::{Dictionary, Document, Object};
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
+use time::OffsetDateTime;
 
 /// Violations one report lists; more tell nobody more.
 const VIOLATIONS_MAX: usize = 50;
@@ -49,11 +51,12 @@ impl fmt::Display for PdfaClaim {
     }
 }
 
-/// One reason why the file cannot be what it claims.
+/// One reason why the file cannot be what it claims, or cannot be signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// Clause of the claimed part of ISO 19005 (part 2 without a claim) and
-    /// its subject, e.g. `6.1.3 trailer /ID`.
+    /// its subject, e.g. `6.1.3 trailer /ID`; `structure` or `signature` where
+    /// the fault is none against ISO 19005.
     pub rule: &'static str,
     /// What was found, for the developer.
     pub message: String,
@@ -77,6 +80,7 @@ pub(super) struct Rule(&'static str, &'static str);
 pub(super) mod rules {
     use super::Rule;
     pub(in crate::pdf) const STRUCTURE: Rule = Rule("structure", "structure");
+    pub(super) const SIGNATURE: Rule = Rule("signature", "signature");
     pub(super) const HEADER: Rule = Rule("6.1.2 header", "6.1.2 header");
     pub(super) const END: Rule = Rule("6.1.3 end of file", "6.1.3 end of file");
     pub(super) const ID: Rule = Rule("6.1.3 trailer /ID", "6.1.3 trailer /ID");
@@ -135,8 +139,9 @@ impl Findings {
     }
 }
 
-/// Checks whether a file can be the PDF/A it claims to be; see the module text
-/// for what an empty list of violations does and does not mean.
+/// Checks whether a file can be the PDF/A it claims to be, and can take a
+/// signature; see the module text for what an empty list of violations does and
+/// does not mean.
 pub fn precheck(bytes: &[u8]) -> Precheck {
     let mut findings = Findings {
         part: 2,
@@ -189,6 +194,13 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
             0
         }
     };
+    // Tried here because a file that is accepted and can never be signed would
+    // wait for ever.
+    if findings.violations.is_empty()
+        && let Err(error) = append_to(doc, bytes, OffsetDateTime::UNIX_EPOCH)
+    {
+        findings.add(rules::SIGNATURE, error.to_string());
+    }
     Precheck {
         claim,
         violations: findings.violations,

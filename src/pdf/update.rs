@@ -66,7 +66,15 @@ impl Slot {
 /// What [`load`] refuses; a document whose author forbids changes; a document
 /// without a readable page tree.
 pub fn append_signature(pdf: &[u8], signing_time: OffsetDateTime) -> Result<Slot, PdfError> {
-    let document = load(pdf)?;
+    append_to(load(pdf)?, pdf, signing_time)
+}
+
+/// As [`append_signature`], to a document that was loaded from `pdf`.
+pub(super) fn append_to(
+    document: Document,
+    pdf: &[u8],
+    signing_time: OffsetDateTime,
+) -> Result<Slot, PdfError> {
     if changes_forbidden(&document) {
         return Err(PdfError::AppendForbidden);
     }
