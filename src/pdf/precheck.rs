@@ -267,12 +267,7 @@ fn claim(doc: &Document, found: &mut Vec<(Rule, &'static str)>) -> Option<PdfaCl
     ) {
         return fail(rules::CLAIM, "the claimed PDF/A level does not exist");
     }
-    let packet = tree
-        .descendants()
-        .filter_map(|node| node.pi())
-        .find(|pi| pi.target == "xpacket");
-    let attributes = packet.and_then(|pi| pi.value).unwrap_or_default();
-    if attributes.contains("bytes=") || attributes.contains("encoding=") {
+    if has_packet_attributes(&tree) {
         found.push((
             rules::METADATA,
             "the XMP packet has a bytes or encoding attribute",
@@ -282,6 +277,13 @@ fn claim(doc: &Document, found: &mut Vec<(Rule, &'static str)>) -> Option<PdfaCl
         found.push((rules::METADATA, "the XMP metadata are compressed"));
     }
     Some(claim)
+}
+
+fn has_packet_attributes(tree: &roxmltree::Document<'_>) -> bool {
+    let mut instructions = tree.descendants().filter_map(|node| node.pi());
+    let packet = instructions.find(|pi| pi.target == "xpacket");
+    let attributes = packet.and_then(|pi| pi.value).unwrap_or_default();
+    attributes.contains("bytes=") || attributes.contains("encoding=")
 }
 
 /// Header, end and trailer.
