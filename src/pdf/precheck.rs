@@ -158,6 +158,7 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
                 | PdfError::LoadRepaired
                 | PdfError::Structure { .. }
                 | PdfError::AppendForbidden
+                | PdfError::AppendTooLarge { .. }
                 | PdfError::AppendNumbers(_)
                 | PdfError::AppendWrite(_)
                 | PdfError::AppendPlace

@@ -508,6 +508,13 @@ fn what_cannot_take_a_signature_is_found() {
         doc.catalog_mut().unwrap().set("AcroForm", form);
     });
     assert_eq!(rules_of(&fields), ["signature"]);
+    let bare = fixture("memoire-gs-a2b.pdf").len();
+    let full = altered("memoire-gs-a2b.pdf", |doc| {
+        let filler = vec![b' '; PDF_BYTES_MAX - bare - 1000];
+        doc.add_object(Stream::new(Dictionary::new(), filler));
+    });
+    assert!(load(&full).is_ok(), "{} bytes", full.len());
+    assert_eq!(rules_of(&full), ["signature"]);
 }
 
 /// Every mutant is read or refused; none panics.
