@@ -41,6 +41,11 @@ pub enum PdfError {
          (DocMDP or signature lock, P = 1); a further signature would void the certification"
     )]
     AppendForbidden,
+    #[error(
+        "append a signature: the signed PDF would have {bytes} bytes, more than the limit of \
+         {PDF_BYTES_MAX}"
+    )]
+    AppendTooLarge { bytes: usize },
     #[error("append a signature: the object numbers of the PDF are used up")]
     AppendNumbers(#[source] lopdf::Error),
     #[error("append a signature: the update could not be written")]

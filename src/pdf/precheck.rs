@@ -8,12 +8,13 @@
 
 use super::graph::{self, Page};
 use super::painted::{DeviceColours, Painter};
-use super::update::changes_forbidden;
+use super::update::{append_to, changes_forbidden};
 use super::{PdfError, find_all, load};
 use lopdf::{Dictionary, Document, Object};
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
+use time::OffsetDateTime;
 
 /// Violations one report lists; more tell nobody more.
 const VIOLATIONS_MAX: usize = 50;
@@ -50,11 +51,12 @@ impl fmt::Display for PdfaClaim {
     }
 }
 
-/// One reason why the file cannot be what it claims.
+/// One reason why the file cannot be what it claims, or cannot be signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// Clause of the claimed part of ISO 19005 (part 2 without a claim) and
-    /// its subject, e.g. `6.1.3 trailer /ID`.
+    /// its subject, e.g. `6.1.3 trailer /ID`; `structure` or `signature` where
+    /// the fault is none against ISO 19005.
     pub rule: &'static str,
     /// What was found, for the developer.
     pub message: String,
@@ -78,6 +80,7 @@ pub(super) struct Rule(&'static str, &'static str);
 pub(super) mod rules {
     use super::Rule;
     pub(in crate::pdf) const STRUCTURE: Rule = Rule("structure", "structure");
+    pub(super) const SIGNATURE: Rule = Rule("signature", "signature");
     pub(super) const HEADER: Rule = Rule("6.1.2 header", "6.1.2 header");
     pub(super) const END: Rule = Rule("6.1.3 end of file", "6.1.3 end of file");
     pub(super) const ID: Rule = Rule("6.1.3 trailer /ID", "6.1.3 trailer /ID");
@@ -157,6 +160,7 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
                 | PdfError::LoadRepaired
                 | PdfError::Structure { .. }
                 | PdfError::AppendForbidden
+                | PdfError::AppendTooLarge { .. }
                 | PdfError::AppendNumbers(_)
                 | PdfError::AppendWrite(_)
                 | PdfError::AppendPlace
@@ -198,6 +202,13 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
             0
         }
     };
+    // Tried here because a file that is accepted and can never be signed would
+    // wait for ever.
+    if findings.violations.is_empty()
+        && let Err(error) = append_to(doc, bytes, OffsetDateTime::UNIX_EPOCH)
+    {
+        findings.add(rules::SIGNATURE, error.to_string());
+    }
     Precheck {
         claim,
         violations: findings.violations,
@@ -271,12 +282,7 @@ fn claim(doc: &Document, found: &mut Vec<(Rule, &'static str)>) -> Option<PdfaCl
     ) {
         return fail(rules::CLAIM, "the claimed PDF/A level does not exist");
     }
-    let packet = tree
-        .descendants()
-        .filter_map(|node| node.pi())
-        .find(|pi| pi.target == "xpacket");
-    let attributes = packet.and_then(|pi| pi.value).unwrap_or_default();
-    if attributes.contains("bytes=") || attributes.contains("encoding=") {
+    if has_packet_attributes(&tree) {
         found.push((
             rules::METADATA,
             "the XMP packet has a bytes or encoding attribute",
@@ -286,6 +292,13 @@ fn claim(doc: &Document, found: &mut Vec<(Rule, &'static str)>) -> Option<PdfaCl
         found.push((rules::METADATA, "the XMP metadata are compressed"));
     }
     Some(claim)
+}
+
+fn has_packet_attributes(tree: &roxmltree::Document<'_>) -> bool {
+    let mut instructions = tree.descendants().filter_map(|node| node.pi());
+    let packet = instructions.find(|pi| pi.target == "xpacket");
+    let attributes = packet.and_then(|pi| pi.value).unwrap_or_default();
+    attributes.contains("bytes=") || attributes.contains("encoding=")
 }
 
 /// Header, end and trailer.

@@ -495,6 +495,29 @@ fn a_certification_against_changes_is_respected() {
     );
 }
 
+/// What can never be signed must be refused while its sender listens.
+#[test]
+fn what_cannot_take_a_signature_is_found() {
+    let certified = fixture("memoire-gs-a2b-certified-p1.pdf");
+    assert_eq!(rules_of(&certified), ["signature"]);
+    assert_eq!(
+        rules_of(&fixture("memoire-gs-a2b-certified-p2.pdf")),
+        [""; 0]
+    );
+    let fields = altered("memoire-gs-a2b.pdf", |doc| {
+        let form = dictionary! { "Fields" => 1 };
+        doc.catalog_mut().unwrap().set("AcroForm", form);
+    });
+    assert_eq!(rules_of(&fields), ["signature"]);
+    let bare = fixture("memoire-gs-a2b.pdf").len();
+    let full = altered("memoire-gs-a2b.pdf", |doc| {
+        let filler = vec![b' '; PDF_BYTES_MAX - bare - 1000];
+        doc.add_object(Stream::new(Dictionary::new(), filler));
+    });
+    assert!(load(&full).is_ok(), "{} bytes", full.len());
+    assert_eq!(rules_of(&full), ["signature"]);
+}
+
 /// Every mutant is read or refused; none panics.
 #[test]
 fn mutants_are_read_or_refused() {

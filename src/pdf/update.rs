@@ -3,7 +3,7 @@
 
 use super::{PdfError, find_all, graph, load};
 use crate::base::digest::{sha256, sha256_parts};
-use crate::base::limits::PDF_CMS_BYTES;
+use crate::base::limits::{PDF_BYTES_MAX, PDF_CMS_BYTES};
 use lopdf::{
     Dictionary, Document, IncrementalDocument, Object, ObjectId, Stream, StringFormat, dictionary,
 };
@@ -66,7 +66,15 @@ impl Slot {
 /// What [`load`] refuses; a document whose author forbids changes; a document
 /// without a readable page tree.
 pub fn append_signature(pdf: &[u8], signing_time: OffsetDateTime) -> Result<Slot, PdfError> {
-    let document = load(pdf)?;
+    append_to(load(pdf)?, pdf, signing_time)
+}
+
+/// As [`append_signature`], to a document that was loaded from `pdf`.
+pub(super) fn append_to(
+    document: Document,
+    pdf: &[u8],
+    signing_time: OffsetDateTime,
+) -> Result<Slot, PdfError> {
     if changes_forbidden(&document) {
         return Err(PdfError::AppendForbidden);
     }
@@ -98,6 +106,9 @@ pub fn append_signature(pdf: &[u8], signing_time: OffsetDateTime) -> Result<Slot
     // The end of line belongs to the file the signature covers: a validator
     // takes it as part of the revision (ISO 19005-2 6.4.3).
     bytes.push(b'\n');
+    if bytes.len() > PDF_BYTES_MAX {
+        return Err(PdfError::AppendTooLarge { bytes: bytes.len() });
+    }
     let contents = set_byte_range(&mut bytes, pdf.len())?;
     Ok(Slot { bytes, contents })
 }
