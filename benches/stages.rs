@@ -2,19 +2,19 @@
 //! running sandbox: `make bench`. Prints a table; judges nothing.
 
 use rustix::time::{ClockId, clock_gettime};
-use sceau::base::{Secret, SystemClock, Uuid4, digest};
+use sceau::base::{Clock, Secret, SystemClock, Uuid4, digest};
 use sceau::config;
-use sceau::forms::Packs;
+use sceau::forms::{Pack, Packs};
 use sceau::gateway::mysecu::MySecu;
-use sceau::gateway::{Delivery, Gateway, Outcome};
+use sceau::gateway::{Gateway, Message, Outcome};
 use sceau::outbox::{
     self, Accepted, Conclusion, Evidence, Kind, New, Outbox, Prepared, Stage, State,
 };
 use sceau::pdf;
-use sceau::sign::Signer;
+use sceau::sign::{Practitioner, Signer};
 use sceau::store::{self, Store};
-use sceau::token::Token;
 use sceau::token::soft::SoftToken;
+use sceau::token::{Identity, Token};
 use sceau::trust::Trust;
 use sceau::x509::SignatureAlgorithm;
 use sceau::{pades, xades};
@@ -75,15 +75,44 @@ fn cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Everything one document passes through, in this process.
+struct Bench {
+    _sandbox: Sandbox,
+    _folder: tempfile::TempDir,
+    pdf: Vec<u8>,
+    example: String,
+    clock: Arc<dyn Clock>,
+    token: Arc<dyn Token>,
+    trust: Arc<Trust>,
+    signer: Signer,
+    gateway: MySecu,
+    practitioner: Practitioner,
+    identity: Identity,
+    outbox: Outbox,
+    pack: Arc<Pack>,
+    table: Table,
+}
+
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pdf = std::fs::read(root.join("tests/fixtures/pdf/memoire-typst-a2b-200k.pdf")).unwrap();
-    let example = root.join("xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
-    let example = std::fs::read_to_string(example).unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let mut bench = Bench::start();
+    for _ in 0..ROUNDS + WARM_UP {
+        let (uuid, xml) = bench.document();
+        bench.accept(uuid, &xml);
+        let (pdf, document) = bench.sign(&xml);
+        let sealed = bench.climb(pdf, &document);
+        bench.deliver(uuid, &sealed);
+    }
+    let bytes = bench.pdf.len();
+    println!(
+        "One mémoire d'honoraires with a PDF of {bytes} bytes; software token, {ROUNDS} rounds.\n"
+    );
+    bench.table.print();
+}
+
+fn start_sandbox(folder: &Path) -> Sandbox {
     let mut child = Command::new(env!("CARGO_BIN_EXE_sceau-sandbox"))
         .arg("--dir")
-        .arg(folder.path().join("sandbox"))
+        .arg(folder)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -91,136 +120,167 @@ fn main() {
     BufReader::new(child.stdout.take().unwrap())
         .read_line(&mut line)
         .unwrap();
-    let _sandbox = Sandbox(child);
+    Sandbox(child)
+}
 
-    let files = vec![folder.path().join("sandbox/environment.toml")];
-    let configuration = config::load(&files).unwrap();
-    let clock = SystemClock::shared();
-    let pki = folder.path().join("sandbox/pki");
-    let p12 = std::fs::read(pki.join("signer.p12")).unwrap();
-    let password = Secret::from_file(&pki.join("signer.password")).unwrap();
-    let token: Arc<dyn Token> = Arc::new(SoftToken::open(&p12, &password).unwrap());
-    let trust = Arc::new(Trust::new(configuration.trust, clock.clone()).unwrap());
-    let signer = Signer::new(token.clone(), trust.clone(), clock.clone());
-    let gateway = MySecu::new(configuration.mysecu.unwrap(), clock.clone()).unwrap();
-    let practitioner = configuration.practitioners.first().unwrap();
-    let settings = store::Settings {
-        folder: folder.path().join("state"),
-        key_file: None,
-    };
-    let store = Store::open(&settings, &outbox::migrations()).unwrap();
-    let outbox = Outbox::open(Arc::new(store), clock.clone(), Duration::from_secs(60)).unwrap();
-    let pack = Packs::builtin()
-        .unwrap()
-        .pack("memoire-honoraires", None)
-        .unwrap();
-    let operation = pack.operation("depot").unwrap();
-    let slot = &operation.signature.path;
-    let identity = signer.identity(practitioner).unwrap();
-    let certificate = &identity.certificate;
-    let algorithm = SignatureAlgorithm::for_key(certificate.key()).unwrap();
+impl Bench {
+    fn start() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let read = |name: &str| std::fs::read(root.join(name)).unwrap();
+        let example = read("xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
+        let folder = tempfile::tempdir().unwrap();
+        let sandbox = start_sandbox(&folder.path().join("sandbox"));
+        let environment = folder.path().join("sandbox/environment.toml");
+        let configuration = config::load(&[environment]).unwrap();
+        let clock = SystemClock::shared();
+        let pki = folder.path().join("sandbox/pki");
+        let p12 = std::fs::read(pki.join("signer.p12")).unwrap();
+        let password = Secret::from_file(&pki.join("signer.password")).unwrap();
+        let token: Arc<dyn Token> = Arc::new(SoftToken::open(&p12, &password).unwrap());
+        let trust = Arc::new(Trust::new(configuration.trust, clock.clone()).unwrap());
+        let signer = Signer::new(token.clone(), trust.clone(), clock.clone());
+        let settings = store::Settings {
+            folder: folder.path().join("state"),
+            key_file: None,
+        };
+        let store = Arc::new(Store::open(&settings, &outbox::migrations()).unwrap());
+        let practitioner = configuration.practitioners[0].clone();
+        let packs = Packs::builtin().unwrap();
+        Self {
+            pdf: read("tests/fixtures/pdf/memoire-typst-a2b-200k.pdf"),
+            example: String::from_utf8(example).unwrap(),
+            gateway: MySecu::new(configuration.mysecu.unwrap(), clock.clone()).unwrap(),
+            identity: signer.identity(&practitioner).unwrap(),
+            outbox: Outbox::open(store, clock.clone(), Duration::from_secs(60)).unwrap(),
+            pack: packs.pack("memoire-honoraires", None).unwrap(),
+            table: Table::default(),
+            _sandbox: sandbox,
+            _folder: folder,
+            clock,
+            token,
+            trust,
+            signer,
+            practitioner,
+        }
+    }
 
-    let mut table = Table::default();
-    for _ in 0..ROUNDS + WARM_UP {
+    /// The example with a UUID of its own.
+    fn document(&self) -> (Uuid4, Vec<u8>) {
         let uuid = Uuid4::random();
-        let start = example.find("uuid>").unwrap() + 5;
-        let xml = format!("{}{uuid}{}", &example[..start], &example[start + 36..]).into_bytes();
-        let now = clock.now();
-        let t = &mut table;
-        let mut calls = Vec::new();
+        let start = self.example.find("uuid>").unwrap() + 5;
+        let (head, tail) = (&self.example[..start], &self.example[start + 36..]);
+        (uuid, format!("{head}{uuid}{tail}").into_bytes())
+    }
 
+    fn accept(&mut self, uuid: Uuid4, xml: &[u8]) {
+        let t = &mut self.table;
         t.time("check: gate, XSD, rules", || {
-            pack.check("depot", &xml).unwrap()
+            self.pack.check("depot", xml).unwrap()
         });
         t.time("check: PDF/A plausibility", || {
-            assert!(pdf::precheck(&pdf).violations.is_empty())
+            assert!(pdf::precheck(&self.pdf).violations.is_empty());
         });
         let new = New {
             uuid,
-            form: pack.form.clone(),
-            version: pack.version.clone(),
+            form: self.pack.form.clone(),
+            version: self.pack.version.clone(),
             operation: "depot".into(),
-            code_prestataire: practitioner.code_prestataire.to_string(),
+            code_prestataire: self.practitioner.code_prestataire.to_string(),
             client: "bench".into(),
-            request_sha256: digest::sha256(&xml),
-            xml: xml.clone(),
-            pdf: pdf.clone(),
+            request_sha256: digest::sha256(xml),
+            xml: xml.to_vec(),
+            pdf: self.pdf.clone(),
             detail: serde_json::json!({}),
         };
-        let accepted = t.time("D1: seal and commit", || outbox.receive(new).unwrap());
+        let accepted = t.time("D1: seal and commit", || self.outbox.receive(new).unwrap());
         assert!(matches!(accepted, Accepted::Fresh(_)));
+    }
 
-        let chain = trust
-            .chain(certificate, &identity.chain, now, &mut calls)
-            .unwrap();
+    /// The signed PDF, and the signed XML around it.
+    fn sign(&mut self, xml: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let t = &mut self.table;
+        let certificate = &self.identity.certificate;
+        let algorithm = SignatureAlgorithm::for_key(certificate.key()).unwrap();
+        let slot = &self.pack.operation("depot").unwrap().signature.path;
+        let now = self.clock.now();
+        let pool = &self.identity.chain;
+        let chain = self.trust.chain(certificate, pool, now, &mut Vec::new());
+        let chain = chain.unwrap();
+        let key = certificate.sha256();
+        let sign = |message: &[u8]| self.token.sign(&key, algorithm, message).unwrap();
+
         let prepared = t.time("PAdES: incremental update, digest", || {
-            pades::prepare(&pdf, certificate, &chain[1..], algorithm, now).unwrap()
+            pades::prepare(&self.pdf, certificate, &chain[1..], algorithm, now).unwrap()
         });
-        let sign = |message: &[u8]| {
-            token
-                .sign(&certificate.sha256(), algorithm, message)
-                .unwrap()
-        };
-        let signature = t.time("token: signature of the PDF", || {
+        let value = t.time("token: signature of the PDF", || {
             sign(prepared.to_be_signed())
         });
-        let signed = t.time("PAdES: CMS into the PDF, self-check", || {
-            let signed = prepared.finish(&signature).unwrap();
+        let pdf = t.time("PAdES: CMS into the PDF, self-check", || {
+            let signed = prepared.finish(&value).unwrap();
             pades::verify(&signed).unwrap();
             signed
         });
         let whole = t.time("embed the PDF, XSD of the whole", || {
-            pack.embed("depot", &xml, &signed).unwrap()
+            self.pack.embed("depot", xml, &pdf).unwrap()
         });
         let prepared = t.time("XAdES: C14N, digests, SignedInfo", || {
             xades::prepare(&whole, slot, certificate, algorithm, now).unwrap()
         });
-        let signature = t.time("token: signature of the XML", || {
+        let value = t.time("token: signature of the XML", || {
             sign(prepared.to_be_signed())
         });
         let document = t.time("XAdES-B-B: value into the XML, self-check", || {
-            let document = prepared.finish(&signature).unwrap();
+            let document = prepared.finish(&value).unwrap();
             xades::verify(&document, slot).unwrap();
             document
         });
+        (pdf, document)
+    }
+
+    /// The document at XAdES-B-LT, durable.
+    fn climb(&mut self, pdf: Vec<u8>, document: &[u8]) -> Vec<u8> {
+        let t = &mut self.table;
+        let operation = self.pack.operation("depot").unwrap();
+        let calls = &mut Vec::new();
         let stamped = t.time("timestamp: RFC 3161, XAdES-B-T, self-check", || {
-            signer.stamp(operation, &document, &mut calls).unwrap()
+            self.signer.stamp(operation, document, calls).unwrap()
         });
         let sealed = t.time("revocation: XAdES-B-LT, self-check", || {
-            signer
-                .seal(operation, &stamped.document, &mut calls)
-                .unwrap()
+            let document = &stamped.document;
+            self.signer.seal(operation, document, calls).unwrap()
         });
-        let lease = outbox.claim(Stage::Intake).unwrap().unwrap();
+        let lease = self.outbox.claim(Stage::Intake).unwrap().unwrap();
+        let step = Prepared {
+            state: State::Ready,
+            bodies: vec![
+                (Kind::Pdf, pdf),
+                (Kind::Timestamp, stamped.token),
+                (Kind::Document, sealed.document.clone()),
+            ],
+            events: Vec::new(),
+            wait: None,
+        };
         t.time("D2: seal and commit", || {
-            let step = Prepared {
-                state: State::Ready,
-                bodies: vec![
-                    (Kind::Pdf, signed),
-                    (Kind::Timestamp, stamped.token),
-                    (Kind::Document, sealed.document.clone()),
-                ],
-                events: Vec::new(),
-                wait: None,
-            };
-            outbox.prepared(lease, step).unwrap()
+            self.outbox.prepared(lease, step).unwrap()
         });
-        let lease = outbox.claim(Stage::Delivery).unwrap().unwrap();
-        let lease = t.time("D3: commit", || outbox.begin_attempt(lease).unwrap());
+        sealed.document
+    }
+
+    fn deliver(&mut self, uuid: Uuid4, document: &[u8]) {
+        let t = &mut self.table;
+        let lease = self.outbox.claim(Stage::Delivery).unwrap().unwrap();
+        let lease = t.time("D3: commit", || self.outbox.begin_attempt(lease).unwrap());
         let report = t.time("deliver: WS-Security, TLS, answer verified", || {
-            gateway.deliver(&Delivery {
+            self.gateway.deliver(&Message {
                 uuid,
-                code_prestataire: practitioner.code_prestataire.as_str(),
-                ehealth_id: &practitioner.ehealth_id,
-                model_id: &operation.model_id,
-                payload: &sealed.document,
+                code_prestataire: self.practitioner.code_prestataire.as_str(),
+                ehealth_id: &self.practitioner.ehealth_id,
+                model_id: &self.pack.operation("depot").unwrap().model_id,
+                payload: document,
             })
         });
-        assert!(
-            matches!(report.outcome, Outcome::Answered),
-            "{:?}",
-            report.outcome
-        );
+        let answered = matches!(report.outcome, Outcome::Answered);
+        assert!(answered, "{:?}", report.outcome);
         let evidence = Evidence {
             correlation_id: report.correlation_id,
             answer: report.answer,
@@ -228,12 +288,7 @@ fn main() {
         };
         let done = Conclusion::Receipted { insurer_id: None };
         t.time("D4: seal and commit", || {
-            outbox.conclude(lease, done, evidence).unwrap()
+            self.outbox.conclude(lease, done, evidence).unwrap()
         });
     }
-    println!(
-        "One mémoire d'honoraires with a PDF of {} bytes; software token, {ROUNDS} rounds.\n",
-        pdf.len()
-    );
-    table.print();
 }

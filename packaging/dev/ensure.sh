@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what a Debian-like machine lacks for the target named: build, test
-# or judges. Says what is missing where it may not install (not root, no apt).
+# Installs what a Debian-like machine lacks to build or to test. Says what is
+# missing where it may not install (not root and no sudo, no apt).
 set -eu
 rust_min=1.95
 
@@ -22,7 +22,6 @@ test)
     need qpdf qpdf
     need curl curl
     need python3 python3
-    python3 -c 'import lxml' 2>/dev/null || packages="$packages python3-lxml"
     ;;
 *)
     echo "usage: $0 build|test" >&2

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use std::future::poll_fn;
 use std::pin::Pin;
+use utoipa::ToSchema;
 
 /// Most bytes of a refused body that are read and dropped.
 const DRAINED_BYTES_MAX: usize = 8 * limits::BODY_BYTES_MAX;
@@ -23,10 +24,26 @@ pub(super) struct Documents {
     pub(super) pdf: Option<Vec<u8>>,
 }
 
-#[derive(Deserialize)]
+/// The two documents as JSON.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Json {
+pub(super) struct DocumentsJson {
+    /// The XML as text.
     xml: String,
+    /// The PDF in base64, unless the XML embeds it.
+    #[schema(format = Byte)]
+    pdf: Option<String>,
+}
+
+/// The two documents as parts.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only describes what `multipart` reads")]
+pub(super) struct Parts {
+    /// The XML.
+    #[schema(format = Binary)]
+    xml: String,
+    /// The PDF, unless the XML embeds it.
+    #[schema(format = Binary)]
     pdf: Option<String>,
 }
 
@@ -58,6 +75,20 @@ impl<S: Send + Sync> FromRequest<S> for Documents {
             )),
         }
     }
+}
+
+/// What the parser says, unless it would repeat a value of the document.
+fn not_json(error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    let about_fields = ["missing field", "unknown field", "duplicate field"];
+    let repeats = error.is_data() && !about_fields.iter().any(|start| text.starts_with(start));
+    let text = if repeats {
+        let (line, column) = (error.line(), error.column());
+        format!("a value of another type than expected at line {line} column {column}")
+    } else {
+        text
+    };
+    Problem::new(&BODY_MALFORMED, format!("Not the expected JSON: {text}."))
 }
 
 /// The length the request says it has, in bytes.
@@ -115,17 +146,7 @@ async fn multipart<S: Send + Sync>(request: Request, state: &S) -> Result<Docume
 }
 
 fn json(bytes: &[u8]) -> Result<Documents, Problem> {
-    // Messages of the parser name fields and places, never values.
-    let json: Json = serde_json::from_slice(bytes).map_err(|error| {
-        Problem::new(
-            &BODY_MALFORMED,
-            format!(
-                "Not the expected JSON: line {}, column {}.",
-                error.line(),
-                error.column()
-            ),
-        )
-    })?;
+    let json: DocumentsJson = serde_json::from_slice(bytes).map_err(|error| not_json(&error))?;
     let pdf = json.pdf.map(|text| STANDARD.decode(text)).transpose();
     let pdf = pdf.map_err(|_| Problem::new(&BODY_MALFORMED, "The field \"pdf\" is not base64."))?;
     Ok(Documents {

@@ -1,6 +1,6 @@
 //! Forms there are, and documents handed in.
 
-use super::draft::Documents;
+use super::draft::{Documents, DocumentsJson, Parts};
 use super::guard::Caller;
 use super::problem::{FORM_UNKNOWN, Fault, Problem, Texts};
 use super::submissions::Submission;
@@ -135,7 +135,7 @@ pub struct SubmitQuery {
 }
 
 /// Lists the forms and their versions.
-#[utoipa::path(get, path = "/v1/forms", tag = "forms", security(("program" = [])),
+#[utoipa::path(get, operation_id = "listForms", path = "/v1/forms", tag = "forms", security(("program" = [])),
     responses((status = 200, body = Vec<Form>)))]
 pub async fn list(State(api): State<Arc<Api>>) -> Json<Vec<Form>> {
     let packs = api.intake.packs().iter();
@@ -143,7 +143,7 @@ pub async fn list(State(api): State<Arc<Api>>) -> Json<Vec<Form>> {
 }
 
 /// One form, newest version.
-#[utoipa::path(get, path = "/v1/forms/{form}", tag = "forms", security(("program" = [])),
+#[utoipa::path(get, operation_id = "getForm", path = "/v1/forms/{form}", tag = "forms", security(("program" = [])),
     params(("form" = String, Path, description = "Name of the form")),
     responses((status = 200, body = Form), (status = 404, body = Problem)))]
 pub async fn one(
@@ -158,15 +158,14 @@ pub async fn one(
 
 /// Hands a document in. 202 only once it is durable; the same UUID with the
 /// same bytes gets 200 and the same submission.
-#[utoipa::path(post, path = "/v1/forms/{form}/{operation}", tag = "forms", security(("program" = [])),
+#[utoipa::path(post, operation_id = "submit", path = "/v1/forms/{form}/{operation}", tag = "forms", security(("program" = [])),
     params(
         ("form" = String, Path, description = "Name of the form"),
         ("operation" = String, Path, description = "Operation of the form"),
         SubmitQuery
     ),
-    request_body(description = "multipart/form-data with the parts `xml` and `pdf`, or XML with the PDF \
-        embedded, or JSON {\"xml\": text, \"pdf\": base64}",
-        content((String = "multipart/form-data"), (String = "application/xml"), (String = "application/json"))),
+    request_body(description = "The XML and the PDF as parts or as JSON, or XML with the PDF embedded",
+        content((Parts = "multipart/form-data"), (String = "application/xml"), (DocumentsJson = "application/json"))),
     responses(
         (status = 202, body = Submission, description = "Accepted and durable; Location names it"),
         (status = 200, body = Submission, description = "Accepted before with the same bytes; with dry-run=true a DryRun"),

@@ -21,8 +21,10 @@ use crate::sign::Signer;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::http::{Method, Uri};
 use axum::middleware;
 use axum::routing::{get, post};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use utoipa::OpenApi;
 
@@ -40,16 +42,18 @@ pub struct Api {
     pub delivers: bool,
     /// The administrator's token, in a file only the service can read.
     pub admin: Secret,
-    /// Port the service listens on, for the Host check.
-    pub port: u16,
+    /// Where the service listens, for the Host check.
+    pub address: SocketAddr,
 }
 
 impl Api {
     fn names(&self, host: &str) -> bool {
-        let port = self.port;
-        ["127.0.0.1", "localhost", "[::1]"]
-            .iter()
-            .any(|name| host.eq_ignore_ascii_case(&format!("{name}:{port}")))
+        let port = self.address.port();
+        // Its own address too: any of 127.0.0.0/8 may be configured.
+        host == self.address.to_string()
+            || ["127.0.0.1", "localhost", "[::1]"]
+                .iter()
+                .any(|name| host.eq_ignore_ascii_case(&format!("{name}:{port}")))
     }
 }
 
@@ -83,12 +87,13 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/openapi.json", get(status::openapi))
         .merge(program)
         .merge(administrator)
-        .fallback(|| async { Problem::new(&problem::NOT_FOUND, "There is no such address.") })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(
-                &problem::METHOD_REFUSED,
-                "The address does not take this method.",
-            )
+        .fallback(|uri: Uri| async move {
+            let text = format!("{} is not an address of this service.", uri.path());
+            Problem::new(&problem::NOT_FOUND, text)
+        })
+        .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
+            let text = format!("{} does not take {method}.", uri.path());
+            Problem::new(&problem::METHOD_REFUSED, text)
         })
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(api.clone(), guard::address))
@@ -109,7 +114,7 @@ pub fn router(api: Arc<Api>) -> Router {
         submissions::pdf, submissions::timestamp, submissions::receipt,
         status::tokens, status::unlock, status::health, status::openapi
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, forms::DryRun)),
     modifiers(&Security, &Problems)
 )]
 struct Description;

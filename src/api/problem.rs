@@ -10,8 +10,9 @@ use crate::token::TokenError;
 use crate::xml::Position;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Serialize, Serializer};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Texts for the doctor, in the three languages of the country's forms.
 #[derive(Debug, Clone, Serialize, ToSchema, PartialEq, Eq)]
@@ -87,6 +88,9 @@ kinds! {
     UUID_CONFLICT = 409 "uuid-conflict", "The UUID was accepted before with other content",
         "A changed document is a new document: give it a new version 4 UUID (POST /v1/uuids). A repeated one must be byte for byte the same.",
         ["Ce document porte l'identifiant d'un document déjà transmis.", "Dieses Dokument trägt die Kennung eines bereits übermittelten Dokuments.", "This document bears the identifier of one already handed in."];
+    PIN_UNCERTAIN = 409 "pin-uncertain", "The login broke off; the PIN may have been tried or not",
+        "Look at the token's warning in GET /v1/tokens before the PIN is entered again: an attempt may be gone although the PIN was right.",
+        ["La carte n'a pas répondu ; un essai du code PIN est peut-être perdu. Vérifiez avant de recommencer.", "Die Karte hat nicht geantwortet; ein PIN-Versuch ist vielleicht verbraucht. Prüfen Sie dies vor einem neuen Versuch.", "The card did not answer; one PIN attempt may be gone. Check before you try again."];
     TOKEN_NOT_READY = 409 "token-not-ready", "The token cannot be unlocked now",
         "The detail says what the token waits for: plug it in, wait for its driver, or confirm the last try.",
         ["La carte n'est pas prête : insérez-la ou attendez un instant.", "Die Karte ist nicht bereit: stecken Sie sie ein oder warten Sie kurz.", "The card is not ready: insert it, or wait a moment."];
@@ -195,41 +199,76 @@ impl From<&Finding> for Fault {
     }
 }
 
-/// A problem document.
-#[derive(Debug, Serialize, ToSchema)]
+/// Why a request is refused.
+#[derive(Debug)]
 pub struct Problem {
-    /// `urn:sceau:problem:<code>`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Short title.
-    pub title: &'static str,
-    /// HTTP status.
-    pub status: u16,
-    /// Stable code.
-    pub code: &'static str,
+    /// One of the closed list.
+    pub kind: &'static Kind,
     /// What is wrong with this request, for the developer.
     pub detail: String,
-    /// What the developer or administrator does about it.
-    pub remedy: &'static str,
-    /// What to tell the doctor.
-    pub doctor: Texts,
     /// Faults of the document, all of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+}
+
+/// A problem as RFC 9457 §3 writes it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+struct ProblemDocument<'p> {
+    /// `urn:sceau:problem:<code>`.
+    r#type: String,
+    /// Short title.
+    title: &'static str,
+    /// HTTP status.
+    status: u16,
+    /// Stable code.
+    code: &'static str,
+    /// What is wrong with this request, for the developer.
+    detail: &'p str,
+    /// What the developer or administrator does about it.
+    remedy: &'static str,
+    /// What to tell the doctor.
+    doctor: Texts,
+    /// Faults of the document, all of them.
+    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    faults: &'p [Fault],
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let kind = self.kind;
+        let [fr, de, en] = kind.doctor.map(str::to_owned);
+        let document = ProblemDocument {
+            r#type: format!("urn:sceau:problem:{}", kind.code),
+            title: kind.title,
+            status: kind.status,
+            code: kind.code,
+            detail: &self.detail,
+            remedy: kind.remedy,
+            doctor: Texts { fr, de, en },
+            faults: &self.faults,
+        };
+        document.serialize(serializer)
+    }
+}
+
+impl PartialSchema for Problem {
+    fn schema() -> RefOr<Schema> {
+        ProblemDocument::schema()
+    }
+}
+
+impl ToSchema for Problem {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        ProblemDocument::schemas(schemas);
+    }
 }
 
 impl Problem {
     /// A problem of `kind` with its particulars.
     pub(super) fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
-        let [fr, de, en] = kind.doctor.map(str::to_owned);
         Self {
-            kind: format!("urn:sceau:problem:{}", kind.code),
-            title: kind.title,
-            status: kind.status,
-            code: kind.code,
+            kind,
             detail: detail.into(),
-            remedy: kind.remedy,
-            doctor: Texts { fr, de, en },
             faults: Vec::new(),
         }
     }
@@ -252,7 +291,8 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut body = serde_json::to_vec_pretty(&self).unwrap_or_default();
         body.push(b'\n');
         let mut response = (
@@ -276,11 +316,11 @@ impl IntoResponse for Problem {
 }
 
 /// An error's text as a sentence.
-fn sentence(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
+fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+    let rest = letters.as_str().trim_end_matches('.');
+    format!("{}{rest}.", first.unwrap_or_default())
 }
 
 fn counted(what: &str, faults: usize) -> String {
@@ -297,7 +337,7 @@ impl From<OutboxError> for Problem {
                 &UUID_CONFLICT,
                 format!("The UUID {uuid} belongs to a document with other bytes."),
             ),
-            OutboxError::Store { .. } => {
+            OutboxError::LeaseLost(_) | OutboxError::Store { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, "store failed");
                 Self::new(&STORAGE_FAILED, "The store failed; the log has the cause.")
             }
@@ -307,7 +347,7 @@ impl From<OutboxError> for Problem {
 
 impl From<IntakeError> for Problem {
     fn from(error: IntakeError) -> Self {
-        let text = sentence(&error);
+        let text = sentence(&error.to_string());
         match error {
             IntakeError::UnknownForm { .. } => Self::new(&FORM_UNKNOWN, text),
             IntakeError::UnknownOperation { .. } => Self::new(&OPERATION_UNKNOWN, text),
@@ -325,7 +365,7 @@ impl From<IntakeError> for Problem {
                     constraint: Some(violation.rule.to_owned()),
                     expected: Vec::new(),
                     pointer: None,
-                    message: violation.message,
+                    message: sentence(&violation.message),
                     doctor: None,
                 });
                 let faults: Vec<Fault> = faults.collect();
@@ -351,11 +391,11 @@ impl From<IntakeError> for Problem {
 
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
-        let text = sentence(&error);
+        let text = sentence(&error.to_string());
         match error {
-            TokenError::PinIncorrect | TokenError::PinMalformed | TokenError::PinPossiblyUsed => {
-                Self::new(&PIN_REFUSED, text)
-            }
+            TokenError::PinIncorrect | TokenError::PinMalformed => Self::new(&PIN_REFUSED, text),
+            // A driver's failure is not a wrong PIN.
+            TokenError::PinPossiblyUsed => Self::new(&PIN_UNCERTAIN, text),
             TokenError::PinLocked => Self::new(&PIN_LOCKED, text),
             TokenError::Absent
             | TokenError::Locked
@@ -413,4 +453,16 @@ pub fn catalogue() -> String {
 
 fn doctor(fr: &str, de: &str, en: &str) -> String {
     format!("- Doctor (fr): {fr}\n- Doctor (de): {de}\n- Doctor (en): {en}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_that_broke_off_is_not_called_a_wrong_pin() {
+        let code = |error: TokenError| Problem::from(error).kind.code;
+        assert_eq!(code(TokenError::PinPossiblyUsed), "pin-uncertain");
+        assert_eq!(code(TokenError::PinIncorrect), "pin-refused");
+    }
 }

@@ -41,11 +41,12 @@ pub async fn serve(server: Server, api: Arc<Api>, mut stop: watch::Receiver<bool
     let slots = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
     loop {
         // Connections over the limit wait in the kernel's backlog.
-        let Ok(slot) = slots.clone().acquire_owned().await else {
-            return;
+        let next = async {
+            let slot = slots.clone().acquire_owned().await;
+            (slot, server.listener.accept().await)
         };
-        let accepted = tokio::select! {
-            accepted = server.listener.accept() => accepted,
+        let (slot, accepted) = tokio::select! {
+            next = next => next,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {

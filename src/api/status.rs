@@ -87,6 +87,7 @@ pub struct Uuids {
 #[into_params(parameter_in = Query)]
 pub struct UuidsQuery {
     /// 1 to 1000; 1 when absent.
+    #[param(minimum = 1, maximum = 1000)]
     count: Option<usize>,
 }
 
@@ -101,7 +102,7 @@ pub struct Unlock {
 }
 
 /// Whether the service can do its work. Needs no token.
-#[utoipa::path(get, path = "/v1/health", tag = "service", responses((status = 200, body = Health)))]
+#[utoipa::path(get, operation_id = "getHealth", path = "/v1/health", tag = "service", responses((status = 200, body = Health)))]
 pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem> {
     let outbox = api.outbox.clone();
     let last = blocking(move || {
@@ -124,7 +125,7 @@ pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem
 }
 
 /// The token and its certificates.
-#[utoipa::path(get, path = "/v1/tokens", tag = "service", security(("program" = [])),
+#[utoipa::path(get, operation_id = "listTokens", path = "/v1/tokens", tag = "service", security(("program" = [])),
     responses((status = 200, body = Vec<Token>)))]
 pub async fn tokens(State(api): State<Arc<Api>>) -> Result<Json<Vec<Token>>, Problem> {
     let token = api.signer.token().clone();
@@ -153,7 +154,7 @@ pub async fn tokens(State(api): State<Arc<Api>>) -> Result<Json<Vec<Token>>, Pro
 
 /// Unlocks the token: one PIN, one try. Only with the administrator's token,
 /// which `sceau unlock` reads from the state folder.
-#[utoipa::path(post, path = "/v1/tokens/unlock", tag = "service", security(("administrator" = [])),
+#[utoipa::path(post, operation_id = "unlockToken", path = "/v1/tokens/unlock", tag = "service", security(("administrator" = [])),
     request_body = Unlock,
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem)))]
 pub async fn unlock(
@@ -174,7 +175,7 @@ pub async fn unlock(
 }
 
 /// Makes version 4 UUIDs for programs that cannot (DSR 3.5).
-#[utoipa::path(post, path = "/v1/uuids", tag = "service", security(("program" = [])), params(UuidsQuery),
+#[utoipa::path(post, operation_id = "makeUuids", path = "/v1/uuids", tag = "service", security(("program" = [])), params(UuidsQuery),
     responses((status = 200, body = Uuids), (status = 400, body = Problem)))]
 pub async fn uuids(
     query: Result<Query<UuidsQuery>, QueryRejection>,
@@ -192,7 +193,7 @@ pub async fn uuids(
 }
 
 /// This description. Needs no token.
-#[utoipa::path(get, path = "/v1/openapi.json", tag = "service",
+#[utoipa::path(get, operation_id = "getDescription", path = "/v1/openapi.json", tag = "service",
     responses((status = 200, content_type = "application/json", body = serde_json::Value)))]
 pub async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], openapi_json()).into_response()

@@ -124,20 +124,28 @@ impl Submission {
     }
 }
 
+/// Bytes of a file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only describes answers that are files")]
+pub struct File(Vec<u8>);
+
 /// Which submissions to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// At most so many; 1 to 200, 50 when absent.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
     /// Only those older than the submission with this UUID: pass the last one
     /// of a page to get the next page.
+    #[param(format = Uuid)]
     before: Option<String>,
 }
 
 /// Lists submissions, newest first.
-#[utoipa::path(get, path = "/v1/submissions", tag = "submissions", security(("program" = [])), params(ListQuery),
+#[utoipa::path(get, operation_id = "listSubmissions", path = "/v1/submissions", tag = "submissions", security(("program" = [])), params(ListQuery),
     responses((status = 200, body = Vec<Submission>), (status = 400, body = Problem)))]
 pub async fn list(
     State(api): State<Arc<Api>>,
@@ -160,7 +168,7 @@ pub async fn list(
 }
 
 /// One submission with its history.
-#[utoipa::path(get, path = "/v1/submissions/{uuid}", tag = "submissions", security(("program" = [])),
+#[utoipa::path(get, operation_id = "getSubmission", path = "/v1/submissions/{uuid}", tag = "submissions", security(("program" = [])),
     params(("uuid" = String, Path, description = "The document's UUID")),
     responses((status = 200, body = Submission), (status = 404, body = Problem)))]
 pub async fn one(
@@ -180,7 +188,7 @@ pub async fn one(
 }
 
 /// Takes a waiting submission on at once.
-#[utoipa::path(post, path = "/v1/submissions/{uuid}/retry", tag = "submissions", security(("program" = [])),
+#[utoipa::path(post, operation_id = "retrySubmission", path = "/v1/submissions/{uuid}/retry", tag = "submissions", security(("program" = [])),
     params(("uuid" = String, Path, description = "The document's UUID")),
     responses((status = 200, body = Submission, description = "Due now, or final and unchanged"), (status = 404, body = Problem)))]
 pub async fn retry(
@@ -195,7 +203,7 @@ pub async fn retry(
 }
 
 /// The signed XML, at the level reached so far.
-#[utoipa::path(get, path = "/v1/submissions/{uuid}/xml", tag = "submissions", security(("program" = [])),
+#[utoipa::path(get, operation_id = "getXml", path = "/v1/submissions/{uuid}/xml", tag = "submissions", security(("program" = [])),
     params(("uuid" = String, Path, description = "The document's UUID")),
     responses((status = 200, content_type = "application/xml", body = String), (status = 404, body = Problem)))]
 pub async fn xml(
@@ -206,9 +214,9 @@ pub async fn xml(
 }
 
 /// The signed PDF.
-#[utoipa::path(get, path = "/v1/submissions/{uuid}/pdf", tag = "submissions", security(("program" = [])),
+#[utoipa::path(get, operation_id = "getPdf", path = "/v1/submissions/{uuid}/pdf", tag = "submissions", security(("program" = [])),
     params(("uuid" = String, Path, description = "The document's UUID")),
-    responses((status = 200, content_type = "application/pdf", body = Vec<u8>), (status = 404, body = Problem)))]
+    responses((status = 200, content_type = "application/pdf", body = File), (status = 404, body = Problem)))]
 pub async fn pdf(
     State(api): State<Arc<Api>>,
     uuid: Result<Path<String>, PathRejection>,
@@ -217,9 +225,9 @@ pub async fn pdf(
 }
 
 /// The RFC 3161 timestamp token over the XML signature.
-#[utoipa::path(get, path = "/v1/submissions/{uuid}/timestamp", tag = "submissions", security(("program" = [])),
+#[utoipa::path(get, operation_id = "getTimestamp", path = "/v1/submissions/{uuid}/timestamp", tag = "submissions", security(("program" = [])),
     params(("uuid" = String, Path, description = "The document's UUID")),
-    responses((status = 200, content_type = "application/vnd.etsi.timestamp-token", body = Vec<u8>), (status = 404, body = Problem)))]
+    responses((status = 200, content_type = "application/vnd.etsi.timestamp-token", body = File), (status = 404, body = Problem)))]
 pub async fn timestamp(
     State(api): State<Arc<Api>>,
     uuid: Result<Path<String>, PathRejection>,
@@ -228,8 +236,8 @@ pub async fn timestamp(
     body(&api, parse(uuid)?, Kind::Timestamp, media_type).await
 }
 
-/// The receiver's answer, byte for byte.
-#[utoipa::path(get, path = "/v1/submissions/{uuid}/receipt", tag = "submissions", security(("program" = [])),
+/// The receiver's verdict: the answer in the canonical form that it signed.
+#[utoipa::path(get, operation_id = "getReceipt", path = "/v1/submissions/{uuid}/receipt", tag = "submissions", security(("program" = [])),
     params(("uuid" = String, Path, description = "The document's UUID")),
     responses((status = 200, content_type = "application/xml", body = String), (status = 404, body = Problem)))]
 pub async fn receipt(

@@ -3,19 +3,34 @@
 use super::{hex, random};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a file so that after a power cut it holds either its old content or
 /// all of the new: temporary file, flush to disk, rename, flush of the folder.
 /// The file is readable by its owner only.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let temporary = folder.join(format!(".{}.tmp", hex::encode(&random::bytes::<8>())));
+    let temporary = temporary_in(folder);
     let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
+    sync_folder(folder)
+}
+
+/// Like [`write_atomic`], but a file that is there already stays as it is, even
+/// when two processes write at once.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`], or what the system says.
+pub fn write_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let temporary = temporary_in(folder);
+    // A rename would replace what is there; a link does not.
+    let written = write_new(&temporary, bytes).and_then(|()| fs::hard_link(&temporary, path));
+    let _ = fs::remove_file(&temporary);
+    written?;
     sync_folder(folder)
 }
 
@@ -37,6 +52,10 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(not(unix))]
     let _ = (folder, File::open);
     Ok(())
+}
+
+fn temporary_in(folder: &Path) -> PathBuf {
+    folder.join(format!(".{}.tmp", hex::encode(&random::bytes::<8>())))
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -61,6 +61,15 @@ pub(super) fn audit(files: &[PathBuf]) -> Done {
 pub(super) fn unlock(files: &[PathBuf], use_last_try: bool) -> Done {
     let configuration = config::load(files)?;
     let folder = &configuration.store.folder;
+    // Files of a service that was killed may still name an address that
+    // somebody else listens on now: a PIN must not go there.
+    if !service::is_running(folder) {
+        return Err(format!(
+            "nothing works on {}: is the service running?",
+            folder.display()
+        )
+        .into());
+    }
     let path = folder.join(ADMIN_TOKEN_FILE);
     let token = Secret::from_file(&path).map_err(|error| {
         format!(
@@ -122,7 +131,7 @@ pub(super) fn local(
     token: Option<&str>,
     body: Option<Vec<u8>>,
 ) -> Result<Response, Box<dyn Error>> {
-    let client = Client::new(&http::Settings {
+    let client = Client::loopback(&http::Settings {
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(150),
         ..http::Settings::default()

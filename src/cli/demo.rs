@@ -2,8 +2,8 @@
 //! example, the whole way to the receipt, told step by step.
 
 use super::commands::{self, Done};
-use crate::base::Secret;
 use crate::base::clock::{self, Clock, SystemClock};
+use crate::base::{Secret, file};
 use crate::config;
 use crate::http::Response;
 use crate::service::ENDPOINT_FILE;
@@ -85,7 +85,7 @@ pub(super) fn run(folder: &Path, keep: bool) -> Done {
     println!("service    {endpoint}\n");
 
     let token = commands::pair_in(&config::load(&files)?, "demo")?;
-    fs::write(folder.join("token"), token.expose())?;
+    file::write_atomic(&folder.join("token"), token.expose())?;
     let token = text(&token);
     let started = SystemClock.now();
     let uuid = hand_in(&endpoint, &token)?;
@@ -166,6 +166,8 @@ fn start_service(
     let log = File::create(folder.join("sceau.log"))?;
     let mut command = Command::new(program);
     command.arg("run").stdout(Stdio::null()).stderr(log);
+    // The sandbox is on this machine: no proxy can reach it.
+    command.env("NO_PROXY", "127.0.0.1");
     for file in files {
         command.arg("--config").arg(file);
     }

@@ -195,21 +195,41 @@ fn read(root: &Section<'_>) -> Configuration {
         token: token(&root.section("token")),
         trust: trust_settings(&root.section("trust")),
         mysecu: mysecu_settings(&root.section("mysecu")),
-        practitioners: root
-            .tables("practitioner")
-            .iter()
-            .filter_map(practitioner)
-            .collect(),
+        practitioners: practitioners(root),
         outbox: OutboxSettings {
             lease: Duration::from_secs(outbox.number("lease_seconds", 10..=86_400)),
             intake_workers: outbox.number("intake_workers", 1..=64) as usize,
             delivery_workers: outbox.number("delivery_workers", 1..=64) as usize,
         },
         log: LogSettings {
-            level: log.text("level"),
+            level: log_level(&log),
             json: log.word("format", &["text", "json"]) == "json",
         },
     }
+}
+
+fn practitioners(root: &Section<'_>) -> Vec<Practitioner> {
+    let mut all: Vec<Practitioner> = Vec::new();
+    for section in root.tables("practitioner") {
+        let Some(one) = practitioner(&section) else {
+            continue;
+        };
+        let taken = |other: &Practitioner| other.code_prestataire == one.code_prestataire;
+        if all.iter().any(taken) {
+            let reason = format!("{} is configured twice", one.code_prestataire);
+            section.fault("code_prestataire", reason);
+        }
+        all.push(one);
+    }
+    all
+}
+
+fn log_level(section: &Section<'_>) -> String {
+    let level = section.text("level");
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level) {
+        section.fault("level", format!("\"{level}\" is no log filter: {error}"));
+    }
+    level
 }
 
 fn listen(section: &Section<'_>) -> SocketAddr {

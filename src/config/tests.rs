@@ -30,8 +30,17 @@ fn every_fault_is_listed_at_once() {
         [[practitioner]]
         code_prestataire = "123"
         ehealth_id = "12"
+        [[practitioner]]
+        code_prestataire = "90000001"
+        ehealth_id = "9000000001"
+        name = "A"
+        [[practitioner]]
+        code_prestataire = "90000001"
+        ehealth_id = "9000000002"
+        name = "B"
         [log]
         format = "xml"
+        level = "sceau=loud"
         "#,
     )
     .unwrap_err();
@@ -41,10 +50,12 @@ fn every_fault_is_listed_at_once() {
             "api.lisen: is not a known key",
             "api.listen: 192.168.1.2:80 is not a loopback address",
             "log.format: is \"xml\"; must be one of text, json",
+            "log.level: \"sceau=loud\" is no log filter: error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5",
             "outbox.lease_seconds: must be a whole number from 10 to 86400",
             "practitioner[0].code_prestataire: \"123\" is not eight digits",
             "practitioner[0].ehealth_id: \"12\" is not ten digits",
             "practitioner[0].name: is missing",
+            "practitioner[2].code_prestataire: 90000001 is configured twice",
             "surprise: is not a known key",
             "token.p12: is needed when token.kind is \"soft\"",
             "token.password_file: is needed when token.kind is \"soft\"",

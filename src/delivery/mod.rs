@@ -3,7 +3,7 @@
 //! is a pause.
 
 use crate::forms::{Answer, Operation, Pack, Packs};
-use crate::gateway::{Delivery as Parcel, FaultClass, Gateway, Outcome, Question, Report};
+use crate::gateway::{FaultClass, Gateway, Message, Outcome, Report};
 use crate::outbox::{Conclusion, Evidence, Kind, Lease, Outbox, OutboxError, Record, State, Wait};
 use crate::sign::Practitioner;
 use serde_json::{Value, json};
@@ -37,6 +37,15 @@ impl Delivery {
         }
     }
 
+    /// Tries the way to the insurer once and logs what came of it, so that a
+    /// wrong address or certificate shows before the first document.
+    pub fn probe(&self) {
+        match self.gateway.probe() {
+            Ok(()) => tracing::info!("the insurer's services can be reached"),
+            Err(reason) => tracing::warn!(%reason, "the insurer's services cannot be reached now"),
+        }
+    }
+
     /// Takes one claimed submission a step on: `Ready` is sent (D3, D4),
     /// `Unknown` is asked about.
     ///
@@ -46,26 +55,13 @@ impl Delivery {
     pub fn step(&self, lease: Lease) -> Result<Record, OutboxError> {
         let asking = lease.record.state == State::Unknown;
         let Some((pack, practitioner)) = self.context(&lease.record) else {
-            let wait = Wait {
-                class: "ours".into(),
-                code: "configuration".into(),
-                text:
-                    "The form pack or the practitioner of this document is not configured any more."
-                        .into(),
-            };
-            return self
-                .outbox
-                .conclude(lease, blocked(asking, wait), Evidence::default());
+            let text =
+                "The form pack or the practitioner of this document is not configured any more.";
+            return self.pause(lease, asking, "configuration", text);
         };
         let Ok(operation) = pack.operation(&lease.record.operation) else {
-            let wait = Wait {
-                class: "ours".into(),
-                code: "configuration".into(),
-                text: "The form pack has no such operation any more.".into(),
-            };
-            return self
-                .outbox
-                .conclude(lease, blocked(asking, wait), Evidence::default());
+            let text = "The form pack has no such operation any more.";
+            return self.pause(lease, asking, "configuration", text);
         };
         if asking {
             self.ask(lease, &pack, operation, &practitioner)
@@ -86,18 +82,12 @@ impl Delivery {
         let document = match self.outbox.body(uuid, Kind::Document) {
             Ok(Some(document)) => document,
             Ok(None) | Err(_) => {
-                let wait = Wait {
-                    class: "ours".into(),
-                    code: "body-damaged".into(),
-                    text: "The signed document cannot be read back; it will not be sent.".into(),
-                };
-                return self
-                    .outbox
-                    .conclude(lease, blocked(false, wait), Evidence::default());
+                let text = "The signed document cannot be read back; it will not be sent.";
+                return self.pause(lease, false, "body-damaged", text);
             }
         };
         let lease = self.outbox.begin_attempt(lease)?;
-        let report = self.gateway.deliver(&Parcel {
+        let report = self.gateway.deliver(&Message {
             uuid,
             code_prestataire: practitioner.code_prestataire.as_str(),
             ehealth_id: &practitioner.ehealth_id,
@@ -123,16 +113,11 @@ impl Delivery {
             &operation.status,
             pack.status_request(&lease.record.operation, &uuid),
         ) else {
-            let wait = Wait {
-                class: "ours".into(),
-                code: "cannot-ask".into(),
-                text: "This form has no way to ask what became of a document; a person has to find out.".into(),
-            };
-            return self
-                .outbox
-                .conclude(lease, Conclusion::Unknown { wait }, Evidence::default());
+            let text =
+                "This form has no way to ask what became of a document; a person has to find out.";
+            return self.pause(lease, true, "cannot-ask", text);
         };
-        let report = self.gateway.ask(&Question {
+        let report = self.gateway.ask(&Message {
             uuid,
             code_prestataire: practitioner.code_prestataire.as_str(),
             ehealth_id: &practitioner.ehealth_id,
@@ -179,6 +164,26 @@ impl Delivery {
         Ok(record)
     }
 
+    /// Nothing can be sent or asked as things are here; a person may mend it.
+    fn pause(
+        &self,
+        lease: Lease,
+        asking: bool,
+        code: &str,
+        text: &str,
+    ) -> Result<Record, OutboxError> {
+        let wait = gateway_wait(FaultClass::Ours, code, text);
+        let conclusion = if asking {
+            Conclusion::Unknown { wait }
+        } else {
+            Conclusion::Retry {
+                after: BLOCKED_PAUSE,
+                wait,
+            }
+        };
+        self.outbox.conclude(lease, conclusion, Evidence::default())
+    }
+
     fn context(&self, record: &Record) -> Option<(Arc<Pack>, Practitioner)> {
         let pack = self.packs.pack(&record.form, Some(&record.version))?;
         let practitioner = self
@@ -189,21 +194,11 @@ impl Delivery {
     }
 }
 
-fn blocked(asking: bool, wait: Wait) -> Conclusion {
-    if asking {
-        Conclusion::Unknown { wait }
-    } else {
-        Conclusion::Retry {
-            after: BLOCKED_PAUSE,
-            wait,
-        }
-    }
-}
-
 /// The consequence of an outcome that carries no answer.
 fn fault(outcome: &Outcome) -> Conclusion {
     match outcome {
         Outcome::Refused { code, text } => Conclusion::Rejected {
+            codes: vec![code.clone()],
             reasons: json!([{ "code": code, "text": text }]),
         },
         Outcome::Duplicate => Conclusion::Unknown {
@@ -284,9 +279,11 @@ fn concluded(answer: Answer) -> Conclusion {
             insurer_id: answer.insurer_id,
         }
     } else {
+        let codes = answer.anomalies.iter().map(|a| a.code.clone()).collect();
         let reasons = answer.anomalies.iter();
         let reasons = reasons.map(|a| json!({ "kind": a.kind, "code": a.code, "text": a.text }));
         Conclusion::Rejected {
+            codes,
             reasons: Value::Array(reasons.collect()),
         }
     }

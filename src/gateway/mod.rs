@@ -11,12 +11,12 @@ use std::time::Duration;
 pub trait Gateway: Send + Sync {
     /// Hands over a document. The caller has made the attempt durable before,
     /// because the document may have arrived even if this never returns.
-    fn deliver(&self, delivery: &Delivery<'_>) -> Report;
+    fn deliver(&self, delivery: &Message<'_>) -> Report;
 
     /// Asks what became of a document. Either the question was
     /// [`Outcome::Answered`], or the outcome is [`Outcome::Unknown`]: whatever
     /// happens to a question, it says nothing about the document.
-    fn ask(&self, question: &Question<'_>) -> Report;
+    fn ask(&self, question: &Message<'_>) -> Report;
 
     /// Connects to every address without sending a document.
     ///
@@ -25,9 +25,9 @@ pub trait Gateway: Send + Sync {
     fn probe(&self) -> Result<(), String>;
 }
 
-/// A document on its way.
+/// A document on its way, or the question what became of it.
 #[derive(Debug, Clone, Copy)]
-pub struct Delivery<'a> {
+pub struct Message<'a> {
     /// The document's own UUID.
     pub uuid: Uuid4,
     /// Code prestataire (eight digits) in whose name it is sent.
@@ -36,22 +36,8 @@ pub struct Delivery<'a> {
     pub ehealth_id: &'a str,
     /// The receiver's name for the operation (`modelUID`).
     pub model_id: &'a str,
-    /// The signed XML document. Sent byte for byte, less its XML declaration.
-    pub payload: &'a [u8],
-}
-
-/// A question about a document that may have been accepted.
-#[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
-    /// The UUID of the document asked about.
-    pub uuid: Uuid4,
-    /// Code prestataire in whose name the document was sent.
-    pub code_prestataire: &'a str,
-    /// eHealth ID of that practitioner.
-    pub ehealth_id: &'a str,
-    /// The receiver's name for the status operation.
-    pub model_id: &'a str,
-    /// The status request, an XML document.
+    /// The signed XML document, or the pack's status request. Sent byte for
+    /// byte, less its XML declaration.
     pub payload: &'a [u8],
 }
 

@@ -86,14 +86,29 @@ pub enum HttpError {
 }
 
 impl Client {
-    /// Makes a client.
+    /// Makes a client, which goes through the system's proxy if there is one.
     ///
     /// # Errors
     /// [`HttpError::Setup`] when a certificate or key cannot be read.
-    #[expect(clippy::disallowed_methods, reason = "the one outbound client")]
     pub fn new(settings: &Settings) -> Result<Self, HttpError> {
+        Self::build(builder(), settings)
+    }
+
+    /// Makes a client for addresses on this machine: whatever proxy is set up,
+    /// it never sees what is said there.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn loopback(settings: &Settings) -> Result<Self, HttpError> {
+        Self::build(builder().no_proxy(), settings)
+    }
+
+    fn build(
+        builder: reqwest::blocking::ClientBuilder,
+        settings: &Settings,
+    ) -> Result<Self, HttpError> {
         let setup = |e: reqwest::Error| HttpError::Setup(causes(&e));
-        let mut builder = reqwest::blocking::Client::builder()
+        let mut builder = builder
             .use_rustls_tls()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(settings.connect_timeout)
@@ -166,6 +181,11 @@ impl Client {
         }
         Ok(response)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one outbound client")]
+fn builder() -> reqwest::blocking::ClientBuilder {
+    reqwest::blocking::Client::builder()
 }
 
 /// The chain of causes in one line: the outermost alone ("error sending

@@ -36,7 +36,7 @@ pub struct Draft {
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
     /// No pack of that name and version.
-    #[error("the form {form} {} is not known", version.as_deref().unwrap_or("(any version)"))]
+    #[error("the form {form}{} is not known", version.as_ref().map(|v| format!(" in version {v}")).unwrap_or_default())]
     UnknownForm {
         /// As asked.
         form: String,
@@ -164,14 +164,19 @@ impl Intake {
     /// # Errors
     /// [`IntakeError`]; nothing is kept then.
     pub fn accept(&self, draft: Draft) -> Result<(Accepted, Vec<String>), IntakeError> {
-        let vetted = self.vet(&draft)?;
-        let uuid = vetted.checked.facts.uuid;
         let request_sha256 = digest::sha256_parts(&[
             &digest::sha256(draft.form.as_bytes()),
             &digest::sha256(draft.operation.as_bytes()),
             &digest::sha256(&draft.xml),
-            &digest::sha256(&vetted.pdf),
+            &digest::sha256(draft.pdf.as_deref().unwrap_or_default()),
         ]);
+        // What was accepted stays accepted, whatever has changed here since.
+        let known = self.outbox.find_request(&request_sha256);
+        if let Some(record) = known.map_err(IntakeError::Outbox)? {
+            return Ok((Accepted::Already(record), Vec::new()));
+        }
+        let vetted = self.vet(&draft)?;
+        let uuid = vetted.checked.facts.uuid;
         let warnings: Vec<String> = vetted
             .checked
             .warnings

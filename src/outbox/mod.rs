@@ -12,11 +12,13 @@
 //! [`Outbox::begin_attempt`], `D4` [`Outbox::conclude`].
 
 mod clients;
+mod record;
 mod rows;
 #[cfg(test)]
 mod tests;
 
 pub use clients::{CLIENTS_SCHEMA, Client};
+pub use record::{Kind, Record, Stage, State, Wait};
 
 use crate::audit;
 use crate::base::{Clock, Uuid4, hold, random};
@@ -41,161 +43,6 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// All migrations of the store, in order.
 pub fn migrations() -> Vec<String> {
     vec![format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA)]
-}
-
-/// Where a submission stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Accepted and durable; not yet signed.
-    Received,
-    /// Signed (XAdES-B-B); not yet timestamped.
-    Signed,
-    /// Timestamped (XAdES-B-T); revocation data not yet embedded.
-    Stamped,
-    /// At its full level; may be sent.
-    Ready,
-    /// An attempt is under way.
-    Sending,
-    /// An attempt ended without an answer: the receiver is asked before
-    /// anything is sent again.
-    Unknown,
-    /// The receiver accepted it. Final.
-    Receipted,
-    /// The receiver refused it. Final.
-    Rejected,
-}
-
-impl State {
-    /// Every state.
-    pub const ALL: [Self; 8] = [
-        Self::Received,
-        Self::Signed,
-        Self::Stamped,
-        Self::Ready,
-        Self::Sending,
-        Self::Unknown,
-        Self::Receipted,
-        Self::Rejected,
-    ];
-
-    /// The word stored and shown.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Signed => "signed",
-            Self::Stamped => "stamped",
-            Self::Ready => "ready",
-            Self::Sending => "sending",
-            Self::Unknown => "unknown",
-            Self::Receipted => "receipted",
-            Self::Rejected => "rejected",
-        }
-    }
-
-    /// Whether it will not change any more.
-    pub fn is_final(self) -> bool {
-        match self {
-            Self::Receipted | Self::Rejected => true,
-            Self::Received
-            | Self::Signed
-            | Self::Stamped
-            | Self::Ready
-            | Self::Sending
-            | Self::Unknown => false,
-        }
-    }
-
-    fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.word() == word)
-    }
-}
-
-/// Which worker takes a submission on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Sign, timestamp, complete: `Received`, `Signed`, `Stamped`.
-    Intake,
-    /// Send or ask: `Ready`, `Unknown`.
-    Delivery,
-}
-
-/// Whose fault a pause is; shown with what happens next and when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wait {
-    /// `ours`, `token`, `network`, `tsa`, `ocsp`, `receiver` or `account`.
-    pub class: String,
-    /// A stable code.
-    pub code: String,
-    /// A sentence for a person.
-    pub text: String,
-}
-
-/// One submission as stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Record {
-    /// The document's UUID: identity and idempotency key.
-    pub uuid: Uuid4,
-    /// Form pack and its version, remembered from acceptance.
-    pub form: String,
-    /// See `form`.
-    pub version: String,
-    /// Operation of the pack.
-    pub operation: String,
-    /// Sender's code prestataire.
-    pub code_prestataire: String,
-    /// Name of the paired program that handed it in.
-    pub client: String,
-    /// Where it stands.
-    pub state: State,
-    /// Why it pauses, if it does.
-    pub wait: Option<Wait>,
-    /// When it is taken on next; `None` when final.
-    pub due_at: Option<OffsetDateTime>,
-    /// Tries of the present step that did not succeed.
-    pub tries: u32,
-    /// The receiver's own id of the document.
-    pub insurer_id: Option<String>,
-    /// The receiver's id of the last exchange.
-    pub correlation_id: Option<String>,
-    /// When it was accepted.
-    pub received_at: OffsetDateTime,
-    /// When it last changed.
-    pub updated_at: OffsetDateTime,
-    /// SHA-256 over what was handed in.
-    pub request_sha256: [u8; 32],
-}
-
-/// What a stored body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The XML as handed in.
-    RequestXml,
-    /// The PDF as handed in.
-    RequestPdf,
-    /// The signed PDF.
-    Pdf,
-    /// The XML with the signed PDF embedded, at the level reached so far.
-    Document,
-    /// The RFC 3161 token of the XML signature.
-    Timestamp,
-    /// The receiver's answer.
-    Answer,
-    /// The receiver's whole signed envelope around the answer.
-    Envelope,
-}
-
-impl Kind {
-    fn word(self) -> &'static str {
-        match self {
-            Self::RequestXml => "request-xml",
-            Self::RequestPdf => "request-pdf",
-            Self::Pdf => "pdf",
-            Self::Document => "document",
-            Self::Timestamp => "timestamp",
-            Self::Answer => "answer",
-            Self::Envelope => "envelope",
-        }
-    }
 }
 
 /// A checked document to be accepted.
@@ -266,7 +113,10 @@ pub enum Conclusion {
     },
     /// The receiver's parsed verdict: refused.
     Rejected {
-        /// Its codes and texts, kept intact.
+        /// Its codes.
+        codes: Vec<String>,
+        /// Its codes and texts, kept intact and sealed: a text may name the
+        /// patient, and the audit log can never be purged.
         reasons: Value,
     },
     /// Certainly not accepted; send again later, not before `after`.
@@ -300,6 +150,10 @@ pub enum OutboxError {
     /// The UUID is taken by other bytes.
     #[error("UUID {0} was accepted before with other content")]
     Conflict(Uuid4),
+    /// The lease ran out and somebody else has taken the submission on since:
+    /// what the late holder found out is not recorded.
+    #[error("the lease on {0} was lost to another worker")]
+    LeaseLost(Uuid4),
     /// The store failed.
     #[error("the outbox could not {operation}")]
     Store {
@@ -320,11 +174,39 @@ impl From<StoreError> for OutboxError {
     }
 }
 
-/// A claim on one submission: nobody else works on it before `until`.
+/// A claim on one submission: nobody else takes it on before it ends. One that
+/// has run out and was given to somebody else records nothing any more.
 #[derive(Debug)]
 pub struct Lease {
     /// The submission as claimed.
     pub record: Record,
+    /// Counts the claims on the submission.
+    number: i64,
+}
+
+impl Lease {
+    /// What names this claim once the lease itself is gone.
+    pub fn claim(&self) -> Claim {
+        Claim {
+            uuid: self.record.uuid,
+            number: self.number,
+        }
+    }
+}
+
+/// Names one claim on one submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    uuid: Uuid4,
+    number: i64,
+}
+
+/// What the next claim has to put right first.
+struct Upkeep {
+    /// Claims whose holder failed.
+    abandoned: Vec<Claim>,
+    /// The latest time seen; an earlier one means the clock was set back.
+    latest: OffsetDateTime,
 }
 
 /// The outbox over a store.
@@ -332,6 +214,7 @@ pub struct Outbox {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     lease: Duration,
+    upkeep: Mutex<Upkeep>,
     changed: Mutex<u64>,
     wake: Condvar,
 }
@@ -348,6 +231,10 @@ impl Outbox {
         lease: Duration,
     ) -> Result<Self, OutboxError> {
         let outbox = Self {
+            upkeep: Mutex::new(Upkeep {
+                abandoned: Vec::new(),
+                latest: clock.now(),
+            }),
             store,
             clock,
             lease,
@@ -363,15 +250,15 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxError::Conflict`] when the UUID stands for other bytes.
-    pub fn receive(&self, new: New) -> Result<Accepted, OutboxError> {
-        if let Some(known) = self.known(new.uuid, &new.request_sha256)? {
-            return Ok(Accepted::Already(known));
+    pub fn receive(&self, mut new: New) -> Result<Accepted, OutboxError> {
+        if let Some(known) = self.find(new.uuid)? {
+            return same(known, &new.request_sha256).map(Accepted::Already);
         }
         hold::point("d1-before");
-        let bodies = [
-            (Kind::RequestXml, self.store.put_body(&new.xml)?),
-            (Kind::RequestPdf, self.store.put_body(&new.pdf)?),
-        ];
+        let bodies = self.seal_all(&[
+            (Kind::RequestXml, std::mem::take(&mut new.xml)),
+            (Kind::RequestPdf, std::mem::take(&mut new.pdf)),
+        ])?;
         let now = self.clock.now();
         let accepted = self.store.transact(|tx| {
             // Two equal requests may race to this point.
@@ -392,13 +279,12 @@ impl Outbox {
         Ok(accepted)
     }
 
-    /// The record under `uuid` if it was accepted with these very bytes.
+    /// The submission that was handed in with exactly this request.
     ///
     /// # Errors
-    /// [`OutboxError::Conflict`] when it was accepted with others.
-    pub fn known(&self, uuid: Uuid4, sha256: &[u8; 32]) -> Result<Option<Record>, OutboxError> {
-        let found = self.find(uuid)?;
-        found.map(|record| same(record, sha256)).transpose()
+    /// [`OutboxError::Store`].
+    pub fn find_request(&self, sha256: &[u8; 32]) -> Result<Option<Record>, OutboxError> {
+        Ok(self.store.read(|c| rows::find_request(c, sha256))?)
     }
 
     /// Claims the next submission that is due for `stage`.
@@ -406,19 +292,38 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::Store`].
     pub fn claim(&self, stage: Stage) -> Result<Option<Lease>, OutboxError> {
+        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
-        let claimed = self
-            .store
-            .transact(|tx| rows::claim(tx, stage, now, now + self.lease))?;
-        Ok(claimed.map(|record| Lease { record }))
+        let claimed = self.store.transact(|tx| {
+            for claim in &upkeep.abandoned {
+                self.put_back(tx, *claim)?;
+            }
+            if now < upkeep.latest {
+                rows::clock_set_back(tx, now)?;
+            }
+            rows::claim(tx, stage, now, now + self.lease)
+        })?;
+        upkeep.abandoned.clear();
+        upkeep.latest = now;
+        Ok(claimed.map(|(record, number)| Lease { record, number }))
+    }
+
+    /// Gives a claim back whose step failed without a conclusion: the store
+    /// refused, or the step panicked. Recorded with the next claim that the
+    /// store takes, so it cannot fail itself.
+    pub fn abandon(&self, claim: Claim) {
+        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        upkeep.abandoned.push(claim);
     }
 
     /// D2: records how far intake came, with the bodies made on the way.
     ///
     /// # Errors
-    /// [`OutboxError::Store`]; the submission then stays where it was.
+    /// [`OutboxError::Store`] and [`OutboxError::LeaseLost`]; the submission
+    /// then stays where it was.
     pub fn prepared(&self, lease: Lease, step: Prepared) -> Result<Record, OutboxError> {
         hold::point("d2-before");
+        let claim = lease.claim();
         let bodies = self.seal_all(&step.bodies)?;
         let moved = step.state != lease.record.state;
         let mut record = self.paused(lease.record, step.wait, Duration::ZERO, moved);
@@ -433,9 +338,10 @@ impl Outbox {
                 audit::append(tx, event.at, &subject, event.word, &event.detail)?;
             }
             self.append_wait(tx, &record)?;
-            rows::update(tx, &record)?;
+            release(tx, &record, claim)?;
             Ok::<_, OutboxError>(replaced)
-        })?;
+        });
+        let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d2-after");
         self.discard(&replaced);
         self.notify();
@@ -446,9 +352,11 @@ impl Outbox {
     /// crash from here on means `Unknown`.
     ///
     /// # Errors
-    /// [`OutboxError::Store`]; nothing may be sent then.
+    /// [`OutboxError::Store`] and [`OutboxError::LeaseLost`]; nothing may be
+    /// sent then.
     pub fn begin_attempt(&self, lease: Lease) -> Result<Lease, OutboxError> {
         let now = self.clock.now();
+        let claim = lease.claim();
         let mut record = lease.record;
         record.state = State::Sending;
         record.updated_at = now;
@@ -457,16 +365,23 @@ impl Outbox {
         self.store.transact(|tx| {
             let detail = json!({ "try": record.tries + 1 });
             audit::append(tx, now, &record.uuid.to_string(), "sending", &detail)?;
-            rows::update_keeping_lease(tx, &record)
+            held(
+                rows::update_keeping_lease(tx, &record, claim.number)?,
+                claim,
+            )
         })?;
         hold::point("d3-after");
-        Ok(Lease { record })
+        Ok(Lease {
+            record,
+            number: claim.number,
+        })
     }
 
     /// D4: records how an attempt or a question ended.
     ///
     /// # Errors
-    /// [`OutboxError::Store`]; the submission is then `Unknown` after restart.
+    /// [`OutboxError::Store`]: [`Outbox::abandon`] the claim, the submission is
+    /// `Unknown` then. [`OutboxError::LeaseLost`].
     pub fn conclude(
         &self,
         lease: Lease,
@@ -474,9 +389,13 @@ impl Outbox {
         evidence: Evidence,
     ) -> Result<Record, OutboxError> {
         hold::point("d4-before");
+        let claim = lease.claim();
         let mut bodies = Vec::new();
         bodies.extend(evidence.answer.map(|b| (Kind::Answer, b)));
         bodies.extend(evidence.envelope.map(|b| (Kind::Envelope, b)));
+        if let Conclusion::Rejected { reasons, .. } = &conclusion {
+            bodies.push((Kind::Reasons, reasons.to_string().into_bytes()));
+        }
         let bodies = self.seal_all(&bodies)?;
         let (mut record, word, detail) = self.concluded(lease.record, conclusion);
         record.correlation_id = evidence.correlation_id.or(record.correlation_id);
@@ -491,9 +410,10 @@ impl Outbox {
             }
             let subject = record.uuid.to_string();
             audit::append(tx, record.updated_at, &subject, word, &detail)?;
-            rows::update(tx, &record)?;
+            release(tx, &record, claim)?;
             Ok::<_, OutboxError>(replaced)
-        })?;
+        });
+        let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d4-after");
         self.discard(&replaced);
         self.notify();
@@ -558,12 +478,20 @@ impl Outbox {
         Ok(self.store.read(|c| rows::list(c, limit, before))?)
     }
 
-    /// What happened to a submission, oldest first.
+    /// What happened to a submission, oldest first. A refusal shows its
+    /// reasons, which are not in the audit log itself.
     ///
     /// # Errors
     /// [`OutboxError::Store`].
     pub fn history(&self, uuid: Uuid4) -> Result<Vec<audit::Entry>, OutboxError> {
-        Ok(self.store.read(|c| audit::about(c, &uuid.to_string()))?)
+        let mut entries = self.store.read(|c| audit::about(c, &uuid.to_string()))?;
+        if let Some(entry) = entries.iter_mut().find(|e| e.event == "rejected") {
+            // A damaged body must not hide the rest of the history.
+            let reasons = self.body(uuid, Kind::Reasons).ok().flatten();
+            let reasons = reasons.unwrap_or_default();
+            entry.detail["reasons"] = serde_json::from_slice(&reasons).unwrap_or_default();
+        }
+        Ok(entries)
     }
 
     /// A stored body, compared with its digest.
@@ -571,10 +499,18 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::Store`], also when the body is damaged.
     pub fn body(&self, uuid: Uuid4, kind: Kind) -> Result<Option<Vec<u8>>, OutboxError> {
-        let Some(body) = self.store.read(|c| rows::body(c, uuid, kind))? else {
+        let named = || self.store.read(|c| rows::body(c, uuid, kind));
+        let Some(body) = named()? else {
             return Ok(None);
         };
-        Ok(Some(self.store.body(&body)?))
+        match self.store.body(&body) {
+            Ok(bytes) => Ok(Some(bytes)),
+            // It may have been replaced between the look at the row and the file.
+            Err(error) => match named()?.filter(|now| *now != body) {
+                Some(now) => Ok(Some(self.store.body(&now)?)),
+                None => Err(error.into()),
+            },
+        }
     }
 
     /// Waits until something changed or the next submission is due for
@@ -606,6 +542,7 @@ impl Outbox {
                 let detail = json!({ "reason": "the service stopped during an attempt" });
                 audit::append(tx, now, &uuid, "unknown", &detail)?;
             }
+            rows::clock_set_back(tx, now)?;
             rows::recover(tx, now)
         })?;
         let named = self.store.read(rows::body_files)?;
@@ -613,11 +550,59 @@ impl Outbox {
         Ok(())
     }
 
+    /// Puts a submission back whose claim was abandoned, after a back-off: what
+    /// failed once may fail each time, and must not stop all others. An attempt
+    /// that had begun may have arrived.
+    fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<(), StoreError> {
+        let found = rows::find(tx, claim.uuid)?;
+        let Some(record) = found.filter(|record| !record.state.is_final()) else {
+            return Ok(());
+        };
+        let wait = Wait {
+            class: "ours".into(),
+            code: "interrupted".into(),
+            text: "A failure inside the service cut this step off; its log has the cause.".into(),
+        };
+        let (detail, begun) = (wait_detail(&wait), record.state == State::Sending);
+        let mut record = self.paused(record, Some(wait), Duration::ZERO, false);
+        let word = if begun { "unknown" } else { "waiting" };
+        if begun {
+            record.state = State::Unknown;
+        }
+        if rows::update(tx, &record, claim.number)? {
+            let subject = record.uuid.to_string();
+            audit::append(tx, record.updated_at, &subject, word, &detail)?;
+        }
+        Ok(())
+    }
+
+    /// Stores all bodies or leaves none behind: a full disk must not be filled
+    /// further by each try.
     fn seal_all(&self, bodies: &[(Kind, Vec<u8>)]) -> Result<Vec<(Kind, Body)>, StoreError> {
-        bodies
-            .iter()
-            .map(|(kind, bytes)| Ok((*kind, self.store.put_body(bytes)?)))
-            .collect()
+        let mut sealed = Vec::new();
+        for (kind, bytes) in bodies {
+            match self.store.put_body(bytes) {
+                Ok(body) => sealed.push((*kind, body)),
+                Err(error) => {
+                    self.discard(&files(&sealed));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(sealed)
+    }
+
+    /// Removes new bodies that no row will ever name. Only after a lost lease:
+    /// a commit that failed may still turn out to be on disk.
+    fn unless_lost<T>(
+        &self,
+        result: Result<T, OutboxError>,
+        bodies: &[(Kind, Body)],
+    ) -> Result<T, OutboxError> {
+        if let Err(OutboxError::LeaseLost(_)) = &result {
+            self.discard(&files(bodies));
+        }
+        result
     }
 
     /// The record with its next due time: now when it moved on, after a
@@ -671,9 +656,9 @@ impl Outbox {
                 record.insurer_id = insurer_id;
                 (record, "receipted", detail)
             }
-            Conclusion::Rejected { reasons } => {
+            Conclusion::Rejected { codes, reasons: _ } => {
                 let record = self.finished(record, State::Rejected);
-                (record, "rejected", json!({ "reasons": reasons }))
+                (record, "rejected", json!({ "codes": codes }))
             }
             Conclusion::Retry { after, wait } => {
                 let detail = wait_detail(&wait);
@@ -683,8 +668,9 @@ impl Outbox {
             }
             Conclusion::Unknown { wait } => {
                 let detail = wait_detail(&wait);
-                let moved = record.state == State::Sending;
-                let mut record = self.paused(record, Some(wait), Duration::ZERO, moved);
+                // Not a new step: a document whose every attempt is lost must
+                // not go round and round without a growing pause.
+                let mut record = self.paused(record, Some(wait), Duration::ZERO, false);
                 record.state = State::Unknown;
                 (record, "unknown", detail)
             }
@@ -704,6 +690,23 @@ impl Outbox {
         // Left-overs of a failure here are swept at the next start.
         let _ = self.store.discard(files);
     }
+}
+
+/// Writes the record and ends its claim.
+fn release(tx: &Transaction<'_>, record: &Record, claim: Claim) -> Result<(), OutboxError> {
+    held(rows::update(tx, record, claim.number)?, claim)
+}
+
+fn held(held: bool, claim: Claim) -> Result<(), OutboxError> {
+    if held {
+        Ok(())
+    } else {
+        Err(OutboxError::LeaseLost(claim.uuid))
+    }
+}
+
+fn files(bodies: &[(Kind, Body)]) -> Vec<String> {
+    bodies.iter().map(|(_, body)| body.file.clone()).collect()
 }
 
 fn wait_detail(wait: &Wait) -> Value {

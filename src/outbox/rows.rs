@@ -29,6 +29,17 @@ pub(super) fn find(connection: &Connection, uuid: Uuid4) -> Result<Option<Record
         .map_err(StoreError::sql("find a submission"))
 }
 
+pub(super) fn find_request(
+    connection: &Connection,
+    sha256: &[u8; 32],
+) -> Result<Option<Record>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM submission WHERE request_sha256 = ?1");
+    connection
+        .prepare_cached(&sql)
+        .and_then(|mut s| s.query_row([sha256], record).optional())
+        .map_err(StoreError::sql("find a request"))
+}
+
 pub(super) fn insert(
     tx: &Transaction<'_>,
     new: &New,
@@ -54,8 +65,8 @@ pub(super) fn insert(
     let ms = unix_ms(now);
     tx.prepare_cached(
         "INSERT INTO submission (uuid, form, version, operation, code_prestataire, client, state, \
-         due_ms, tries, received_ms, updated_ms, request_sha256) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?8, ?8, ?9)",
+         due_ms, claims, tries, received_ms, updated_ms, request_sha256) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?8, ?8, ?9)",
     )
     .and_then(|mut s| {
         s.execute(params![
@@ -74,41 +85,51 @@ pub(super) fn insert(
     Ok(record)
 }
 
-/// Writes the record and gives up its lease.
-pub(super) fn update(tx: &Transaction<'_>, record: &Record) -> Result<(), StoreError> {
-    update_keeping_lease(tx, record)?;
+/// Writes the record and gives up its lease; false when the claim is not the
+/// last one: nothing is written then.
+pub(super) fn update(
+    tx: &Transaction<'_>,
+    record: &Record,
+    claim: i64,
+) -> Result<bool, StoreError> {
+    if !update_keeping_lease(tx, record, claim)? {
+        return Ok(false);
+    }
     tx.prepare_cached("UPDATE submission SET lease_ms = NULL WHERE uuid = ?1")
         .and_then(|mut s| s.execute([record.uuid.to_string()]))
         .map_err(StoreError::sql("release a submission"))?;
-    Ok(())
+    Ok(true)
 }
 
 pub(super) fn update_keeping_lease(
     tx: &Transaction<'_>,
     record: &Record,
-) -> Result<(), StoreError> {
+    claim: i64,
+) -> Result<bool, StoreError> {
     let wait = record.wait.as_ref();
-    tx.prepare_cached(
-        "UPDATE submission SET state = ?2, wait_class = ?3, wait_code = ?4, wait_text = ?5, \
+    let written = tx
+        .prepare_cached(
+            "UPDATE submission SET state = ?2, wait_class = ?3, wait_code = ?4, wait_text = ?5, \
          due_ms = ?6, tries = ?7, insurer_id = ?8, correlation_id = ?9, updated_ms = ?10 \
-         WHERE uuid = ?1",
-    )
-    .and_then(|mut s| {
-        s.execute(params![
-            record.uuid.to_string(),
-            record.state.word(),
-            wait.map(|w| &w.class),
-            wait.map(|w| &w.code),
-            wait.map(|w| &w.text),
-            record.due_at.map(unix_ms),
-            record.tries,
-            record.insurer_id,
-            record.correlation_id,
-            unix_ms(record.updated_at),
-        ])
-    })
-    .map_err(StoreError::sql("update a submission"))?;
-    Ok(())
+         WHERE uuid = ?1 AND claims = ?11",
+        )
+        .and_then(|mut s| {
+            s.execute(params![
+                record.uuid.to_string(),
+                record.state.word(),
+                wait.map(|w| &w.class),
+                wait.map(|w| &w.code),
+                wait.map(|w| &w.text),
+                record.due_at.map(unix_ms),
+                record.tries,
+                record.insurer_id,
+                record.correlation_id,
+                unix_ms(record.updated_at),
+                claim,
+            ])
+        })
+        .map_err(StoreError::sql("update a submission"))?;
+    Ok(written == 1)
 }
 
 pub(super) fn claim(
@@ -116,17 +137,19 @@ pub(super) fn claim(
     stage: Stage,
     now: OffsetDateTime,
     until: OffsetDateTime,
-) -> Result<Option<Record>, StoreError> {
+) -> Result<Option<(Record, i64)>, StoreError> {
     let states = states(stage);
     let sql = format!(
-        "UPDATE submission SET lease_ms = ?2 WHERE uuid = (\
+        "UPDATE submission SET lease_ms = ?2, claims = claims + 1 WHERE uuid = (\
          SELECT uuid FROM submission WHERE {states} AND due_ms <= ?1 \
-         AND (lease_ms IS NULL OR lease_ms <= ?1) ORDER BY due_ms LIMIT 1) RETURNING {COLUMNS}"
+         AND (lease_ms IS NULL OR lease_ms <= ?1) ORDER BY due_ms LIMIT 1) RETURNING {COLUMNS}, claims"
     );
     tx.prepare_cached(&sql)
         .and_then(|mut s| {
-            s.query_row([unix_ms(now), unix_ms(until)], record)
-                .optional()
+            s.query_row([unix_ms(now), unix_ms(until)], |row| {
+                Ok((record(row)?, row.get(17)?))
+            })
+            .optional()
         })
         .map_err(StoreError::sql("claim a submission"))
 }
@@ -136,8 +159,9 @@ pub(super) fn next_due(
     stage: Stage,
 ) -> Result<Option<OffsetDateTime>, StoreError> {
     let states = states(stage);
+    // One that is held is no news: its holder tells when it is done.
     let sql = format!(
-        "SELECT max(due_ms, coalesce(lease_ms, 0)) FROM submission WHERE {states} \
+        "SELECT due_ms FROM submission WHERE {states} AND lease_ms IS NULL \
          ORDER BY due_ms LIMIT 1"
     );
     connection
@@ -220,6 +244,17 @@ pub(super) fn recover(tx: &Transaction<'_>, now: OffsetDateTime) -> Result<(), S
         [unix_ms(now)],
     )
     .map_err(&failed)?;
+    Ok(())
+}
+
+/// Makes due what was put off by a clock that has been set back since: it
+/// would wait for as long as the clock was wrong.
+pub(super) fn clock_set_back(tx: &Transaction<'_>, now: OffsetDateTime) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE submission SET due_ms = ?1 WHERE due_ms > ?1 AND updated_ms > ?1",
+        [unix_ms(now)],
+    )
+    .map_err(StoreError::sql("follow the clock"))?;
     Ok(())
 }
 

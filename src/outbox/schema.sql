@@ -11,6 +11,7 @@ CREATE TABLE submission (
     wait_text        TEXT,
     due_ms           INTEGER,
     lease_ms         INTEGER,
+    claims           INTEGER NOT NULL,
     tries            INTEGER NOT NULL,
     insurer_id       TEXT,
     correlation_id   TEXT,
@@ -20,6 +21,7 @@ CREATE TABLE submission (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX submission_intake ON submission (due_ms) WHERE state IN ('received', 'signed', 'stamped');
 CREATE INDEX submission_delivery ON submission (due_ms) WHERE state IN ('ready', 'unknown');
+CREATE INDEX submission_request ON submission (request_sha256);
 CREATE INDEX submission_received ON submission (received_ms);
 CREATE TABLE body (
     uuid        TEXT    NOT NULL REFERENCES submission (uuid),

@@ -3,8 +3,24 @@ use crate::base::Secret;
 use crate::base::clock::FixedClock;
 use crate::store::Settings;
 
+/// A clock that a test sets.
+struct SetClock(Mutex<OffsetDateTime>);
+
+impl SetClock {
+    fn set(&self, now: OffsetDateTime) {
+        *self.0.lock().unwrap() = now;
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> OffsetDateTime {
+        *self.0.lock().unwrap()
+    }
+}
+
 struct Fixture {
     folder: tempfile::TempDir,
+    clock: Arc<SetClock>,
     outbox: Outbox,
 }
 
@@ -13,18 +29,27 @@ fn at(seconds: i64) -> OffsetDateTime {
 }
 
 fn open(folder: &std::path::Path, now: OffsetDateTime) -> Outbox {
+    open_with(folder, Arc::new(FixedClock(now)))
+}
+
+fn open_with(folder: &std::path::Path, clock: Arc<dyn Clock>) -> Outbox {
     let settings = Settings {
         folder: folder.to_owned(),
         key_file: None,
     };
     let store = Arc::new(Store::open(&settings, &migrations()).unwrap());
-    Outbox::open(store, Arc::new(FixedClock(now)), Duration::from_secs(60)).unwrap()
+    Outbox::open(store, clock, Duration::from_secs(60)).unwrap()
 }
 
 fn fixture() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
-    let outbox = open(folder.path(), at(0));
-    Fixture { folder, outbox }
+    let clock = Arc::new(SetClock(Mutex::new(at(0))));
+    let outbox = open_with(folder.path(), clock.clone());
+    Fixture {
+        folder,
+        clock,
+        outbox,
+    }
 }
 
 fn new(uuid: Uuid4, content: u8) -> New {
@@ -85,7 +110,7 @@ fn an_accepted_document_survives_and_its_bytes_come_back() {
     let f = fixture();
     let uuid = Uuid4::random();
     f.outbox.receive(new(uuid, 7)).unwrap();
-    let Fixture { folder, outbox } = f;
+    let Fixture { folder, outbox, .. } = f;
     drop(outbox);
     let outbox = open(folder.path(), at(1));
     let record = outbox.find(uuid).unwrap().unwrap();
@@ -101,19 +126,189 @@ fn a_lease_keeps_others_away_until_it_ends() {
     assert!(f.outbox.claim(Stage::Intake).unwrap().is_some());
     assert!(f.outbox.claim(Stage::Intake).unwrap().is_none());
     assert!(f.outbox.claim(Stage::Delivery).unwrap().is_none());
-    let settings = Settings {
-        folder: f.folder.path().to_owned(),
-        key_file: None,
+    f.clock.set(at(61));
+    assert!(f.outbox.claim(Stage::Intake).unwrap().is_some());
+}
+
+#[test]
+fn a_late_holder_of_a_lease_records_nothing() {
+    let f = fixture();
+    let uuid = Uuid4::random();
+    f.outbox.receive(new(uuid, 1)).unwrap();
+    let slow = f.outbox.claim(Stage::Intake).unwrap().unwrap();
+    f.clock.set(at(61));
+    let quick = f.outbox.claim(Stage::Intake).unwrap().unwrap();
+    let step = |state, document: &[u8]| Prepared {
+        state,
+        bodies: vec![(Kind::Document, document.to_vec())],
+        events: vec![],
+        wait: None,
     };
-    let store = Arc::new(Store::open(&settings, &migrations()).unwrap());
-    let later = Outbox {
-        store,
-        clock: Arc::new(FixedClock(at(61))),
-        lease: Duration::from_secs(60),
-        changed: Mutex::new(0),
-        wake: Condvar::new(),
+    f.outbox
+        .prepared(quick, step(State::Ready, b"quick"))
+        .unwrap();
+    let late = f.outbox.prepared(slow, step(State::Signed, b"slow"));
+    assert!(matches!(late, Err(OutboxError::LeaseLost(u)) if u == uuid));
+    let record = f.outbox.find(uuid).unwrap().unwrap();
+    assert_eq!(record.state, State::Ready);
+    let document = f.outbox.body(uuid, Kind::Document).unwrap().unwrap();
+    assert_eq!(document, b"quick");
+    let files = std::fs::read_dir(f.folder.path().join("bodies")).unwrap();
+    assert_eq!(files.count(), 3, "request XML, request PDF, one document");
+}
+
+#[test]
+fn a_late_answer_to_a_question_does_not_undo_a_verdict() {
+    let f = fixture();
+    let uuid = Uuid4::random();
+    unknown(&f, uuid);
+    f.outbox.retry_now(uuid).unwrap();
+    let slow = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    f.clock.set(at(61));
+    let quick = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    let verdict = Conclusion::Receipted { insurer_id: None };
+    f.outbox
+        .conclude(quick, verdict, Evidence::default())
+        .unwrap();
+    let not_arrived = Conclusion::Retry {
+        after: Duration::ZERO,
+        wait: wait("not-arrived"),
     };
-    assert!(later.claim(Stage::Intake).unwrap().is_some());
+    let late = f.outbox.conclude(slow, not_arrived, Evidence::default());
+    assert!(matches!(late, Err(OutboxError::LeaseLost(_))));
+    let record = f.outbox.find(uuid).unwrap().unwrap();
+    assert_eq!((record.state, record.due_at), (State::Receipted, None));
+}
+
+#[test]
+fn an_attempt_is_not_begun_on_a_lost_lease() {
+    let f = fixture();
+    ready(&f.outbox, Uuid4::random());
+    let slow = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    f.clock.set(at(61));
+    let quick = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    assert!(matches!(
+        f.outbox.begin_attempt(slow),
+        Err(OutboxError::LeaseLost(_))
+    ));
+    assert!(f.outbox.begin_attempt(quick).is_ok());
+}
+
+#[test]
+fn an_abandoned_attempt_is_asked_about_without_a_restart() {
+    let f = fixture();
+    let uuid = Uuid4::random();
+    ready(&f.outbox, uuid);
+    let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    let claim = lease.claim();
+    drop(f.outbox.begin_attempt(lease).unwrap());
+    f.outbox.abandon(claim);
+    assert!(f.outbox.claim(Stage::Delivery).unwrap().is_none());
+    let record = f.outbox.find(uuid).unwrap().unwrap();
+    assert_eq!((record.state, record.tries), (State::Unknown, 1));
+    f.clock.set(at(2));
+    let asked = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    assert_eq!(asked.record.state, State::Unknown);
+}
+
+#[test]
+fn an_abandoned_step_makes_way_for_others_and_comes_back() {
+    let f = fixture();
+    let (bad, good) = (Uuid4::random(), Uuid4::random());
+    f.outbox.receive(new(bad, 1)).unwrap();
+    let lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
+    f.outbox.abandon(lease.claim());
+    f.outbox.receive(new(good, 1)).unwrap();
+    let lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
+    assert_eq!(lease.record.uuid, good);
+    f.clock.set(at(2));
+    let lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
+    assert_eq!((lease.record.uuid, lease.record.tries), (bad, 1));
+}
+
+#[test]
+fn an_abandoned_claim_does_not_touch_what_was_concluded_after_all() {
+    let f = fixture();
+    let uuid = Uuid4::random();
+    ready(&f.outbox, uuid);
+    let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    let claim = lease.claim();
+    let verdict = Conclusion::Receipted { insurer_id: None };
+    f.outbox
+        .conclude(lease, verdict, Evidence::default())
+        .unwrap();
+    f.outbox.abandon(claim);
+    assert!(f.outbox.claim(Stage::Delivery).unwrap().is_none());
+    let record = f.outbox.find(uuid).unwrap().unwrap();
+    assert_eq!((record.state, record.due_at), (State::Receipted, None));
+}
+
+#[test]
+fn a_clock_that_was_set_back_puts_nothing_off() {
+    let f = fixture();
+    let uuid = Uuid4::random();
+    f.clock.set(at(86_400 * 365));
+    unknown(&f, uuid);
+    f.clock.set(at(0));
+    let claimed = f.outbox.claim(Stage::Delivery).unwrap();
+    assert_eq!(claimed.unwrap().record.uuid, uuid);
+}
+
+#[test]
+fn a_clock_that_was_set_back_between_two_runs_puts_nothing_off() {
+    let f = fixture();
+    f.clock.set(at(86_400 * 365));
+    unknown(&f, Uuid4::random());
+    let outbox = open(f.folder.path(), at(0));
+    assert!(outbox.claim(Stage::Delivery).unwrap().is_some());
+}
+
+#[test]
+fn a_held_submission_does_not_hide_when_the_next_is_due() {
+    let f = fixture();
+    let (held, next) = (Uuid4::random(), Uuid4::random());
+    f.outbox.receive(new(held, 1)).unwrap();
+    let _lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
+    f.clock.set(at(1));
+    f.outbox.receive(new(next, 1)).unwrap();
+    let due = f.outbox.store.read(|c| rows::next_due(c, Stage::Intake));
+    assert_eq!(due.unwrap(), Some(at(1)));
+}
+
+#[test]
+fn a_document_that_is_lost_each_time_is_sent_less_and_less_often() {
+    let f = fixture();
+    let uuid = Uuid4::random();
+    ready(&f.outbox, uuid);
+    for round in 1..=5 {
+        f.outbox.retry_now(uuid).unwrap();
+        let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+        let lease = f.outbox.begin_attempt(lease).unwrap();
+        let lost = Conclusion::Unknown { wait: wait("lost") };
+        f.outbox.conclude(lease, lost, Evidence::default()).unwrap();
+        f.outbox.retry_now(uuid).unwrap();
+        let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+        let not_arrived = Conclusion::Retry {
+            after: Duration::ZERO,
+            wait: wait("not-arrived"),
+        };
+        let record = f
+            .outbox
+            .conclude(lease, not_arrived, Evidence::default())
+            .unwrap();
+        assert_eq!(record.tries, 2 * round);
+    }
+    let record = f.outbox.find(uuid).unwrap().unwrap();
+    assert!(record.due_at.unwrap() >= at(15 * 60 / 4));
+}
+
+/// A submission whose only attempt ended without an answer.
+fn unknown(f: &Fixture, uuid: Uuid4) {
+    ready(&f.outbox, uuid);
+    let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    let lease = f.outbox.begin_attempt(lease).unwrap();
+    let lost = Conclusion::Unknown { wait: wait("lost") };
+    f.outbox.conclude(lease, lost, Evidence::default()).unwrap();
 }
 
 #[test]
@@ -230,4 +425,44 @@ fn only_the_last_token_of_a_paired_program_opens() {
     assert_eq!(found(&first), None);
     assert_eq!(found(&second).unwrap().name, "cabinet");
     assert_eq!(found(""), None);
+}
+
+#[test]
+fn the_words_of_a_refusal_are_shown_but_never_in_clear_on_disk() {
+    let f = fixture();
+    let uuid = Uuid4::random();
+    ready(&f.outbox, uuid);
+    let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    let lease = f.outbox.begin_attempt(lease).unwrap();
+    let reasons = json!([{ "code": "A17", "text": "Canari Patientin is not insured" }]);
+    let refused = Conclusion::Rejected {
+        codes: vec!["A17".into()],
+        reasons: reasons.clone(),
+    };
+    f.outbox
+        .conclude(lease, refused, Evidence::default())
+        .unwrap();
+    let history = f.outbox.history(uuid).unwrap();
+    let last = history.last().unwrap();
+    assert_eq!(last.event, "rejected");
+    assert_eq!(last.detail, json!({ "codes": ["A17"], "reasons": reasons }));
+    let mut read = 0;
+    for folder in [f.folder.path().to_owned(), f.folder.path().join("bodies")] {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let bytes = std::fs::read(entry.path()).unwrap_or_default();
+            assert!(!bytes.windows(6).any(|w| w == b"Canari"), "{entry:?}");
+            read += bytes.len();
+        }
+    }
+    assert!(read > 0);
+}
+
+#[test]
+fn a_request_is_found_by_its_digest() {
+    let f = fixture();
+    let uuid = Uuid4::random();
+    f.outbox.receive(new(uuid, 1)).unwrap();
+    let found = f.outbox.find_request(&[1; 32]).unwrap().unwrap();
+    assert_eq!(found.uuid, uuid);
+    assert_eq!(f.outbox.find_request(&[2; 32]).unwrap(), None);
 }

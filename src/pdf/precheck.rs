@@ -8,7 +8,7 @@
 
 use super::graph::{self, Page};
 use super::painted::{DeviceColours, Painter};
-use super::update::append_to;
+use super::update::{append_to, changes_forbidden};
 use super::{PdfError, find_all, load};
 use lopdf::{Dictionary, Document, Object};
 use std::collections::HashSet;
@@ -112,6 +112,7 @@ pub(super) mod rules {
     pub(super) const FORM: Rule = Rule("6.9 forms", "6.4.1 forms");
     pub(super) const XFA: Rule = Rule("6.9 forms /XFA", "6.4.2 forms /XFA");
     pub(super) const PERMISSIONS: Rule = Rule("permissions", "6.1.12 permissions");
+    pub(super) const CERTIFIED: Rule = Rule("certification", "certification");
 }
 
 /// Collects violations under the claimed part.
@@ -139,9 +140,10 @@ impl Findings {
     }
 }
 
-/// Checks whether a file can be the PDF/A it claims to be, and can take a
-/// signature; see the module text for what an empty list of violations does and
-/// does not mean.
+/// Checks whether a file can be the PDF/A it claims to be, and whether it may
+/// be signed at all: what is refused here is not accepted and then found
+/// unsignable. See the module text for what an empty list of violations does
+/// and does not mean.
 pub fn precheck(bytes: &[u8]) -> Precheck {
     let mut findings = Findings {
         part: 2,
@@ -168,7 +170,7 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
                 .source()
                 .map(|cause| format!(": {cause}"))
                 .unwrap_or_default();
-            findings.add(rule, format!("{error}{cause}"));
+            findings.add(rule, format!("{}{cause}", reason(&error)));
             return Precheck {
                 claim: None,
                 violations: findings.violations,
@@ -185,6 +187,9 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
     file(bytes, &doc, &mut findings);
     objects(&doc, &mut findings);
     catalog(&doc, &mut findings);
+    if changes_forbidden(&doc) {
+        findings.add(rules::CERTIFIED, reason(&PdfError::AppendForbidden));
+    }
     let pages = match graph::pages(&doc) {
         Ok(pages) => {
             contents(&doc, &pages, &mut findings);
@@ -200,13 +205,20 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
     if findings.violations.is_empty()
         && let Err(error) = append_to(doc, bytes, OffsetDateTime::UNIX_EPOCH)
     {
-        findings.add(rules::SIGNATURE, error.to_string());
+        findings.add(rules::SIGNATURE, reason(&error));
     }
     Precheck {
         claim,
         violations: findings.violations,
         pages,
     }
+}
+
+/// What is wrong, without the operation that found it.
+fn reason(error: &PdfError) -> String {
+    let text = error.to_string();
+    let reason = text.split_once(": ").map(|(_, reason)| reason.to_owned());
+    reason.unwrap_or(text)
 }
 
 /// Reads the claim from the XMP metadata; what is wrong with them is noted

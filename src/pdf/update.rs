@@ -155,7 +155,7 @@ fn pdf_date(at: OffsetDateTime) -> String {
 
 /// Whether a certification or the lock of a signed field says P = 1: no change
 /// at all (ISO 32000-1 Table 254, ISO 32000-2 Table 236).
-fn changes_forbidden(doc: &Document) -> bool {
+pub(super) fn changes_forbidden(doc: &Document) -> bool {
     graph::dictionaries(doc).into_iter().any(|dict| {
         let none_allowed = |params: Option<&Dictionary>| {
             params.is_some_and(|params| graph::get_int(doc, params, b"P") == Some(1))

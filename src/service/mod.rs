@@ -19,10 +19,11 @@ use crate::token::soft::SoftToken;
 use crate::token::{Identity, LastTry, Token, TokenError, TokenStatus};
 use crate::trust::{Trust, TrustError};
 use crate::x509::SignatureAlgorithm;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use workers::Workers;
 
@@ -31,6 +32,11 @@ pub const ADMIN_TOKEN_FILE: &str = "admin.token";
 /// File in the state folder with the API's address of this run.
 pub const ENDPOINT_FILE: &str = "endpoint";
 const LOCK_FILE: &str = "sceau.lock";
+const LOCK_TRIES: usize = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+/// Longest wait for the steps under way when the service stops. One that is
+/// cut off is what a crash leaves: nothing is lost and nothing sent twice.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -86,13 +92,17 @@ pub enum ServiceError {
 pub fn run(configuration: Configuration) -> Result<(), ServiceError> {
     let folder = configuration.store.folder.clone();
     let _lock = lock(&folder)?;
+    // Left behind by one that was killed.
+    withdraw(&folder);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(ServiceError::Runtime)?;
     let parts = Parts::build(configuration)?;
-    runtime.block_on(parts.serve(&folder))
+    let served = runtime.block_on(parts.serve(&folder));
+    runtime.shutdown_background();
+    served
 }
 
 struct Parts {
@@ -148,7 +158,7 @@ impl Parts {
             environment: configuration.environment,
             delivers: delivery.is_some(),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
-            port: 0,
+            address: configuration.listen,
         };
         Ok(Self {
             api,
@@ -165,7 +175,7 @@ impl Parts {
             .await
             .map_err(|source| ServiceError::Listen { address, source })?;
         let mut api = self.api;
-        api.port = server.address().port();
+        api.address = server.address();
         write(&folder.join(ADMIN_TOKEN_FILE), api.admin.expose())?;
         let url = format!("http://{}", server.address());
         write(&folder.join(ENDPOINT_FILE), url.as_bytes())?;
@@ -184,9 +194,11 @@ impl Parts {
         };
         tokio::join!(serving, stopping);
         // Workers finish the step they are in: their leases and attempts end cleanly.
-        let _ = tokio::task::spawn_blocking(move || workers.stop(&outbox)).await;
-        let _ = std::fs::remove_file(folder.join(ENDPOINT_FILE));
-        let _ = std::fs::remove_file(folder.join(ADMIN_TOKEN_FILE));
+        let stopping = tokio::task::spawn_blocking(move || workers.stop(&outbox));
+        if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
+            tracing::warn!("a step takes too long; it is taken up again at the next start");
+        }
+        withdraw(folder);
         tracing::info!("stopped");
         Ok(())
     }
@@ -227,9 +239,27 @@ fn lock(folder: &Path) -> Result<File, ServiceError> {
     file::create_private_dir(folder).map_err(failed("create", folder))?;
     let path = folder.join(LOCK_FILE);
     let lock = File::create(&path).map_err(failed("create", &path))?;
-    lock.try_lock()
-        .map_err(|_| ServiceError::InUse(folder.to_owned()))?;
-    Ok(lock)
+    // More than once: a command may hold it for a moment to see if we run.
+    for _ in 0..LOCK_TRIES {
+        if lock.try_lock().is_ok() {
+            return Ok(lock);
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Err(ServiceError::InUse(folder.to_owned()))
+}
+
+/// Whether a service works on this state folder now.
+pub fn is_running(folder: &Path) -> bool {
+    let lock = File::open(folder.join(LOCK_FILE));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Removes what tells others where the service is and lets them in.
+fn withdraw(folder: &Path) {
+    for name in [ENDPOINT_FILE, ADMIN_TOKEN_FILE] {
+        let _ = std::fs::remove_file(folder.join(name));
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {

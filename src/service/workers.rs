@@ -5,6 +5,7 @@ use crate::delivery::Delivery;
 use crate::intake::Intake;
 use crate::outbox::{Lease, Outbox, OutboxError, Record, Stage};
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -38,6 +39,11 @@ impl Workers {
             })?;
         }
         if let Some(delivery) = delivery {
+            let probe = delivery.clone();
+            // Not waited for: an insurer that hangs must not hold up a stop.
+            thread::Builder::new()
+                .name("probe".to_owned())
+                .spawn(move || probe.probe())?;
             for _ in 0..settings.delivery_workers {
                 let delivery = delivery.clone();
                 workers.spawn("delivery", Stage::Delivery, outbox, move |lease| {
@@ -84,7 +90,19 @@ fn work(
     let mut seen = 0;
     while !stop.load(Ordering::Relaxed) {
         let done = match outbox.claim(stage) {
-            Ok(Some(lease)) => step(lease).map(drop),
+            Ok(Some(lease)) => {
+                let claim = lease.claim();
+                // A document that makes a step panic must not stop the others.
+                let stepped = panic::catch_unwind(AssertUnwindSafe(|| step(lease).map(drop)));
+                let failed = !matches!(stepped, Ok(Ok(())));
+                if failed {
+                    outbox.abandon(claim);
+                }
+                stepped.unwrap_or_else(|_| {
+                    tracing::error!(?claim, "a step panicked");
+                    Ok(())
+                })
+            }
             Ok(None) => {
                 outbox.wait(stage, &mut seen, NAP);
                 Ok(())
@@ -98,5 +116,79 @@ fn work(
             );
             thread::sleep(STORE_PAUSE);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{SystemClock, Uuid4};
+    use crate::outbox::{self, New, Prepared, State};
+    use crate::store::{Settings, Store};
+    use std::sync::mpsc;
+
+    fn receive(outbox: &Outbox) -> Uuid4 {
+        let uuid = Uuid4::random();
+        let new = New {
+            uuid,
+            form: "memoire-honoraires".into(),
+            version: "2".into(),
+            operation: "depot".into(),
+            code_prestataire: "90000001".into(),
+            client: "test".into(),
+            request_sha256: [0; 32],
+            xml: b"xml".to_vec(),
+            pdf: b"pdf".to_vec(),
+            detail: serde_json::json!({}),
+        };
+        outbox.receive(new).unwrap();
+        uuid
+    }
+
+    #[test]
+    fn a_document_that_makes_a_step_panic_stops_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            folder: folder.path().to_owned(),
+            key_file: None,
+        };
+        let store = Arc::new(Store::open(&settings, &outbox::migrations()).unwrap());
+        let lease = Duration::from_secs(60);
+        let outbox = Outbox::open(store, SystemClock::shared(), lease).unwrap();
+        let (bad, good) = (receive(&outbox), receive(&outbox));
+        let stop = AtomicBool::new(false);
+        let (done, was_done) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                work(Stage::Intake, &outbox, &stop, |lease| {
+                    let uuid = lease.record.uuid;
+                    assert_ne!(uuid, bad, "a parser's defect");
+                    let step = Prepared {
+                        state: State::Ready,
+                        bodies: vec![],
+                        events: vec![],
+                        wait: None,
+                    };
+                    let record = outbox.prepared(lease, step)?;
+                    done.send(uuid).unwrap();
+                    Ok(record)
+                });
+            });
+            let first = was_done.recv_timeout(Duration::from_secs(20));
+            let put_back = || outbox.find(bad).unwrap().unwrap().wait.is_some();
+            for _ in 0..2000 {
+                if put_back() {
+                    break;
+                }
+                outbox.notify();
+                thread::sleep(Duration::from_millis(10));
+            }
+            stop.store(true, Ordering::Relaxed);
+            outbox.notify();
+            assert_eq!(first, Ok(good));
+        });
+        let record = outbox.find(bad).unwrap().unwrap();
+        assert_eq!(record.state, State::Received);
+        assert_eq!(record.wait.unwrap().code, "interrupted");
     }
 }

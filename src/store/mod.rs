@@ -21,6 +21,7 @@ pub use rusqlite;
 /// SQLite before this version can lose a WAL reset (fixed in 3.51.3 and 3.53.0).
 const SQLITE_VERSION_MIN: i32 = 3_053_000;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const DATABASE: &str = "sceau.db";
 const SEAL_KEY_BYTES: usize = 32;
 
 /// Where the state stands.
@@ -129,7 +130,7 @@ impl Store {
             file::create_private_dir(folder).map_err(StoreError::file("create", folder))?;
         }
         let seal = Seal::new(&load_key(settings)?);
-        let path = settings.folder.join("sceau.db");
+        let path = settings.folder.join(DATABASE);
         let mut connection = Connection::open(&path).map_err(StoreError::sql("open"))?;
         configure(&connection).map_err(StoreError::sql("configure"))?;
         migrate(&mut connection, migrations)?;
@@ -250,9 +251,16 @@ impl Store {
 fn load_key(settings: &Settings) -> Result<Secret, StoreError> {
     let own = settings.folder.join("seal.key");
     let path = settings.key_file.as_ref().unwrap_or(&own);
-    if settings.key_file.is_none() && !path.exists() {
+    // Only a new store gets a key: beside an old database a new one would hide
+    // that the right one is lost, and seal new bodies apart from the old.
+    let is_new = !settings.folder.join(DATABASE).exists();
+    if settings.key_file.is_none() && is_new && !path.exists() {
         let key = hex::encode(&crate::base::random::bytes::<SEAL_KEY_BYTES>());
-        file::write_atomic(path, key.as_bytes()).map_err(StoreError::file("write", path))?;
+        match file::write_once(path, key.as_bytes()) {
+            // Another process has just made it: that one counts for both.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            written => written.map_err(StoreError::file("write", path))?,
+        }
     }
     let text = Secret::from_file(path).map_err(StoreError::file("read", path))?;
     let key = std::str::from_utf8(text.expose())

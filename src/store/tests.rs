@@ -90,3 +90,35 @@ fn sweep_removes_only_files_no_row_names() {
     assert!(store.body(&kept).is_ok());
     assert!(store.body(&lost).is_err());
 }
+
+#[test]
+fn a_lost_key_is_not_replaced_by_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let key = folder.path().join("seal.key");
+    std::fs::remove_file(&key).unwrap();
+    let settings = Settings {
+        folder: folder.path().to_owned(),
+        key_file: None,
+    };
+    let again = Store::open(&settings, SCHEMA);
+    assert!(matches!(again, Err(StoreError::File { path, .. }) if path == key));
+    assert!(!key.exists());
+}
+
+#[test]
+fn processes_that_start_at_once_agree_on_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let bodies: Vec<Body> = std::thread::scope(|scope| {
+        let open_and_put = || open(folder.path()).put_body(b"plain").unwrap();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(open_and_put)).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let store = open(folder.path());
+    for body in bodies {
+        assert_eq!(store.body(&body).unwrap(), b"plain");
+    }
+    let left = std::fs::read_dir(folder.path()).unwrap().flatten();
+    let left = left.filter(|e| e.file_name().to_string_lossy().ends_with(".tmp"));
+    assert_eq!(left.count(), 0);
+}

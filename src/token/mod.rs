@@ -229,34 +229,6 @@ impl TokenError {
             Self::Pkcs12Content => "pkcs12-content",
         }
     }
-
-    /// Whether the same call may succeed later, once a person has plugged the
-    /// token in or entered the PIN, or once its driver runs again. The others
-    /// need another configuration, certificate or token.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Absent
-            | Self::Locked
-            | Self::PinMalformed
-            | Self::PinIncorrect
-            | Self::FinalTry
-            | Self::PinPossiblyUsed
-            | Self::Hung { .. }
-            | Self::WorkerDied { .. }
-            | Self::Restarting
-            | Self::Quarantined => true,
-            Self::PinLocked
-            | Self::Unusable { .. }
-            | Self::NoSuchCertificate
-            | Self::NotForSigning { .. }
-            | Self::Ambiguous { .. }
-            | Self::Algorithm
-            | Self::Refused { .. }
-            | Self::BadSignature
-            | Self::Pkcs12Open
-            | Self::Pkcs12Content => false,
-        }
-    }
 }
 
 /// Chooses the identity that signs: the one with the fingerprint, or the only

@@ -46,11 +46,14 @@ impl Paper {
 
     /// Waits until it pauses in `state` for a reason of `class`.
     pub fn pauses(&self, daemon: &Daemon, state: &str, class: &str) -> Value {
-        until(&format!("{} waits in {state} for {class}", self.uuid), || {
-            let now = self.look(daemon);
-            let there = now["state"] == state && now["waiting"]["class"] == class;
-            there.then_some(now)
-        })
+        until(
+            &format!("{} waits in {state} for {class}", self.uuid),
+            || {
+                let now = self.look(daemon);
+                let there = now["state"] == state && now["waiting"]["class"] == class;
+                there.then_some(now)
+            },
+        )
     }
 
     /// Makes it due now, as a person would.
@@ -128,7 +131,7 @@ pub fn words(submission: &Value) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// The log has no gap and nothing lies about that no row names.
+/// The audit log has no gap.
 pub fn whole(daemon: &Daemon) {
     let audit = daemon.command(&["audit"]);
     let said = String::from_utf8_lossy(&audit.stderr).into_owned();
@@ -139,6 +142,9 @@ fn kill(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
+
+/// How a submission waits while the token's worker is started again.
+const TOKEN: &str = "at most a pause for `token`";
 
 /// What a dead daemon left, read from a copy: opening the database itself
 /// would repair it before the daemon does.
@@ -205,7 +211,10 @@ impl Disk {
 
 /// Prints the table and demands that the document shows it.
 fn publish(head: &str, rows: &[String]) {
-    let rule: String = head.chars().map(|c| if c == '|' { '|' } else { '-' }).collect();
+    let rule: String = head
+        .chars()
+        .map(|c| if c == '|' { '|' } else { '-' })
+        .collect();
     println!("\n{head}\n{rule}\n{}\n", rows.join("\n"));
     for line in std::iter::once(head).chain(rows.iter().map(String::as_str)) {
         assert!(
@@ -216,7 +225,13 @@ fn publish(head: &str, rows: &[String]) {
 }
 
 const POINTS: [&str; 8] = [
-    "d1-before", "d1-after", "d2-before", "d2-after", "d3-before", "d3-after", "d4-before",
+    "d1-before",
+    "d1-after",
+    "d2-before",
+    "d2-after",
+    "d3-before",
+    "d3-after",
+    "d4-before",
     "d4-after",
 ];
 
@@ -250,9 +265,16 @@ fn killed_at(point: &str, folder: &Path, sandbox: &Sandbox) -> String {
     whole(&daemon);
     daemon.kill();
     let (there, named) = Disk::of(&state).files();
-    assert_eq!(there, named, "bodies that no row names were left at {point}");
+    assert_eq!(
+        there, named,
+        "bodies that no row names were left at {point}"
+    );
     let after = ending.events[disk.events(&paper.uuid)..].join(", ");
-    let after = if after.is_empty() { "nothing to do".to_owned() } else { after };
+    let after = if after.is_empty() {
+        "nothing to do".to_owned()
+    } else {
+        after
+    };
     format!(
         "| `{point}` | {} | {arrived} | {had} | {again} | {after} | {} |",
         disk.submission(&paper.uuid),
@@ -267,4 +289,458 @@ fn the_daemon_killed_at_each_point_loses_nothing_and_doubles_nothing() {
     let rows = POINTS.map(|point| killed_at(point, &folder.path().join(point), &sandbox));
     let head = "| killed at | on disk | insurer has it | the client had | the same request again | after the restart | in the end |";
     publish(head, &rows);
+}
+
+/// The scenario rule was taken: the request it is for is at the insurer.
+fn taken(sandbox: &Sandbox) {
+    let url = format!("{}/control/scenario", sandbox.http);
+    until("the insurer has the request", || {
+        let out = crate::sandbox::ok(crate::sandbox::run("curl", &["-sS", &url]));
+        (out.trim_ascii() == b"[]").then_some(())
+    });
+}
+
+fn delay(sandbox: &Sandbox, point: &str, delay_ms: u64) {
+    let rule = json!({ "point": point, "action": "delay", "delay_ms": delay_ms });
+    sandbox.control("scenario", &rule.to_string());
+}
+
+/// One row: what happened, how it waited, its history and its end. How often a
+/// question is repeated, and whether a short pause is seen at all, depends on
+/// the machine: repeats are shown once, pauses for the token not.
+fn row(what: &str, waited: &str, ending: &Ending) -> String {
+    let mut history: Vec<&str> = ending.events.iter().map(String::as_str).collect();
+    history.retain(|event| !["received", "checked", "asked", "waiting"].contains(event));
+    history.dedup();
+    format!(
+        "| {what} | {waited} | {} | {} |",
+        history.join(", "),
+        ending.insurer()
+    )
+}
+
+const HEAD: &str = "| what happens | meanwhile | history from acceptance on | in the end |";
+
+fn pausing(now: &Value) -> String {
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    format!(
+        "`{}`, waits: {} `{}`",
+        word(&now["state"]),
+        word(&now["waiting"]["class"]),
+        word(&now["waiting"]["code"])
+    )
+}
+
+/// An insurer that is killed over a document and comes back.
+struct Insurer {
+    folder: PathBuf,
+    sandbox: Sandbox,
+}
+
+impl Insurer {
+    fn dies(&mut self) {
+        self.sandbox.kill();
+    }
+
+    fn returns_with(&mut self, environment: &[(OsString, OsString)]) {
+        self.sandbox.kill();
+        self.sandbox = Sandbox::start_with(&self.folder, environment);
+    }
+
+    /// Dies and comes back, after which the document goes on to its end.
+    fn dies_and_returns(
+        &mut self,
+        what: &str,
+        daemon: &Daemon,
+        paper: &Paper,
+        rests_as: &str,
+    ) -> String {
+        self.dies();
+        let now = pausing(&paper.pauses(daemon, rests_as, "network"));
+        self.returns_with(&[]);
+        paper.hurry(daemon);
+        row(what, &now, &paper.ends_well(daemon, &self.sandbox))
+    }
+}
+
+#[test]
+fn the_insurer_killed_at_each_point_has_each_document_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("sandbox");
+    let sandbox = Sandbox::start(&place);
+    let mut insurer = Insurer {
+        folder: place,
+        sandbox,
+    };
+    let daemon = Daemon::start(folder.path(), &insurer.sandbox, &Setup::default());
+    let mut rows = Vec::new();
+
+    let paper = Paper::new();
+    insurer.dies();
+    paper.hand_in(&daemon);
+    let what = "dead when the document comes (D1)";
+    rows.push(insurer.dies_and_returns(what, &daemon, &paper, "signed"));
+
+    let paper = Paper::new();
+    delay(&insurer.sandbox, "tsa", 60_000);
+    paper.hand_in(&daemon);
+    taken(&insurer.sandbox);
+    let what = "killed while it timestamps (before D2)";
+    rows.push(insurer.dies_and_returns(what, &daemon, &paper, "signed"));
+
+    let paper = Paper::new();
+    delay(&insurer.sandbox, "exchange", 60_000);
+    paper.hand_in(&daemon);
+    taken(&insurer.sandbox);
+    assert_eq!(paper.look(&daemon)["state"], "sending");
+    let what = "killed with the document in hand, not accepted (D3)";
+    rows.push(insurer.dies_and_returns(what, &daemon, &paper, "unknown"));
+
+    let marker = folder.path().join("accepted");
+    let hold = format!("insurer-accepted={}", marker.display());
+    insurer.returns_with(&[("SCEAU_HOLD_AT".into(), hold.into())]);
+    let paper = Paper::new();
+    paper.hand_in(&daemon);
+    until("it has accepted", || marker.exists().then_some(()));
+    assert_eq!(paper.look(&daemon)["state"], "sending");
+    let what = "killed after accepting, before answering (before D4)";
+    rows.push(insurer.dies_and_returns(what, &daemon, &paper, "unknown"));
+
+    let paper = Paper::new();
+    insurer
+        .sandbox
+        .scenario("exchange", "drop-after-accept", None);
+    delay(&insurer.sandbox, "status", 60_000);
+    paper.hand_in(&daemon);
+    taken(&insurer.sandbox);
+    let what = "killed while it is asked (D4)";
+    rows.push(insurer.dies_and_returns(what, &daemon, &paper, "unknown"));
+
+    whole(&daemon);
+    publish(HEAD, &rows);
+}
+
+#[test]
+fn an_answer_lost_or_wrong_is_asked_about_and_never_sent_again_blindly() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let stories: [(&str, &[(&str, &str)]); 8] = [
+        (
+            "connection dropped before acceptance",
+            &[("exchange", "drop-before-accept")],
+        ),
+        (
+            "connection dropped after acceptance",
+            &[("exchange", "drop-after-accept")],
+        ),
+        (
+            "accepted, the answer says `DUPLICATE_UUID`",
+            &[("exchange", "duplicate")],
+        ),
+        (
+            "accepted, the answer's signature is wrong",
+            &[("exchange", "bad-answer-signature")],
+        ),
+        ("refused as unavailable", &[("exchange", "unavailable")]),
+        (
+            "dropped after acceptance, then the answer to the question is lost",
+            &[
+                ("exchange", "drop-after-accept"),
+                ("status", "drop-before-accept"),
+            ],
+        ),
+        (
+            "dropped after acceptance, then the question is answered with a wrong signature",
+            &[
+                ("exchange", "drop-after-accept"),
+                ("status", "bad-answer-signature"),
+            ],
+        ),
+        (
+            "dropped before acceptance, asked, dropped again after acceptance",
+            &[
+                ("exchange", "drop-before-accept"),
+                ("exchange", "drop-after-accept"),
+            ],
+        ),
+    ];
+    let mut rows = Vec::new();
+    for (what, rules) in stories {
+        for (point, action) in rules {
+            sandbox.scenario(point, action, None);
+        }
+        let paper = Paper::new();
+        paper.hand_in(&daemon);
+        let now = until("it pauses", || {
+            let now = paper.look(&daemon);
+            now["waiting"].is_object().then_some(now)
+        });
+        let ending = paper.ends_well(&daemon, &sandbox);
+        rows.push(row(what, &pausing(&now), &ending));
+    }
+    whole(&daemon);
+    publish(HEAD, &rows);
+}
+
+/// The daemon dies while a slow insurer still holds its request, is started
+/// again and asks before the insurer has decided: the document may then arrive
+/// twice, with the same bytes, and still has one effect.
+#[test]
+fn a_request_that_outlives_the_daemon_has_no_second_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let paper = Paper::new();
+    delay(&sandbox, "exchange", 4_000);
+    paper.hand_in(&daemon);
+    taken(&sandbox);
+    let sent = Instant::now();
+    daemon.kill();
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let ending = paper.ends_well(&daemon, &sandbox);
+    assert!(ending.events.contains(&"unknown".to_owned()));
+    // The first request is decided by now, and must have changed nothing.
+    std::thread::sleep(Duration::from_millis(4_500).saturating_sub(sent.elapsed()));
+    let ending_again = paper.ends_well(&daemon, &sandbox);
+    println!("arrivals: {}", ending_again.arrivals);
+    assert_eq!(ending.events, ending_again.events);
+    whole(&daemon);
+}
+
+/// A SoftHSM2 token with an identity of the sandbox; its PIN file, if any, is
+/// in the layer.
+pub struct Card {
+    pub hsm: SoftHsm,
+    pub layer: String,
+}
+
+impl Card {
+    pub fn insert(sandbox: &Sandbox, with_pin_file: bool) -> Option<Self> {
+        let hsm = SoftHsm::empty()?;
+        let order = json!({ "key": "p256", "name": "Dr Testine Exemple" });
+        let identity = sandbox.control("identities", &order.to_string());
+        let text = |name: &str| identity[name].as_str().unwrap();
+        let certificate = Cert::from_pem_many(text("certificate_pem").as_bytes()).unwrap();
+        let chain = Cert::from_pem_many(text("chain_pem").as_bytes()).unwrap();
+        hsm.import("02", text("key_pem"), certificate[0].der());
+        hsm.import_certificate("03", chain[0].der());
+        let mut layer = format!(
+            "[token]\nkind = \"pkcs11\"\nmodule = {:?}\ntoken_serial = {:?}\n",
+            hsm.module(),
+            hsm.serial
+        );
+        if with_pin_file {
+            let file = hsm.path().join("pin");
+            std::fs::write(&file, PIN).unwrap();
+            layer.push_str(&format!("pin_file = {file:?}\n"));
+        }
+        Some(Self { hsm, layer })
+    }
+
+    pub fn setup(&self) -> Setup {
+        Setup {
+            layer: self.layer.clone(),
+            environment: self.hsm.environment(),
+        }
+    }
+}
+
+/// Waits until the daemon's token is in this state.
+pub fn token_is(daemon: &Daemon, status: &str) {
+    until(&format!("the token is {status}"), || {
+        (daemon.get("/v1/tokens")[0]["status"] == status).then_some(())
+    });
+}
+
+/// The PIN through the administrator's route; the answer's status and code.
+pub fn unlock(daemon: &Daemon, pin: &str) -> (u16, String) {
+    let token = std::fs::read_to_string(daemon.state().join("admin.token")).unwrap();
+    let body = json!({ "pin": pin }).to_string().into_bytes();
+    let answer = daemon
+        .send(&token, "/v1/tokens/unlock", Some(body))
+        .unwrap();
+    let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let code = problem["code"].as_str().unwrap_or_default();
+    (answer.status, code.to_owned())
+}
+
+/// The process id of the daemon's token worker.
+fn worker_of(daemon: &Daemon) -> u32 {
+    let parent = format!("PPid:\t{}\n", daemon.pid());
+    until("the token worker runs", || {
+        let processes = std::fs::read_dir("/proc").unwrap();
+        let mut ids = processes.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
+        ids.find(|id: &u32| {
+            let read = |name| std::fs::read_to_string(format!("/proc/{id}/{name}"));
+            read("status").is_ok_and(|s| s.contains(&parent))
+                && read("cmdline").is_ok_and(|c| c.contains("token-worker"))
+        })
+    })
+}
+
+#[test]
+fn the_token_worker_killed_at_each_point_costs_a_pause_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let Some(card) = Card::insert(&sandbox, true) else {
+        return;
+    };
+    let daemon = Daemon::start(folder.path(), &sandbox, &card.setup());
+    token_is(&daemon, "ready");
+    let mut rows = Vec::new();
+
+    let paper = Paper::new();
+    kill(worker_of(&daemon), Signal::KILL);
+    paper.hand_in(&daemon);
+    let ending = paper.ends_well(&daemon, &sandbox);
+    rows.push(row("dead when the document comes (D1)", TOKEN, &ending));
+    // A person's unlocking forgives the crashes so far: no longer rests.
+    assert_eq!(unlock(&daemon, PIN).0, 204);
+
+    let paper = Paper::new();
+    let worker = worker_of(&daemon);
+    kill(worker, Signal::STOP);
+    paper.hand_in(&daemon);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(paper.look(&daemon)["state"], "received");
+    kill(worker, Signal::KILL);
+    let ending = paper.ends_well(&daemon, &sandbox);
+    rows.push(row("killed while it signs (before D2)", TOKEN, &ending));
+    assert_eq!(unlock(&daemon, PIN).0, 204);
+
+    let paper = Paper::new();
+    delay(&sandbox, "exchange", 1_000);
+    paper.hand_in(&daemon);
+    taken(&sandbox);
+    kill(worker_of(&daemon), Signal::KILL);
+    let ending = paper.ends_well(&daemon, &sandbox);
+    rows.push(row(
+        "killed while the document is sent (D3 to D4)",
+        "",
+        &ending,
+    ));
+    assert_eq!(unlock(&daemon, PIN).0, 204);
+
+    let papers: Vec<Paper> = (0..6).map(|_| Paper::new()).collect();
+    for (number, paper) in papers.iter().enumerate() {
+        paper.hand_in(&daemon);
+        if number % 2 == 0 {
+            // Not while it logs in: that would ask for a person, by rule.
+            token_is(&daemon, "ready");
+            kill(worker_of(&daemon), Signal::KILL);
+        }
+    }
+    let what = "killed three times over six documents: each of them";
+    let endings = papers.iter().map(|p| p.ends_well(&daemon, &sandbox));
+    let mut same: Vec<String> = endings.map(|e| row(what, TOKEN, &e)).collect();
+    same.dedup();
+    assert_eq!(same.len(), 1, "{same:#?}");
+    rows.append(&mut same);
+    whole(&daemon);
+    publish(HEAD, &rows);
+}
+
+/// Numbers for the random kills; the same ones each time.
+struct Numbers(u64);
+
+impl Numbers {
+    /// Below `end`. Knuth's MMIX generator.
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005);
+        self.0 = self.0.wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+/// Cycles of the random test.
+const CYCLES: usize = 24;
+/// Documents kept under way.
+const UNDER_WAY: usize = 32;
+
+/// A practice that hands documents in and repeats what went unanswered.
+#[derive(Default)]
+struct Practice {
+    papers: Vec<Paper>,
+    /// How many of `papers`, from the first on, were answered with 202 or 200.
+    answered: AtomicUsize,
+}
+
+impl Practice {
+    /// Hands in, in order, until all are answered or nobody answers any more.
+    fn work(&self, daemon: &Daemon) {
+        while let Some(paper) = self.papers.get(self.answered.load(Ordering::SeqCst)) {
+            let Ok(answer) = daemon.try_hand_in(&paper.xml, &paper.pdf) else {
+                return;
+            };
+            assert!([200, 202].contains(&answer.status), "{}", answer.status);
+            self.answered.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+#[test]
+fn random_kills_with_many_documents_under_way_lose_none_and_double_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("sandbox");
+    let mut sandbox = Sandbox::start(&place);
+    let mut numbers = Numbers(20_261_121);
+    let started = Instant::now();
+    let setup = Setup {
+        layer: "[outbox]\nintake_workers = 2\ndelivery_workers = 4".to_owned(),
+        ..Setup::default()
+    };
+    let mut practice = Practice::default();
+    let mut found: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut fewest, mut finished) = (usize::MAX, 0);
+    for cycle in 0..CYCLES {
+        // Some deposits are slow, so that kills meet requests on their way.
+        let slow = json!({ "point": "exchange", "action": "delay", "count": 4, "delay_ms": 300 });
+        sandbox.control("scenario", &slow.to_string());
+        let daemon = Daemon::start(folder.path(), &sandbox, &setup);
+        let open = practice.papers.len() - finished;
+        practice
+            .papers
+            .extend((open..UNDER_WAY).map(|_| Paper::new()));
+        std::thread::scope(|scope| {
+            scope.spawn(|| practice.work(&daemon));
+            std::thread::sleep(Duration::from_millis(numbers.below(500)));
+            if cycle % 4 == 3 {
+                sandbox.kill();
+            }
+            kill(daemon.pid(), Signal::KILL);
+        });
+        let states = Disk::of(&daemon.state()).states();
+        drop(daemon);
+        if cycle % 4 == 3 {
+            sandbox = Sandbox::start(&place);
+        }
+        finished = states.get("receipted").copied().unwrap_or_default();
+        fewest = fewest.min(practice.papers.len() - finished);
+        let absent = practice.papers.len() - states.values().sum::<usize>();
+        *found.entry("not yet handed in".to_owned()).or_default() += absent;
+        for (state, count) in states.into_iter().filter(|(s, _)| s != "receipted") {
+            *found.entry(state).or_default() += count;
+        }
+    }
+    sandbox.calm();
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    practice.work(&daemon);
+    // Some wait a minute since they found no insurer.
+    practice.papers.iter().for_each(|p| p.hurry(&daemon));
+    let cycled = started.elapsed();
+    let endings = practice
+        .papers
+        .iter()
+        .map(|p| p.ends_well(&daemon, &sandbox));
+    let arrivals: u64 = endings.map(|e| e.arrivals).sum();
+    whole(&daemon);
+    assert_eq!(sandbox.documents().len(), practice.papers.len());
+    println!(
+        "{CYCLES} kills in {cycled:.1?}, {} documents, {arrivals} arrivals, all done after {:.1?}; \
+         under way at each kill: at least {fewest}; found at the kills: {found:?}",
+        practice.papers.len(),
+        started.elapsed(),
+    );
+    assert!(fewest >= 3, "too few under way: {fewest}");
 }

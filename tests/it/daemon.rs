@@ -149,7 +149,11 @@ impl Daemon {
     pub fn try_hand_in(&self, xml: &[u8], pdf: &[u8]) -> Result<Response, HttpError> {
         let body = json!({ "xml": String::from_utf8_lossy(xml), "pdf": STANDARD.encode(pdf) });
         let body = serde_json::to_vec(&body).unwrap();
-        self.send(&self.token, "/v1/forms/memoire-honoraires/depot", Some(body))
+        self.send(
+            &self.token,
+            "/v1/forms/memoire-honoraires/depot",
+            Some(body),
+        )
     }
 
     /// Waits until the submission is in one of `states`; returns it.
@@ -264,7 +268,21 @@ fn a_memoire_goes_from_post_to_receipt_and_comes_back_whole() {
         "the insurer holds other bytes"
     );
 
-    // The same again is the same submission; other bytes conflict.
+    let health = daemon.get("/v1/health");
+    assert_eq!(health["status"], "ok");
+    assert!(health["last_receipted"].is_string());
+    daemon.stop();
+}
+
+#[test]
+fn the_same_request_again_is_the_same_submission_and_other_bytes_conflict() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let (uuid, xml) = example("une-ligne.xml");
+    assert_eq!(daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf")).status, 202);
+    daemon.wait_for(&uuid, &["receipted"]);
+
     let again = daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf"));
     assert_eq!(again.status, 200);
     let other = daemon.hand_in(&xml, &pdf("memoire-typst-a3b.pdf"));
@@ -273,8 +291,19 @@ fn a_memoire_goes_from_post_to_receipt_and_comes_back_whole() {
     assert_eq!(problem["code"], "uuid-conflict");
     assert_eq!(sandbox.documents().len(), 1);
 
-    let health = daemon.get("/v1/health");
-    assert_eq!(health["status"], "ok");
-    assert!(health["last_receipted"].is_string());
+    // It stays accepted when the service would not accept it any more.
     daemon.stop();
+    let layer = "practitioner = []\n".to_owned();
+    let setup = Setup {
+        layer,
+        ..Setup::default()
+    };
+    let daemon = Daemon::start(folder.path(), &sandbox, &setup);
+    let again = daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf"));
+    assert_eq!(
+        again.status,
+        200,
+        "{}",
+        String::from_utf8_lossy(&again.body)
+    );
 }

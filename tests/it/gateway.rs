@@ -10,7 +10,7 @@ mod tls;
 use sceau::base::{Secret, Uuid4};
 use sceau::gateway::mysecu::MySecu;
 use sceau::gateway::mysecu::transport::{Transport, TransportError};
-use sceau::gateway::{Delivery, FaultClass, Gateway, Outcome, Question, Report};
+use sceau::gateway::{FaultClass, Gateway, Message, Outcome, Report};
 use sceau::x509::{self, Cert, SignatureAlgorithm};
 use sceau::xml::c14n::{Options, canonicalize};
 use server::{Assertion, EHEALTH_ID, EXCHANGE, IDENTITY, Reply, TOKEN, World, fault, parties};
@@ -27,7 +27,7 @@ fn deliver(gateway: &MySecu) -> Report {
 }
 
 fn deliver_as(gateway: &MySecu, code_prestataire: &str, payload: &[u8]) -> Report {
-    gateway.deliver(&Delivery {
+    gateway.deliver(&Message {
         uuid: Uuid4::random(),
         code_prestataire,
         ehealth_id: EHEALTH_ID,
@@ -37,7 +37,7 @@ fn deliver_as(gateway: &MySecu, code_prestataire: &str, payload: &[u8]) -> Repor
 }
 
 fn ask(gateway: &MySecu) -> Report {
-    gateway.ask(&Question {
+    gateway.ask(&Message {
         uuid: Uuid4::random(),
         code_prestataire: "90000001",
         ehealth_id: EHEALTH_ID,

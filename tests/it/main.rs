@@ -1,11 +1,16 @@
 //! The integration tests, in one binary.
 
+mod api;
 mod c14n;
+mod cli;
+#[cfg(target_os = "linux")] // looks processes up in /proc
 mod crash;
 mod daemon;
+mod docs;
 mod forms;
 mod gateway;
 mod layers;
+#[cfg(target_os = "linux")] // uses `crash`
 mod outage;
 mod pades;
 mod sandbox;

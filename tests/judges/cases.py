@@ -325,7 +325,9 @@ def tamper(options, case):
     foreign = case.parent / f"{case.name}-foreign-root"
     shutil.copytree(case, foreign)
     shutil.copy(options.out / "demo/sandbox/pki/root.pem", foreign)
-    (foreign / "expect.json").write_text('{"verdict": "refuse", "changed": "root", "note": "the trust anchor is another one"}\n')
+    expect = json.loads((case / "expect.json").read_text())
+    expect |= {"verdict": "refuse", "changed": "root", "note": "the trust anchor is another one"}
+    (foreign / "expect.json").write_text(json.dumps(expect) + "\n")
     return changed
 
 

@@ -13,6 +13,8 @@ need xmlsec1 xmlsec1
 need pdfsig poppler-utils
 need xmllint libxml2-utils
 need openssl openssl
+need softhsm2-util softhsm2
+need pkcs11-tool opensc
 need javac default-jdk-headless
 need mvn maven
 if [ -n "$missing" ]; then

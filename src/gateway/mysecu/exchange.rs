@@ -7,7 +7,7 @@ use super::message::{Carried, Content};
 use super::names::{self, SYNC};
 use super::session::Token;
 use super::{Call, MySecu};
-use crate::gateway::{Delivery, Gateway, Outcome, Question, Report};
+use crate::gateway::{Gateway, Message, Outcome, Report};
 use crate::xml::c14n::{Mode, Options, canonicalize};
 use crate::xml::escape_attribute;
 use roxmltree::Node;
@@ -21,7 +21,7 @@ enum Failure {
 }
 
 impl Gateway for MySecu {
-    fn deliver(&self, delivery: &Delivery<'_>) -> Report {
+    fn deliver(&self, delivery: &Message<'_>) -> Report {
         match self.exchange(delivery) {
             Ok(given) => answered(given),
             Err(Failure::Before(trouble)) => {
@@ -35,15 +35,8 @@ impl Gateway for MySecu {
         }
     }
 
-    fn ask(&self, question: &Question<'_>) -> Report {
-        let sent = Delivery {
-            uuid: question.uuid,
-            code_prestataire: question.code_prestataire,
-            ehealth_id: question.ehealth_id,
-            model_id: question.model_id,
-            payload: question.payload,
-        };
-        match self.exchange(&sent) {
+    fn ask(&self, question: &Message<'_>) -> Report {
+        match self.exchange(question) {
             Ok(given) => answered(given),
             Err(Failure::Before(trouble) | Failure::Exchange(trouble)) => {
                 failed(trouble.of_question(), *trouble, Keep::Nothing)
@@ -67,7 +60,7 @@ impl Gateway for MySecu {
 impl MySecu {
     /// Sends a document; when the receiver finds the token worn out, once more
     /// with a new one.
-    fn exchange(&self, delivery: &Delivery<'_>) -> Result<Given<Vec<u8>>, Failure> {
+    fn exchange(&self, delivery: &Message<'_>) -> Result<Given<Vec<u8>>, Failure> {
         let (code, id) = (delivery.code_prestataire, delivery.ehealth_id);
         let token = self.token(code, id).map_err(Failure::Before)?;
         match self.send(delivery, &token) {
@@ -81,7 +74,7 @@ impl MySecu {
         }
     }
 
-    fn send(&self, delivery: &Delivery<'_>, token: &Token) -> Result<Given<Vec<u8>>, Box<Trouble>> {
+    fn send(&self, delivery: &Message<'_>, token: &Token) -> Result<Given<Vec<u8>>, Box<Trouble>> {
         let open = format!(
             "<sync:RequestInfo xmlns:sync=\"{SYNC}\" modelUID=\"{}\">",
             escape_attribute(delivery.model_id)

@@ -1,7 +1,7 @@
 //! One case for each row of the fault table, through the whole gateway.
 
 use super::server::{Assertion, EXCHANGE, IDENTITY, Reply, TOKEN, World, fault, request_id};
-use super::{Delivery, FaultClass, Gateway, MySecu, Outcome, Report, deliver, retry_code};
+use super::{FaultClass, Gateway, Message, MySecu, Outcome, Report, deliver, retry_code};
 use FaultClass::{Account, Network, Ours, ReceiverDown};
 use sceau::gateway::mysecu::fault::{Source, TABLE};
 use std::time::Duration;
@@ -351,7 +351,7 @@ fn a_delivery_is_only_sent_once_when_its_answer_is_lost() {
     let world = World::start();
     world.plan(EXCHANGE, |_, _| Reply::Drop);
     let gateway = world.gateway();
-    let report = gateway.deliver(&Delivery {
+    let report = gateway.deliver(&Message {
         uuid: sceau::base::Uuid4::random(),
         code_prestataire: "90000001",
         ehealth_id: super::EHEALTH_ID,

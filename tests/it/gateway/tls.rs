@@ -1,12 +1,12 @@
 //! The gateway against the sandbox: another implementation of the dialogue,
 //! over TLS with a client certificate.
 
-use super::{FaultClass, MySecu, Outcome, Question, Report, retry_code, unknown_code};
+use super::{FaultClass, MySecu, Outcome, Report, retry_code, unknown_code};
 use crate::sandbox::Sandbox;
 use sceau::base::{Secret, SystemClock, Uuid4};
 use sceau::gateway::mysecu::Settings;
 use sceau::gateway::mysecu::transport::Transport;
-use sceau::gateway::{Delivery, Gateway};
+use sceau::gateway::{Gateway, Message};
 use sceau::x509::Cert;
 use std::fs;
 use std::time::Duration;
@@ -47,7 +47,7 @@ fn deliver_as(
     code_prestataire: &str,
     model_id: &str,
 ) -> Report {
-    gateway.deliver(&Delivery {
+    gateway.deliver(&Message {
         uuid: Uuid4::random(),
         code_prestataire,
         ehealth_id,
@@ -62,7 +62,7 @@ fn ask(gateway: &MySecu) -> Report {
         "<mh:etatDemande xmlns:mh=\"urn:sceau:forms:memoire-honoraires:2\">\
          <mh:uuidPrestataire>{uuid}</mh:uuidPrestataire></mh:etatDemande>"
     );
-    gateway.ask(&Question {
+    gateway.ask(&Message {
         uuid,
         code_prestataire: "90000001",
         ehealth_id: "9000000001",

@@ -60,6 +60,8 @@ pub enum Flaw {
     OtherStamp,
     /// The revocation data are older than the timestamp.
     OldRevocation,
+    /// No flaw: only the list about the issuing CA is older, and still holds.
+    OldList,
 }
 
 impl<'a> Client<'a> {
@@ -209,7 +211,7 @@ impl<'a> Client<'a> {
             return signed.to_owned();
         }
         let early = self.revocation_values();
-        if flaw == Flaw::OldRevocation {
+        if matches!(flaw, Flaw::OldRevocation | Flaw::OldList) {
             std::thread::sleep(std::time::Duration::from_millis(1100));
         }
         let doc = roxmltree::Document::parse(signed).unwrap();
@@ -226,6 +228,13 @@ impl<'a> Client<'a> {
         let values = match flaw {
             Flaw::OnlyT => String::new(),
             Flaw::OldRevocation => early,
+            Flaw::OldList => {
+                let lists =
+                    |values: &str| between(values, "<xades:CRLValues>", "</xades:CRLValues>");
+                let values = self.revocation_values();
+                assert_ne!(lists(&values), lists(&early));
+                values.replace(&lists(&values), &lists(&early))
+            }
             _ => self.revocation_values(),
         };
         let unsigned = format!(

@@ -119,12 +119,16 @@ fn flawed_documents_are_refused() {
             answer.body
         );
     }
+    assert!(sandbox.documents().is_empty());
+    let old_list = client.document(&uuid(), CODE, Flaw::OldList);
+    let answer = client.exchange(&token, DEPOSIT, &old_list);
+    assert_eq!(answer.status, "200", "{}", answer.body);
     let serial = client.serial("signer-leaf.pem");
     sandbox.control("revoke", &format!("{{\"serial\":\"{serial}\"}}"));
     let revoked = client.document(&uuid(), CODE, Flaw::None);
     let answer = client.exchange(&token, DEPOSIT, &revoked);
     assert!(answer.body.contains("was revoked at"), "{}", answer.body);
-    assert!(sandbox.documents().is_empty());
+    assert_eq!(sandbox.documents().len(), 1);
 }
 
 #[test]

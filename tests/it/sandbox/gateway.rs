@@ -7,7 +7,7 @@ use sceau::base::{Secret, SystemClock, Uuid4};
 use sceau::forms::Packs;
 use sceau::gateway::mysecu::transport::Transport;
 use sceau::gateway::mysecu::{MySecu, Settings};
-use sceau::gateway::{Delivery, Gateway, Outcome, Question, Report};
+use sceau::gateway::{Gateway, Message, Outcome, Report};
 use sceau::x509::Cert;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn gateway(sandbox: &Sandbox) -> MySecu {
 }
 
 fn deliver(gateway: &MySecu, uuid: Uuid4, document: &str) -> Report {
-    gateway.deliver(&Delivery {
+    gateway.deliver(&Message {
         uuid,
         code_prestataire: CODE,
         ehealth_id: EHEALTH,
@@ -86,7 +86,7 @@ fn the_gateway_delivers_asks_and_understands_every_failure() {
             "{action}: {outcome:?}"
         );
         let question = pack.status_request("depot", &uuid).unwrap();
-        let report = gateway.ask(&Question {
+        let report = gateway.ask(&Message {
             uuid,
             code_prestataire: CODE,
             ehealth_id: EHEALTH,

@@ -1,0 +1,81 @@
+#!/bin/sh
+# All foreign judges over what the built programs make.
+#
+# usage: run.sh BIN_DIR [OUT]     (BIN_DIR holds sceau and sceau-sandbox; OUT is out/judges unless told)
+#
+# Ends with the sum of all parts, "N passed, N failed, N skipped"; the exit code is 0 only if nothing failed. With CI=true
+# nothing may be skipped either: there every judge can be installed.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+bin=$(cd "${1:?usage: run.sh BIN_DIR [OUT]}" && pwd)
+out=${2:-$here/../../out/judges}
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+scratch=$(mktemp -d)
+sandbox=
+end() {
+    [ -z "$sandbox" ] || kill "$sandbox" 2>/dev/null || :
+    rm -rf "$scratch"
+}
+trap end EXIT
+passed=0 failed=0 skipped=0
+
+# Runs one part and adds its totals; one that ends badly without saying what failed counts as a failure.
+part() {
+    name=$1
+    shift
+    start=$(date +%s)
+    echo "== $name"
+    { "$@" 2>&1 && echo 0 >"$scratch/code" || echo $? >"$scratch/code"; } | tee "$scratch/log" |
+        sed -E "s/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/== $name: &/"
+    sum=$(awk '/^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { p += $1; f += $3; s += $5; n++ }
+        END { print p + 0, f + 0, s + 0, n + 0 }' "$scratch/log")
+    read -r p f s n <<EOF
+$sum
+EOF
+    if [ "$n" = 0 ] || { [ "$f" = 0 ] && [ "$(cat "$scratch/code")" != 0 ]; }; then
+        echo "== $name ended with code $(cat "$scratch/code")"
+        f=$((f + 1))
+    fi
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    echo "== $name: $(($(date +%s) - start)) s"
+}
+
+dialogue() {
+    if ! command -v java >/dev/null 2>&1; then
+        echo "!!!! SKIPPED: no Java, so no form signed by EU DSS"
+        echo "0 passed, 0 failed, 1 skipped"
+        return
+    fi
+    "$here/dialogue.py" "$out/sandbox"
+}
+
+selftest() {
+    if ! command -v java >/dev/null 2>&1; then
+        echo "!!!! SKIPPED: no Java, so no self-test of the judges"
+        echo "0 passed, 0 failed, 1 skipped"
+        return
+    fi
+    "$here/selftest.sh"
+}
+
+"$here/setup.sh"
+part "the service's output" "$here/cases.py" --bin "$bin" --out "$out"
+part judges "$here/judge.py" "$out/cases"
+
+# The sandbox of the first part once more, with what it holds.
+"$bin/sceau-sandbox" --dir "$out/sandbox" >"$scratch/ready" 2>>"$out/sandbox.log" &
+sandbox=$!
+until [ -s "$scratch/ready" ]; do
+    kill -0 "$sandbox" || exit 1
+    sleep 0.1
+done
+part "foreign signer and client" dialogue
+part "self-test of the judges" selftest
+
+echo
+if [ "${CI:-}" = true ] && [ "$skipped" != 0 ]; then
+    echo "!!!! $skipped SKIPPED, which is a failure where CI=true"
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ] && { [ "${CI:-}" != true ] || [ "$skipped" = 0 ]; }
