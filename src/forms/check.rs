@@ -51,8 +51,9 @@ impl fmt::Display for CodePrestataire {
     }
 }
 
-/// What the program needs to know of a document. Patient data: never logged.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the program needs to know of a document. Patient data: never logged,
+/// and `Debug` shows the identifier alone.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Facts {
     /// Identifier of the document and idempotency key.
     pub uuid: Uuid4,
@@ -74,8 +75,14 @@ pub struct Facts {
     pub devise: Option<String>,
 }
 
-/// A document that passed the check.
-#[derive(Debug, Clone)]
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Facts({})", self.uuid)
+    }
+}
+
+/// A document that passed the check. `Debug` shows nothing of its contents.
+#[derive(Clone)]
 pub struct Checked {
     /// What it says.
     pub facts: Facts,
@@ -85,6 +92,16 @@ pub struct Checked {
     pub embedded_pdf: Option<Vec<u8>>,
     /// The document as it was given, without a byte order mark.
     pub xml: Vec<u8>,
+}
+
+impl fmt::Debug for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let warnings: Vec<Code> = self.warnings.iter().map(|warning| warning.code).collect();
+        f.debug_struct("Checked")
+            .field("facts", &self.facts)
+            .field("warnings", &warnings)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Most findings told for one document.

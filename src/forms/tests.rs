@@ -44,6 +44,16 @@ fn facts_are_extracted() {
 }
 
 #[test]
+fn debug_output_keeps_the_patient_out() {
+    let checked = pack().check("depot", VALID.as_bytes()).unwrap();
+    let shown = format!("{checked:?}");
+    assert!(shown.contains("3f2b8c1e-5a4d-4e6f-9b7a-0c1d2e3f4a5b"));
+    for private in ["Modèle", "1893120105732", "62.60", "60, 63, 120"] {
+        assert!(!shown.contains(private), "{shown}");
+    }
+}
+
+#[test]
 fn a_byte_order_mark_is_dropped_and_not_counted() {
     let marked = format!("\u{FEFF}{VALID}");
     let checked = pack().check("depot", marked.as_bytes()).unwrap();

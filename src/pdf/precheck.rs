@@ -192,8 +192,6 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
     }
     let pages = match graph::pages(&doc) {
         Ok(pages) => {
-            let any = !pages.is_empty();
-            findings.check(any, rules::STRUCTURE, "the document has no page");
             contents(&doc, &pages, &mut findings);
             pages.len()
         }
@@ -207,7 +205,7 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
     if findings.violations.is_empty()
         && let Err(error) = append_to(doc, bytes, OffsetDateTime::UNIX_EPOCH)
     {
-        findings.add(rules::SIGNATURE, error.to_string());
+        findings.add(rules::SIGNATURE, reason(&error));
     }
     Precheck {
         claim,
