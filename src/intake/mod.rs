@@ -15,8 +15,7 @@ use serde_json::{Value, json};
 use std::error::Error;
 use std::sync::Arc;
 
-/// What a program hands in.
-#[derive(Debug)]
+/// What a program hands in. Patient data: not printable.
 pub struct Draft {
     /// Form, as in `memoire-honoraires`.
     pub form: String,
