@@ -356,6 +356,7 @@ impl From<IntakeError> for Problem {
                 let text = counted("The XML breaks the rules of the form", faults.len());
                 Self::new(&DOCUMENT_INVALID, text).with_faults(faults)
             }
+            IntakeError::TooLarge { .. } => Self::new(&BODY_TOO_LARGE, text),
             IntakeError::PdfMissing => Self::new(&PDF_MISSING, text),
             IntakeError::PdfTwice => Self::new(&PDF_AMBIGUOUS, text),
             IntakeError::Pdf(violations) => {

@@ -12,6 +12,9 @@ pub const HEAD_SECONDS_MAX: u64 = 10;
 
 /// Largest XML document, in bytes (the embedded PDF included).
 pub const XML_BYTES_MAX: usize = 30 << 20;
+/// Bytes kept free in a document for its PDF's growth, signature, timestamp and
+/// validation data.
+pub const SIGNATURE_ROOM_BYTES: usize = 2 << 20;
 /// Deepest nesting of elements.
 pub const XML_DEPTH_MAX: usize = 64;
 /// Most attributes on one element.

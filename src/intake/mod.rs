@@ -2,7 +2,7 @@
 //! breaks a rule is refused here with all its faults; one that is accepted is
 //! durable, and from then on only waits, never falls.
 
-use crate::base::{Clock, digest, hex};
+use crate::base::{Clock, digest, hex, limits};
 use crate::forms::{Checked, Operation, Pack, Packs, Rejected};
 use crate::outbox::{
     Accepted, Event, Kind, Lease, New, Outbox, OutboxError, Prepared, Record, State, Wait,
@@ -59,6 +59,12 @@ pub enum IntakeError {
     /// A PDF part and another PDF inside the XML.
     #[error("two different PDFs were given")]
     PdfTwice,
+    /// With its PDF embedded and signed, the XML would pass the limit.
+    #[error("the XML with its PDF embedded has {bytes} bytes, more than {} can be signed", limits::XML_BYTES_MAX - limits::SIGNATURE_ROOM_BYTES)]
+    TooLarge {
+        /// Size of the XML with the PDF in base64.
+        bytes: usize,
+    },
     /// The PDF is not a plausible PDF/A.
     #[error("the PDF is not an acceptable PDF/A")]
     Pdf(Vec<Violation>),
@@ -337,11 +343,13 @@ impl Intake {
                     place: operation.code_prestataire_place(&draft.xml),
                     code,
                 })?;
+        let apart = checked.embedded_pdf.is_none();
         let pdf = match (draft.pdf.clone(), checked.embedded_pdf.take()) {
             (Some(part), Some(embedded)) if part != embedded => return Err(IntakeError::PdfTwice),
             (Some(pdf), _) | (None, Some(pdf)) => pdf,
             (None, None) => return Err(IntakeError::PdfMissing),
         };
+        room_to_sign(draft.xml.len(), if apart { pdf.len() } else { 0 })?;
         let found = pdf::precheck(&pdf);
         let pdfa = match found.claim {
             Some(claim) if found.violations.is_empty() => claim.to_string(),
@@ -364,6 +372,16 @@ impl Intake {
             .find(|p| p.code_prestataire.as_str() == code);
         found.cloned()
     }
+}
+
+/// Refuses what could be accepted but never completed: the XML with a PDF
+/// still to be embedded in base64, both in bytes, must leave room to sign.
+fn room_to_sign(xml: usize, pdf: usize) -> Result<(), IntakeError> {
+    let bytes = xml.saturating_add(pdf.div_ceil(3).saturating_mul(4));
+    if bytes > limits::XML_BYTES_MAX - limits::SIGNATURE_ROOM_BYTES {
+        return Err(IntakeError::TooLarge { bytes });
+    }
+    Ok(())
 }
 
 /// Why a step of an accepted document waits.
@@ -484,4 +502,18 @@ fn chain_of(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_pdf_fits_into_a_form_but_not_into_a_huge_one() {
+        assert!(room_to_sign(300 << 10, limits::PDF_BYTES_MAX).is_ok());
+        assert!(room_to_sign(28 << 20, 0).is_ok());
+        let refused = room_to_sign(2 << 20, limits::PDF_BYTES_MAX).unwrap_err();
+        let text = refused.to_string();
+        assert!(text.ends_with("more than 29360128 can be signed"), "{text}");
+    }
 }
