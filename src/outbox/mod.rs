@@ -640,8 +640,7 @@ impl Outbox {
         match &record.wait {
             // A pause is told once, not at each try: tries are counted in the record.
             Some(wait) if record.tries == 1 => {
-                let detail = json!({ "class": wait.class, "code": wait.code, "text": wait.text });
-                let subject = record.uuid.to_string();
+                let (subject, detail) = (record.uuid.to_string(), wait_detail(wait));
                 audit::append(tx, record.updated_at, &subject, "waiting", &detail)
             }
             Some(_) | None => Ok(()),

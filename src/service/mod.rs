@@ -227,18 +227,20 @@ fn signals() -> io::Result<impl Future<Output = ()>> {
     }
 }
 
-fn lock(folder: &Path) -> Result<File, ServiceError> {
-    let failed = |operation, path: &Path| {
-        let path = path.to_owned();
-        move |source| ServiceError::File {
+impl ServiceError {
+    fn file(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::File {
             operation,
-            path,
+            path: path.to_owned(),
             source,
         }
-    };
-    file::create_private_dir(folder).map_err(failed("create", folder))?;
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, ServiceError> {
+    file::create_private_dir(folder).map_err(ServiceError::file("create", folder))?;
     let path = folder.join(LOCK_FILE);
-    let lock = File::create(&path).map_err(failed("create", &path))?;
+    let lock = File::create(&path).map_err(ServiceError::file("create", &path))?;
     // More than once: a command may hold it for a moment to see if we run.
     for _ in 0..LOCK_TRIES {
         if lock.try_lock().is_ok() {
@@ -263,11 +265,7 @@ fn withdraw(folder: &Path) {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
-    file::write_atomic(path, bytes).map_err(|source| ServiceError::File {
-        operation: "write",
-        path: path.to_owned(),
-        source,
-    })
+    file::write_atomic(path, bytes).map_err(ServiceError::file("write", path))
 }
 
 fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
@@ -277,17 +275,9 @@ fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
             tracing::warn!(
                 "the signing key is a file: for demonstrations and tests only, it is not under the signer's sole control"
             );
-            let failed = |operation, path: &Path| {
-                let path = path.to_owned();
-                move |source| ServiceError::File {
-                    operation,
-                    path,
-                    source,
-                }
-            };
-            let bytes = std::fs::read(&p12).map_err(failed("read", &p12))?;
-            let password =
-                Secret::from_file(&password_file).map_err(failed("read", &password_file))?;
+            let bytes = std::fs::read(&p12).map_err(ServiceError::file("read", &p12))?;
+            let password = Secret::from_file(&password_file)
+                .map_err(ServiceError::file("read", &password_file))?;
             let token = SoftToken::open(&bytes, &password).map_err(ServiceError::Token)?;
             Ok(Arc::new(token))
         }
