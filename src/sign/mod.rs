@@ -161,7 +161,7 @@ impl Signer {
         let signature = self.private_key(&identity, algorithm, prepared.to_be_signed())?;
         let pdf = prepared.finish(&signature).map_err(SignError::Pdf)?;
         let own = pades::verify(&pdf).map_err(SignError::Pdf)?;
-        if !own.covers_whole_file {
+        if own.changes_after != pades::Changes::None {
             return Err(SignError::PartialPdf);
         }
 
