@@ -8,8 +8,7 @@ use crate::pades::{self, PadesError};
 use crate::token::{self, Identity, Token, TokenError};
 use crate::trust::{Call, Evidence, Trust, TrustError};
 use crate::x509::{Cert, SignatureAlgorithm};
-use crate::xades::{self, Level, XadesError};
-use crate::xml::path::Path;
+use crate::xades::{self, Level, Slot, XadesError};
 use std::sync::Arc;
 use time::OffsetDateTime;
 
@@ -289,11 +288,11 @@ impl Signer {
     }
 }
 
-fn slot(operation: &Operation) -> &Path {
-    &operation.signature.path
+fn slot(operation: &Operation) -> &Slot {
+    &operation.signature.slot
 }
 
-fn reached(document: &[u8], slot: &Path, wanted: Level) -> Result<(), SignError> {
+fn reached(document: &[u8], slot: &Slot, wanted: Level) -> Result<(), SignError> {
     let verified = xades::verify(document, slot).map_err(SignError::Xml)?;
     if verified.level == wanted {
         Ok(())
