@@ -480,7 +480,7 @@ fn sign_code(error: &SignError) -> &'static str {
     match error {
         SignError::Token(error) => error.code(),
         SignError::Trust(error) => error.code(),
-        SignError::KeyKind(_) => "key-kind",
+        SignError::KeyKind { .. } => "key-kind",
         SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
         SignError::Xml(_) => "xml-signature",
         SignError::Embed(_) => "embedding",

@@ -17,7 +17,9 @@ mod tests;
 mod tlv;
 pub mod tsp;
 
-pub use algorithm::{KeyKind, SignatureAlgorithm, ecdsa_der_to_fixed, ecdsa_fixed_to_der, verify};
+pub use algorithm::{
+    KeyKind, RsaScheme, SignatureAlgorithm, ecdsa_der_to_fixed, ecdsa_fixed_to_der, verify,
+};
 pub use certificate::{Cert, KeyUsage, issuer_and_serial, issuer_serial};
 pub use const_oid::ObjectIdentifier;
 
