@@ -47,6 +47,13 @@ impl Level {
             Self::LT => "B-LT",
         }
     }
+
+    /// The level of such a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::B, Self::T, Self::LT]
+            .into_iter()
+            .find(|level| level.as_str() == text)
+    }
 }
 
 /// What an authority says about a certificate.
