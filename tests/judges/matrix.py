@@ -20,14 +20,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
 
-import cases
-from cases import FIXTURES, MODULE, PDFS, REPOSITORY, SCORE, Daemon, Sandbox
-from keys import KINDS, make_key
+from cases import FIXTURES, PDFS, REPOSITORY, SCORE, Daemon, Sandbox
+from keys import KINDS, SCHEMES, available, make_key
 from lxml import etree
 
 XADES = "{http://uri.etsi.org/01903/v1.3.2#}"
 LEVELS = ("B-LT", "B-T", "B-B")  # B-LT first: its revocation data are the evidence of the others
-SCHEMES = {"rsa": ("pkcs1-v1_5", "pss"), "p": ("",)}
 PDFS_A_LEVEL = 4
 
 # What stands in a document beside the signature: an earlier PDF as base64, amounts, accents, a character beyond the BMP.
@@ -56,7 +54,7 @@ SHAPES = {
 
 
 def signed(daemon, body, kind, level, slot=None):
-    query = {"level": level} | ({"slot": slot} if slot else {})
+    query = {"level": level, "practitioner": "90000001"} | ({"slot": slot} if slot else {})
     return daemon.call(f"/v1/signatures?{urllib.parse.urlencode(query)}", body, kind)
 
 
@@ -78,25 +76,25 @@ def evidence_of(xml):
     return found
 
 
-def limits_of(key):
+def limits_of(scheme):
     """Judges that do not know an algorithm, with the reason."""
-    return {"xmlsec1": "xmlsec1 before 1.3.0 does not know RSASSA-PSS (RFC 6931 §2.3.10)"} if key.endswith("-pss") else {}
+    return {"xmlsec1": "xmlsec1 before 1.3.0 does not know RSASSA-PSS (RFC 6931 §2.3.10)"} if scheme == "pss" else {}
 
 
 def sign_all(options, sandbox, kind, scheme, fixtures):
     """All signatures of one key."""
-    key = f"{kind}-{scheme.removeprefix('pkcs1-').replace('_', '.')}" if scheme else kind
-    folder = options.out.parent / "matrix-daemons" / key
-    token = make_key(folder / "softhsm", sandbox, kind)
+    name_of_key = f"{kind}-pss" if scheme == "pss" else kind
+    folder = options.out.parent / "matrix-daemons" / name_of_key
+    key = make_key(kind, folder / "softhsm", sandbox.url)
     evidence = {}
-    with Daemon(options.bin, folder / "run", sandbox, token, delivers=False, pin_from_file=True, rsa_scheme=scheme) as daemon:
+    with Daemon(options.bin, folder / "run", sandbox, key, scheme=scheme) as daemon:
         for level in LEVELS:
             documents = [("xml", shape, text.encode(), slot, 0) for shape, (text, slot) in SHAPES.items()]
             documents += [("pdf", Path(name).stem, (PDFS / name).read_bytes(), None, earlier) for name, earlier in next(fixtures)]
             for name, shape, before, slot, earlier in documents:
                 form = ("XAdES-" if name == "xml" else "PAdES-") + level
                 status, after = signed(daemon, before, f"application/{name}", form, slot)
-                what = f"{form}-{key}-{shape}"
+                what = f"{form}-{name_of_key}-{shape}"
                 if status != 200:
                     SCORE.expect(what, False, f"{status} {after.decode(errors='replace')[:600]}")
                     continue
@@ -104,7 +102,7 @@ def sign_all(options, sandbox, kind, scheme, fixtures):
                     evidence = evidence_of(after)
                 formats = {"xades" if name == "xml" else "pades": form.replace("-B-", "-BASELINE-")}
                 case = options.out / what
-                write_case(case, name, before, after, {**formats, "earlier_signatures": earlier, "unknown_to": limits_of(key)})
+                write_case(case, name, before, after, {**formats, "earlier_signatures": earlier, "unknown_to": limits_of(scheme)})
                 if level != "B-LT":
                     (case / "evidence").mkdir()
                     for file, data in evidence.items():
@@ -128,8 +126,9 @@ def main():
     for folder in (options.out, options.out.parent / "matrix-daemons"):
         shutil.rmtree(folder, ignore_errors=True)
     options.out.mkdir(parents=True)
-    keys = [(kind, scheme) for kind in KINDS for scheme in SCHEMES["rsa" if kind.startswith("rsa") else "p"]]
-    if not (MODULE and shutil.which("softhsm2-util") and shutil.which("pkcs11-tool")):
+    (options.out.parent / "matrix-daemons").mkdir()
+    keys = [(kind, scheme) for kind in KINDS for scheme in SCHEMES[kind]]
+    if not available():
         SCORE.skip("no SoftHSM2 or no pkcs11-tool, so no PKCS#11 token", len(keys) * len(LEVELS) * (len(SHAPES) + PDFS_A_LEVEL))
         keys = []
     fixtures = chunks(FIXTURES, PDFS_A_LEVEL)
