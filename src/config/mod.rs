@@ -15,7 +15,7 @@ use crate::http;
 use crate::sign::Practitioner;
 use crate::store;
 use crate::trust::{self, AlgorithmPolicy, TsaSettings};
-use crate::x509::Cert;
+use crate::x509::{Cert, RsaScheme};
 use reader::{Faults, Section};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,8 @@ pub struct Configuration {
     pub environment: String,
     /// Where the signing key is.
     pub token: TokenSettings,
+    /// How RSA keys sign.
+    pub rsa_scheme: RsaScheme,
     /// Trust services.
     pub trust: trust::Settings,
     /// The insurer's services; `None` leaves documents queued.
@@ -188,12 +190,17 @@ fn absolute(layer: &mut Table, folder: Option<&Path>) {
 fn read(root: &Section<'_>) -> Configuration {
     let outbox = root.section("outbox");
     let log = root.section("log");
+    let token_section = root.section("token");
     Configuration {
         listen: listen(&root.section("api")),
         store: store_settings(&root.section("store")),
         forms_folder: root.section("forms").path("folder"),
         environment: root.section("environment").text("name"),
-        token: token(&root.section("token")),
+        token: token(&token_section),
+        rsa_scheme: match token_section.word("rsa_scheme", &["pkcs1-v1_5", "pss"]) {
+            "pss" => RsaScheme::Pss,
+            _ => RsaScheme::Pkcs1V15,
+        },
         trust: trust_settings(&root.section("trust")),
         mysecu: mysecu_settings(&root.section("mysecu")),
         practitioners: practitioners(root),

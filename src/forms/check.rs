@@ -7,7 +7,7 @@ use super::finding::{Code, Finding, Rejected, Severity};
 use super::{Operation, Pack, matricule};
 use crate::base::{Uuid4, limits};
 use crate::xml::gate::GateFault;
-use crate::xml::path::{Path, text_of};
+use crate::xml::path::{Path, Slot, text_of};
 use crate::xml::xsd::{Fault, XsdError, cut_value};
 use crate::xml::{Positions, XmlError, name_of, parse, without_mark, xpath_of};
 use base64::Engine;
@@ -339,8 +339,11 @@ fn unsigned(operation: &Operation, document: &Document<'_>, findings: &mut Findi
         findings.error(Code::FormSignaturePresent, signature, message);
         return;
     }
-    let slots = operation.signature.path.select(document.root());
-    let taken = slots
+    let Slot::Wrapper(path) = &operation.signature.slot else {
+        return;
+    };
+    let taken = path
+        .select(document.root())
         .into_iter()
         .find(|slot| slot.first_element_child().is_some());
     if let Some(slot) = taken {

@@ -2,7 +2,7 @@
 //! for the signature in front of it, and every other byte stays the client's.
 
 use super::{FormsError, Pack};
-use crate::xml::path::{Name, Path};
+use crate::xml::path::{Name, Path, Slot};
 use crate::xml::{escape_attribute, name_of, parse, without_mark};
 use base64::Engine;
 use roxmltree::{Document, Node};
@@ -21,7 +21,10 @@ impl Pack {
         let coded = base64::engine::general_purpose::STANDARD.encode(pdf);
         let filled = fill(without_mark(xml), &place.path, &coded)?;
         let signature = &self.operation(operation)?.signature;
-        let complete = wrapper(filled, &signature.path, signature.before.as_ref())?;
+        let complete = match &signature.slot {
+            Slot::EndOfRoot => filled,
+            Slot::Wrapper(path) => wrapper(filled, path, signature.before.as_ref())?,
+        };
         self.check_complete(operation, &complete)
             .map_err(FormsError::EmbedRejected)?;
         Ok(complete)

@@ -10,6 +10,7 @@ use crate::outbox::{
 use crate::pdf::{self, Violation};
 use crate::sign::{self, Practitioner, SignError, Signer};
 use crate::trust::Call;
+use crate::x509::Level;
 use crate::xml::Position;
 use serde_json::{Value, json};
 use std::error::Error;
@@ -240,7 +241,8 @@ impl Intake {
                 return Ok(());
             }
         };
-        if way.state == State::Signed {
+        let level = operation.signature.level;
+        if way.state == State::Signed && level > Level::B {
             let stamped = self.signer.stamp(operation, &document, calls)?;
             let detail = json!({
                 "level": "XAdES-B-T", "time": crate::base::clock::rfc3339(stamped.gen_time),
@@ -251,14 +253,19 @@ impl Intake {
             way.body(Kind::Document, stamped.document.clone());
             document = stamped.document;
         }
-        let sealed = self.signer.seal(operation, &document, calls)?;
+        let mut revocation_values = 0;
+        if level == Level::LT {
+            let sealed = self.signer.seal(operation, &document, calls)?;
+            revocation_values = sealed.revocation_values;
+            document = sealed.document;
+        }
         let detail = json!({
-            "level": "XAdES-B-LT", "revocation_values": sealed.revocation_values,
-            "sha256": hex::encode(&digest::sha256(&sealed.document)),
+            "level": format!("XAdES-{}", level.as_str()), "revocation_values": revocation_values,
+            "sha256": hex::encode(&digest::sha256(&document)),
             "calls": calls_json(&std::mem::take(calls)),
         });
         way.reach(State::Ready, "sealed", self.clock.now(), detail);
-        way.body(Kind::Document, sealed.document);
+        way.body(Kind::Document, document);
         Ok(())
     }
 
@@ -473,7 +480,7 @@ fn sign_code(error: &SignError) -> &'static str {
     match error {
         SignError::Token(error) => error.code(),
         SignError::Trust(error) => error.code(),
-        SignError::KeyKind(_) => "key-kind",
+        SignError::KeyKind { .. } => "key-kind",
         SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
         SignError::Xml(_) => "xml-signature",
         SignError::Embed(_) => "embedding",
