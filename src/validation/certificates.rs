@@ -350,7 +350,7 @@ fn strength(
     let existed = subject.existed.unwrap_or(context.now);
     let own = chain.get(..2).unwrap_or_default();
     let above = chain.get(1..).unwrap_or_default();
-    let fault = policy
+    let checked: Result<(), PolicyFault> = policy
         .check_chain(own, existed)
         .and_then(|()| policy.check_chain(above, context.now))
         .map_err(|(_, fault)| fault)
@@ -360,7 +360,7 @@ fn strength(
                 .map(|(_, finding)| evidence_strength(policy, finding, context.now))
                 .collect()
         });
-    fault.err().map(|fault| {
+    checked.err().map(|fault| {
         weak(
             BlockKind::Acceptance,
             &fault,

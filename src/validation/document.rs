@@ -15,8 +15,7 @@ const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
 
 /// Names of digests as TS 119 312 writes them, by the end of the algorithm's
 /// URI (RFC 6931). Others are left to the profile.
-const WEAK_DIGESTS: [(&str, &str); 3] =
-    [("sha1", "SHA-1"), ("sha224", "SHA-224"), ("md5", "MD5")];
+const WEAK_DIGESTS: [(&str, &str); 3] = [("sha1", "SHA-1"), ("sha224", "SHA-224"), ("md5", "MD5")];
 
 /// Looks at the only signature of a document.
 pub(super) fn inspect(document: &Document<'_>, context: &Context) -> Result<(), Fault> {
@@ -114,9 +113,7 @@ fn digest_strength(method: Node<'_, '_>, context: &Context) -> Result<(), Fault>
 }
 
 fn is(node: Node<'_, '_>, local: &str) -> bool {
-    node.is_element()
-        && node.tag_name().name() == local
-        && node.tag_name().namespace() == Some(DS)
+    node.is_element() && node.tag_name().name() == local && node.tag_name().namespace() == Some(DS)
 }
 
 fn child<'a, 'i>(parent: Node<'a, 'i>, local: &str) -> Result<Node<'a, 'i>, Fault> {

@@ -5,7 +5,6 @@
 use super::indication::SubIndication as Sub;
 use super::report::{BlockKind, Fault};
 use super::signature::of_signature;
-use crate::pades::PadesError;
 use crate::x509::X509Error;
 use crate::x509::tsp::TspError;
 use crate::xades::XadesError;
@@ -39,26 +38,11 @@ pub(super) fn xades(error: &XadesError) -> Fault {
         }
         XadesError::SignatureValue(_) => (BlockKind::Cryptographic, Sub::SigCryptoFailure),
         XadesError::Digest(_) => (BlockKind::Cryptographic, Sub::HashFailure),
-        XadesError::SigningCertificate => {
-            (BlockKind::SigningCertificate, Sub::NoSigningCertificateFound)
-        }
+        XadesError::SigningCertificate => (
+            BlockKind::SigningCertificate,
+            Sub::NoSigningCertificateFound,
+        ),
         XadesError::Timestamp(source) => return of_signature(timestamp(source)),
-    };
-    Fault::new(block, sub, sentence(error))
-}
-
-/// Why a PDF signature was refused.
-pub(super) fn pades(error: &PadesError) -> Fault {
-    let (block, sub) = match error {
-        PadesError::VerifyRead(_)
-        | PadesError::VerifyUnsigned
-        | PadesError::VerifyRange { .. }
-        | PadesError::Prepare(_)
-        | PadesError::Finish(_) => (BlockKind::Format, Sub::FormatFailure),
-        PadesError::VerifyFormat { .. } | PadesError::VerifyTime => {
-            (BlockKind::Acceptance, Sub::SigConstraintsFailure)
-        }
-        PadesError::VerifyCms(source) => cms(source),
     };
     Fault::new(block, sub, sentence(error))
 }
@@ -89,9 +73,10 @@ fn cms(error: &X509Error) -> (BlockKind, Sub) {
         }
         X509Error::SignatureInvalid => (BlockKind::Cryptographic, Sub::SigCryptoFailure),
         X509Error::MessageDigest => (BlockKind::Cryptographic, Sub::HashFailure),
-        X509Error::SignerMissing | X509Error::CertificateBinding | X509Error::WrongIssuer => {
-            (BlockKind::SigningCertificate, Sub::NoSigningCertificateFound)
-        }
+        X509Error::SignerMissing | X509Error::CertificateBinding | X509Error::WrongIssuer => (
+            BlockKind::SigningCertificate,
+            Sub::NoSigningCertificateFound,
+        ),
         X509Error::Attribute(_) => (BlockKind::Acceptance, Sub::SigConstraintsFailure),
     }
 }

@@ -301,10 +301,7 @@ impl SignatureReport {
     pub(super) fn new(fault: Option<Fault>, facts: Option<Facts>, blocks: Vec<Block>) -> Self {
         let (indication, text) = match &fault {
             Some(fault) => (fault.sub.indication(), fault.text.clone()),
-            None => (
-                Indication::TotalPassed,
-                "the signature is valid".to_owned(),
-            ),
+            None => (Indication::TotalPassed, "the signature is valid".to_owned()),
         };
         Self {
             indication,

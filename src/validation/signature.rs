@@ -247,7 +247,10 @@ fn blocks(
         });
     }
     let rest = [
-        (BlockKind::X509, "a chain to an anchor, nobody in it revoked"),
+        (
+            BlockKind::X509,
+            "a chain to an anchor, nobody in it revoked",
+        ),
         (BlockKind::Freshness, "the revocation data is new enough"),
         (BlockKind::Times, "the times do not contradict each other"),
         (BlockKind::Acceptance, "the algorithms are accepted"),
