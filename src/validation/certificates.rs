@@ -11,6 +11,7 @@ use crate::trust::{
     Standing, TrustError,
 };
 use crate::x509::{Cert, KeyKind};
+use std::collections::BTreeSet;
 use time::OffsetDateTime;
 
 /// `certificateHold` (RFC 5280 §5.3.1).
@@ -327,13 +328,17 @@ fn evidence(cert: &Cert, judgement: &Judgement) -> Option<Fault> {
         Standing::Unknown => Some(general(format!(
             "the responder does not know the certificate of {subject}"
         ))),
-        Standing::NoEvidence { reasons } => Some(general(match reasons.as_slice() {
-            [] => format!("nothing says whether {subject} is revoked"),
-            reasons => format!(
-                "nothing usable says whether {subject} is revoked: {}",
-                reasons.join("; ")
-            ),
-        })),
+        Standing::NoEvidence { reasons } => {
+            let reasons: BTreeSet<&str> = reasons.iter().map(String::as_str).collect();
+            let reasons: Vec<&str> = reasons.into_iter().collect();
+            Some(general(match reasons.as_slice() {
+                [] => format!("nothing says whether {subject} is revoked"),
+                reasons => format!(
+                    "nothing usable says whether {subject} is revoked: {}",
+                    reasons.join("; ")
+                ),
+            }))
+        }
     }
 }
 

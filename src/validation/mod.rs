@@ -12,6 +12,8 @@ mod errors;
 mod indication;
 mod report;
 mod signature;
+#[cfg(test)]
+mod tests;
 
 pub use indication::{Indication, SubIndication};
 pub use report::{
