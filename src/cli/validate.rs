@@ -76,6 +76,9 @@ fn reports(options: &Options) -> Result<bool, Box<dyn Error>> {
 }
 
 fn validate(bytes: &[u8], options: &Options, context: &Context) -> Result<Report, Box<dyn Error>> {
+    if bytes.starts_with(b"%PDF-") {
+        return Ok(validation::pdf(bytes, context));
+    }
     let slot = match &options.slot {
         Some(text) => slot(bytes, text)?,
         None => None,

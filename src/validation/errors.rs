@@ -5,6 +5,7 @@
 use super::indication::SubIndication as Sub;
 use super::report::{BlockKind, Fault};
 use super::signature::of_signature;
+use crate::pades::PadesError;
 use crate::x509::X509Error;
 use crate::x509::tsp::TspError;
 use crate::xades::XadesError;
@@ -43,6 +44,27 @@ pub(super) fn xades(error: &XadesError) -> Fault {
             Sub::NoSigningCertificateFound,
         ),
         XadesError::Timestamp(source) => return of_signature(timestamp(source)),
+    };
+    Fault::new(block, sub, sentence(error))
+}
+
+/// Why a PDF signature was refused.
+pub(super) fn pades(error: &PadesError) -> Fault {
+    let (block, sub) = match error {
+        PadesError::VerifyRead(_) | PadesError::VerifyUnsigned | PadesError::VerifyRange { .. } => {
+            (BlockKind::Format, Sub::FormatFailure)
+        }
+        PadesError::VerifyFormat { .. }
+        | PadesError::VerifyTime
+        | PadesError::Prepare(_)
+        | PadesError::Finish(_)
+        | PadesError::Extend(_)
+        | PadesError::ExtendCms(_)
+        | PadesError::ExtendCovered
+        | PadesError::ExtendNothing
+        | PadesError::ExtendLevel { .. } => (BlockKind::Acceptance, Sub::SigConstraintsFailure),
+        PadesError::VerifyCms(source) => cms(source),
+        PadesError::VerifyTimestamp(source) => return of_signature(timestamp(source)),
     };
     Fault::new(block, sub, sentence(error))
 }

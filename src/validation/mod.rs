@@ -21,6 +21,7 @@ pub use report::{
     Timestamp,
 };
 
+use crate::pades::{self, PadesError};
 use crate::trust::{self, AlgorithmPolicy, Evidence};
 use crate::x509::Cert;
 use crate::xades::{self, Slot};
@@ -93,9 +94,45 @@ fn read_xml(bytes: &[u8], slot: Option<&Slot>, context: &Context) -> Result<Foun
         algorithm: verified.algorithm,
         claimed: verified.signing_time,
         token: verified.token,
+        changes: None,
         certificates: verified.certificates,
         evidence: ocsp.chain(crls).collect(),
     })
+}
+
+/// Validates every signature of a PDF, oldest first.
+pub fn pdf(pdf: &[u8], context: &Context) -> Report {
+    let signatures = match pades::verify_all(pdf) {
+        Ok(found) if found.is_empty() => vec![Err(PadesError::VerifyUnsigned)],
+        Ok(found) => found,
+        Err(error) => vec![Err(error)],
+    };
+    let signatures = signatures.into_iter().map(|verified| match verified {
+        Ok(verified) => read_pdf(verified, context),
+        Err(error) => SignatureReport::refused(errors::pades(&error)),
+    });
+    Report::new(signatures.collect(), context)
+}
+
+fn read_pdf(verified: pades::Verified, context: &Context) -> SignatureReport {
+    let place = format!("field {}", verified.field);
+    let ocsp = verified.dss.ocsp.into_iter().map(Evidence::Ocsp);
+    let crls = verified.dss.crls.into_iter().map(Evidence::Crl);
+    let mut certificates = verified.certificates;
+    certificates.extend(verified.dss.certificates);
+    let found = Found {
+        format: "PAdES",
+        level: verified.level,
+        place,
+        signer: verified.signer,
+        algorithm: verified.algorithm,
+        claimed: verified.signing_time,
+        token: verified.token,
+        changes: Some(verified.changes_after),
+        certificates,
+        evidence: ocsp.chain(crls).collect(),
+    };
+    signature::validate(found, context)
 }
 
 impl Report {

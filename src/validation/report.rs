@@ -55,8 +55,11 @@ pub struct SignatureReport {
 pub struct Facts {
     /// The level by what the signature contains, such as `XAdES-B-LT`.
     pub level: String,
-    /// Where in the document it stands: the slot, or what of a PDF it covers.
+    /// Where in the document it stands: the slot, or the field of a PDF.
     pub place: String,
+    /// What was appended to a PDF after it was signed; absent for XML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes_after: Option<Vec<String>>,
     /// The signature algorithm.
     pub algorithm: String,
     /// The time the signer claims.

@@ -6,6 +6,7 @@ use super::indication::{Indication, SubIndication as Sub};
 use super::report::{Block, BlockKind, Facts, Fault, Object, SignatureReport, Timestamp};
 use super::{Context, errors};
 use crate::base::hex;
+use crate::pades::Changes;
 use crate::trust::Evidence;
 use crate::x509::tsp::TimestampToken;
 use crate::x509::{Cert, Level, SignatureAlgorithm};
@@ -22,6 +23,8 @@ pub(super) struct Found {
     pub(super) algorithm: SignatureAlgorithm,
     pub(super) claimed: OffsetDateTime,
     pub(super) token: Option<TimestampToken>,
+    /// What came after the signed revision of a PDF.
+    pub(super) changes: Option<Changes>,
     pub(super) certificates: Vec<Cert>,
     pub(super) evidence: Vec<Evidence>,
 }
@@ -57,12 +60,24 @@ pub(super) fn validate(found: Found, context: &Context) -> SignatureReport {
         evidence: &evidence,
     };
     let certified = certificates::validate(&subject, context);
-    let fault = certified
-        .fault
-        .clone()
+    let fault = changes(&found)
+        .or_else(|| certified.fault.clone())
         .or_else(|| times(&found, existed, context))
         .or_else(|| acceptance(&found, existed, context));
     conclude(found, stamped, certified, fault, context)
+}
+
+/// What was appended to a PDF must be what a signer has to expect
+/// (EN 319 142-1 §5.4, ISO 32000-2 §12.8.2.2): else what is shown may not be
+/// what was signed.
+fn changes(found: &Found) -> Option<Fault> {
+    match found.changes.as_ref()? {
+        Changes::None | Changes::ValidationData | Changes::Allowed(_) => None,
+        Changes::Suspicious { what } => {
+            let text = format!("changed after signing: {what}");
+            Some(Fault::new(BlockKind::Format, Sub::FormatFailure, text))
+        }
+    }
 }
 
 /// Validates a timestamp whose token was verified against the signature
@@ -183,6 +198,12 @@ fn conclude(
     let facts = Facts {
         level: format!("{}-{}", found.format, found.level.as_str()),
         place: found.place,
+        changes_after: found.changes.map(|changes| match changes {
+            Changes::None => Vec::new(),
+            Changes::ValidationData => vec!["validation data or a document timestamp".to_owned()],
+            Changes::Allowed(changes) => changes,
+            Changes::Suspicious { what } => vec![what],
+        }),
         algorithm: found.algorithm.xml_uri().unwrap_or_default().to_owned(),
         claimed_signing_time: found.claimed,
         best_signature_time: proved.map_or(context.now, |stamp| stamp.gen_time),
@@ -214,6 +235,9 @@ fn blocks(
     let signer = found.signer.subject();
     let anchors = context.anchors.len();
     let policy = context.algorithms.name();
+    if let Some(fault) = fault.filter(|fault| fault.block == BlockKind::Format) {
+        return vec![fault.into()];
+    }
     let mut blocks = vec![
         Block::passed(
             BlockKind::Format,
