@@ -179,7 +179,7 @@ impl Signer {
         let hand = self.hand(practitioner, calls)?;
         let pdf = self.pdf_signature(&hand, pdf)?;
         let own = pades::verify(&pdf).map_err(SignError::Pdf)?;
-        if !own.covers_whole_file {
+        if own.changes_after != pades::Changes::None {
             return Err(SignError::PartialPdf);
         }
         let whole = pack.embed(name, xml, &pdf).map_err(SignError::Embed)?;
