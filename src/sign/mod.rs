@@ -140,6 +140,11 @@ impl Signer {
         }
     }
 
+    /// The time signatures would claim now.
+    pub fn now(&self) -> OffsetDateTime {
+        self.clock.now()
+    }
+
     /// The token, for its status and to unlock it.
     pub fn token(&self) -> &Arc<dyn Token> {
         &self.token
@@ -284,7 +289,12 @@ impl Signer {
     /// [`SignError::Token`] when it is absent or ambiguous.
     pub fn identity(&self, practitioner: &Practitioner) -> Result<Identity, SignError> {
         let identities = self.token.identities().map_err(SignError::Token)?;
-        token::choose(&identities, practitioner.certificate.as_ref()).map_err(SignError::Token)
+        token::choose(
+            &identities,
+            practitioner.certificate.as_ref(),
+            self.clock.now(),
+        )
+        .map_err(SignError::Token)
     }
 
     fn private_key(
