@@ -14,7 +14,7 @@ use crate::gateway::mysecu::transport::Transport;
 use crate::http;
 use crate::sign::Practitioner;
 use crate::store;
-use crate::trust::{self, TsaSettings};
+use crate::trust::{self, AlgorithmPolicy, TsaSettings};
 use crate::x509::{Cert, RsaScheme};
 use reader::{Faults, Section};
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ use toml::{Table, Value};
 pub const DEFAULT: &str = include_str!("../../service-config/default.toml");
 
 /// Keys that hold paths, made absolute against the file they stand in.
-const PATH_KEYS: [&str; 13] = [
+const PATH_KEYS: [&str; 14] = [
     "store.folder",
     "store.key_file",
     "forms.folder",
@@ -36,6 +36,7 @@ const PATH_KEYS: [&str; 13] = [
     "token.password_file",
     "trust.anchors",
     "trust.tls_anchors",
+    "trust.algorithms",
     "mysecu.tls_anchor",
     "mysecu.answer_anchor",
     "mysecu.transport",
@@ -295,6 +296,7 @@ fn trust_settings(section: &Section<'_>) -> trust::Settings {
         timestamp_authorities: authorities.iter().map(timestamp_authority).collect(),
         clock_tolerance: Duration::from_secs(section.number("clock_tolerance_seconds", 1..=86_400)),
         revocation_skew: Duration::from_secs(section.number("revocation_skew_seconds", 0..=86_400)),
+        algorithms: algorithms(section),
         http: http::Settings {
             tls_anchors_pem: pem(section, "tls_anchors", &section.texts("tls_anchors")),
             identity_pem: None,
@@ -302,6 +304,18 @@ fn trust_settings(section: &Section<'_>) -> trust::Settings {
             timeout,
         },
     }
+}
+
+fn algorithms(section: &Section<'_>) -> AlgorithmPolicy {
+    let Some(path) = section.path("algorithms") else {
+        return AlgorithmPolicy::built_in();
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"));
+    let policy = text.and_then(|text| AlgorithmPolicy::from_toml(&text).map_err(|e| e.to_string()));
+    policy.unwrap_or_else(|reason| {
+        section.fault("algorithms", reason);
+        AlgorithmPolicy::built_in()
+    })
 }
 
 fn timestamp_authority(section: &Section<'_>) -> TsaSettings {

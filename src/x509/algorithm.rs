@@ -256,6 +256,16 @@ impl SignatureAlgorithm {
         self.digest().compute_parts(parts)
     }
 
+    /// The digest's name as TS 119 312 §5.2 writes it.
+    pub fn digest_name(self) -> &'static str {
+        match self.digest() {
+            Digest::Sha1 => "SHA-1",
+            Digest::Sha256 => "SHA-256",
+            Digest::Sha384 => "SHA-384",
+            Digest::Sha512 => "SHA-512",
+        }
+    }
+
     /// The digest inside, and whether the algorithm is PSS.
     pub(super) fn digest(self) -> Digest {
         match self {

@@ -26,6 +26,36 @@ pub use const_oid::ObjectIdentifier;
 use crate::base::hex;
 use time::OffsetDateTime;
 
+/// Baseline level of an AdES signature: how much of what a later validator
+/// needs is inside it (EN 319 132-1 §6, EN 319 142-1 §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// B-B: the signature itself.
+    B,
+    /// B-T: with a signature timestamp.
+    T,
+    /// B-LT: with certificates and revocation data.
+    LT,
+}
+
+impl Level {
+    /// The level's name without the format: `B-B`, `B-T`, `B-LT`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::B => "B-B",
+            Self::T => "B-T",
+            Self::LT => "B-LT",
+        }
+    }
+
+    /// The level of such a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::B, Self::T, Self::LT]
+            .into_iter()
+            .find(|level| level.as_str() == text)
+    }
+}
+
 /// What an authority says about a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertStatus {

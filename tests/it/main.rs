@@ -14,6 +14,7 @@ mod layers;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;
 mod pades;
+mod random;
 mod sandbox;
 mod softhsm;
 mod token;

@@ -95,6 +95,21 @@ impl Settings {
     }
 }
 
+/// Reads bytes as a run of frames, once as the worker and once as the daemon
+/// would, and counts the frames read. Public for the fuzz target and the tests
+/// of hostile input alone: nobody else speaks the protocol.
+#[doc(hidden)]
+pub fn read_frames(bytes: &[u8]) -> [usize; 2] {
+    fn count<T: serde::de::DeserializeOwned>(mut bytes: &[u8]) -> usize {
+        let frames = std::iter::from_fn(|| protocol::read::<T>(&mut bytes).ok().flatten());
+        frames.count()
+    }
+    [
+        count::<protocol::Request>(bytes),
+        count::<protocol::Answer>(bytes),
+    ]
+}
+
 /// A token behind a PKCS#11 module.
 pub struct Pkcs11Token {
     orders: Option<Sender<Order>>,
