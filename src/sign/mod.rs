@@ -157,6 +157,11 @@ impl Signer {
         }
     }
 
+    /// The time signatures would claim now.
+    pub fn now(&self) -> OffsetDateTime {
+        self.clock.now()
+    }
+
     /// The token, for its status and to unlock it.
     pub fn token(&self) -> &Arc<dyn Token> {
         &self.token
@@ -326,7 +331,12 @@ impl Signer {
     /// [`SignError::Token`] when it is absent or ambiguous.
     pub fn identity(&self, practitioner: &Practitioner) -> Result<Identity, SignError> {
         let identities = self.token.identities().map_err(SignError::Token)?;
-        token::choose(&identities, practitioner.certificate.as_ref()).map_err(SignError::Token)
+        token::choose(
+            &identities,
+            practitioner.certificate.as_ref(),
+            self.clock.now(),
+        )
+        .map_err(SignError::Token)
     }
 
     fn private_key(&self, hand: &Hand, message: &[u8]) -> Result<Vec<u8>, SignError> {
