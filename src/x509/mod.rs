@@ -17,7 +17,9 @@ mod tests;
 mod tlv;
 pub mod tsp;
 
-pub use algorithm::{KeyKind, SignatureAlgorithm, ecdsa_der_to_fixed, ecdsa_fixed_to_der, verify};
+pub use algorithm::{
+    KeyKind, RsaScheme, SignatureAlgorithm, ecdsa_der_to_fixed, ecdsa_fixed_to_der, verify,
+};
 pub use certificate::{Cert, KeyUsage, issuer_and_serial, issuer_serial};
 pub use const_oid::ObjectIdentifier;
 
@@ -44,6 +46,13 @@ impl Level {
             Self::T => "B-T",
             Self::LT => "B-LT",
         }
+    }
+
+    /// The level of such a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::B, Self::T, Self::LT]
+            .into_iter()
+            .find(|level| level.as_str() == text)
     }
 }
 
