@@ -220,7 +220,7 @@ impl Intake {
             tracing::warn!(uuid = %lease.record.uuid, class = %wait.class, code = %wait.code, "waiting: {}", wait.text);
             way.wait = Some(wait);
         }
-        if way.wait.is_some() && !calls.is_empty() && lease.record.tries == 0 {
+        if way.wait.is_some() && !calls.is_empty() {
             way.event(
                 "asked",
                 self.clock.now(),
@@ -473,7 +473,7 @@ fn sign_code(error: &SignError) -> &'static str {
     match error {
         SignError::Token(error) => error.code(),
         SignError::Trust(error) => error.code(),
-        SignError::KeyKind(_) => "key-kind",
+        SignError::KeyKind { .. } => "key-kind",
         SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
         SignError::Xml(_) => "xml-signature",
         SignError::Embed(_) => "embedding",

@@ -129,7 +129,9 @@ impl Parts {
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
         let token = token(configuration.token)?;
-        let signer = Arc::new(Signer::new(token, Arc::new(trust), clock.clone()));
+        let rsa_scheme = configuration.rsa_scheme;
+        let signer = Signer::new(token, Arc::new(trust), clock.clone(), rsa_scheme);
+        let signer = Arc::new(signer);
         let practitioners = configuration.practitioners;
         let delivery = match configuration.mysecu {
             Some(settings) => {

@@ -7,7 +7,7 @@ use crate::forms::{CodePrestataire, FormsError, Operation, Pack};
 use crate::pades::{self, PadesError};
 use crate::token::{self, Identity, Token, TokenError};
 use crate::trust::{Call, Evidence, Trust, TrustError};
-use crate::x509::{Cert, SignatureAlgorithm};
+use crate::x509::{Cert, KeyKind, RsaScheme, SignatureAlgorithm};
 use crate::xades::{self, Level, XadesError};
 use crate::xml::path::Path;
 use std::sync::Arc;
@@ -36,8 +36,15 @@ pub enum SignError {
     #[error("a trust service refused or failed")]
     Trust(#[source] TrustError),
     /// The key is of a kind no profile allows.
-    #[error("the key of {0} is not RSA, P-256 or P-384")]
-    KeyKind(String),
+    #[error(
+        "the key of {subject} is {key}; RSA with at least 2048 bits, EC on P-256 or EC on P-384 is needed"
+    )]
+    KeyKind {
+        /// Whose key.
+        subject: String,
+        /// What it is.
+        key: KeyKind,
+    },
     /// The PDF cannot be signed.
     #[error("the PDF could not be signed")]
     Pdf(#[source] PadesError),
@@ -66,7 +73,7 @@ impl SignError {
         match self {
             Self::Token(_) => "token",
             Self::Trust(error) => error.class(),
-            Self::KeyKind(_)
+            Self::KeyKind { .. }
             | Self::Pdf(_)
             | Self::PartialPdf
             | Self::Xml(_)
@@ -114,21 +121,33 @@ pub struct Signer {
     token: Arc<dyn Token>,
     trust: Arc<Trust>,
     clock: Arc<dyn Clock>,
+    rsa_scheme: RsaScheme,
 }
 
 impl Signer {
-    /// A signer over a token and trust services.
-    pub fn new(token: Arc<dyn Token>, trust: Arc<Trust>, clock: Arc<dyn Clock>) -> Self {
+    /// A signer over a token and trust services; `rsa_scheme` is how RSA keys sign.
+    pub fn new(
+        token: Arc<dyn Token>,
+        trust: Arc<Trust>,
+        clock: Arc<dyn Clock>,
+        rsa_scheme: RsaScheme,
+    ) -> Self {
         Self {
             token,
             trust,
             clock,
+            rsa_scheme,
         }
     }
 
     /// The token, for its status and to unlock it.
     pub fn token(&self) -> &Arc<dyn Token> {
         &self.token
+    }
+
+    /// The trust services, for their health.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// PAdES-B-B on the PDF, embedding with the XSD of the whole, XAdES-B-B in the
@@ -148,8 +167,11 @@ impl Signer {
         let slot = slot(operation);
         let identity = self.identity(practitioner)?;
         let certificate = &identity.certificate;
-        let algorithm = SignatureAlgorithm::for_key(certificate.key())
-            .ok_or_else(|| SignError::KeyKind(certificate.subject()))?;
+        let algorithm = SignatureAlgorithm::for_key(certificate.key(), self.rsa_scheme)
+            .ok_or_else(|| SignError::KeyKind {
+                subject: certificate.subject(),
+                key: certificate.key(),
+            })?;
         // An expired or untrusted certificate must be refused before the key is used.
         let chain = self
             .trust
@@ -232,10 +254,12 @@ impl Signer {
                 .trust
                 .chain(leaf, pool, at, calls)
                 .map_err(SignError::Trust)?;
-            let evidence = self
-                .trust
-                .revocation(&chain, at, calls)
-                .map_err(SignError::Trust)?;
+            let evidence = if leaf == token.signer() {
+                self.trust.timestamp_revocation(&token, &chain, calls)
+            } else {
+                self.trust.revocation(&chain, at, calls)
+            };
+            let evidence = evidence.map_err(SignError::Trust)?;
             certificates.extend(chain);
             for item in evidence {
                 match item {

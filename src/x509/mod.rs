@@ -17,12 +17,37 @@ mod tests;
 mod tlv;
 pub mod tsp;
 
-pub use algorithm::{KeyKind, SignatureAlgorithm, ecdsa_der_to_fixed, ecdsa_fixed_to_der, verify};
+pub use algorithm::{
+    KeyKind, RsaScheme, SignatureAlgorithm, ecdsa_der_to_fixed, ecdsa_fixed_to_der, verify,
+};
 pub use certificate::{Cert, KeyUsage, issuer_and_serial, issuer_serial};
 pub use const_oid::ObjectIdentifier;
 
 use crate::base::hex;
 use time::OffsetDateTime;
+
+/// Baseline level of an AdES signature: how much of what a later validator
+/// needs is inside it (EN 319 132-1 §6, EN 319 142-1 §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// B-B: the signature itself.
+    B,
+    /// B-T: with a signature timestamp.
+    T,
+    /// B-LT: with certificates and revocation data.
+    LT,
+}
+
+impl Level {
+    /// The level's name without the format: `B-B`, `B-T`, `B-LT`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::B => "B-B",
+            Self::T => "B-T",
+            Self::LT => "B-LT",
+        }
+    }
+}
 
 /// What an authority says about a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

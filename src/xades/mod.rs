@@ -23,22 +23,13 @@ pub use extend::{extend_lt, extend_t, timestamp_input};
 pub use signing::{Prepared, prepare};
 pub use verify::{Verified, verify};
 
+pub use crate::x509::Level;
+
 use crate::x509::X509Error;
 use crate::x509::crl::CrlError;
 use crate::x509::ocsp::OcspError;
 use crate::x509::tsp::TspError;
 use crate::xml::XmlError;
-
-/// How much of what a later validator needs is inside the signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// XAdES-BASELINE-B: the signature itself.
-    B,
-    /// XAdES-BASELINE-T: with a signature timestamp.
-    T,
-    /// XAdES-BASELINE-LT: with certificates and revocation data.
-    LT,
-}
 
 /// A signed thing, named in errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

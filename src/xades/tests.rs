@@ -1,7 +1,9 @@
 use super::profile::{DS, XADES, canonical, encode};
 use super::*;
 use crate::base::digest::sha256;
-use crate::x509::{Cert, KeyKind, SignatureAlgorithm, ecdsa_der_to_fixed, issuer_serial};
+use crate::x509::{
+    Cert, KeyKind, RsaScheme, SignatureAlgorithm, ecdsa_der_to_fixed, issuer_serial,
+};
 use crate::xml::c14n;
 use crate::xml::path::{Namespaces, Path};
 use aws_lc_rs::rand::SystemRandom;
@@ -46,7 +48,7 @@ impl Signer {
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
-        SignatureAlgorithm::for_key(self.cert.key()).expect("algorithm")
+        SignatureAlgorithm::for_key(self.cert.key(), RsaScheme::Pkcs1V15).expect("algorithm")
     }
 
     #[expect(

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{self, EcdsaKeyPair, RsaKeyPair};
 use lopdf::{IncrementalDocument, Object};
 use sceau::pades::{self, PadesError};
 use sceau::pdf;
-use sceau::x509::{Cert, SignatureAlgorithm};
+use sceau::x509::{Cert, RsaScheme, SignatureAlgorithm};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -58,7 +58,7 @@ impl Signer {
             .push(rcgen::DnType::CommonName, "Dr Testine Exemple");
         params.key_usages = vec![rcgen::KeyUsagePurpose::ContentCommitment];
         let cert = Cert::from_der(params.self_signed(&key).unwrap().der()).unwrap();
-        let algorithm = SignatureAlgorithm::for_key(cert.key()).unwrap();
+        let algorithm = SignatureAlgorithm::for_key(cert.key(), RsaScheme::Pkcs1V15).unwrap();
         Self {
             cert,
             key: key.serialize_der(),

@@ -4,7 +4,7 @@ use crate::softhsm::{Kind, PIN, SoftHsm, skipped, worker};
 use sceau::base::Secret;
 use sceau::token::pkcs11::{Pkcs11Token, Settings};
 use sceau::token::{Identity, LastTry, PinWarning, Token, TokenError, TokenStatus, choose};
-use sceau::x509::{self, Cert, SignatureAlgorithm};
+use sceau::x509::{self, Cert, RsaScheme, SignatureAlgorithm};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,7 +21,7 @@ fn unlock(token: &dyn Token, text: &str) -> Result<(), TokenError> {
 }
 
 fn sign(token: &dyn Token, certificate: &Cert) -> Result<Vec<u8>, TokenError> {
-    let algorithm = SignatureAlgorithm::for_key(certificate.key()).unwrap();
+    let algorithm = SignatureAlgorithm::for_key(certificate.key(), RsaScheme::Pkcs1V15).unwrap();
     token.sign(&certificate.sha256(), algorithm, MESSAGE)
 }
 
@@ -142,7 +142,7 @@ fn every_kind_of_key_signs_what_verifies() {
         assert_eq!(token.status(), TokenStatus::Ready);
         let chosen = choose(&token.identities().unwrap(), None).unwrap();
         assert_eq!(chosen.certificate, signing);
-        let algorithm = SignatureAlgorithm::for_key(signing.key()).unwrap();
+        let algorithm = SignatureAlgorithm::for_key(signing.key(), RsaScheme::Pkcs1V15).unwrap();
         let signature = sign(&token, &signing).unwrap();
         x509::verify(&signing, algorithm, MESSAGE, &signature).unwrap();
         assert!(x509::verify(&signing, algorithm, b"other", &signature).is_err());
