@@ -576,20 +576,11 @@ impl Outbox {
         Ok(())
     }
 
-    /// Stores all bodies or leaves none behind: a full disk must not be filled
-    /// further by each try.
+    /// Stores all bodies or leaves none behind.
     fn seal_all(&self, bodies: &[(Kind, Vec<u8>)]) -> Result<Vec<(Kind, Body)>, StoreError> {
-        let mut sealed = Vec::new();
-        for (kind, bytes) in bodies {
-            match self.store.put_body(bytes) {
-                Ok(body) => sealed.push((*kind, body)),
-                Err(error) => {
-                    self.discard(&files(&sealed));
-                    return Err(error);
-                }
-            }
-        }
-        Ok(sealed)
+        let plains: Vec<&[u8]> = bodies.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+        let kinds = bodies.iter().map(|(kind, _)| *kind);
+        Ok(kinds.zip(self.store.put_bodies(&plains)?).collect())
     }
 
     /// Removes new bodies that no row will ever name. Only after a lost lease:

@@ -170,22 +170,43 @@ impl Store {
         work(&self.lock())
     }
 
-    /// Seals `plain` into a durable file. The row that names it must be
-    /// committed after this returns, never before.
+    /// Seals each of `plains` into a durable file; after an error none is left.
+    /// The rows that name them must be committed after this returns, never
+    /// before.
     ///
     /// # Errors
     /// [`StoreError::File`] when the disk refuses.
-    pub fn put_body(&self, plain: &[u8]) -> Result<Body, StoreError> {
+    pub fn put_bodies(&self, plains: &[&[u8]]) -> Result<Vec<Body>, StoreError> {
+        let mut put = Vec::with_capacity(plains.len());
+        let written = plains
+            .iter()
+            .try_for_each(|plain| self.put_body(plain, &mut put))
+            .and_then(|()| {
+                file::sync_folder(&self.bodies).map_err(StoreError::file("flush", &self.bodies))
+            });
+        if let Err(error) = written {
+            // A full disk must not be filled further by each try; what cannot
+            // be removed now is swept at the next start.
+            for body in &put {
+                let _ = std::fs::remove_file(self.bodies.join(&body.file));
+            }
+            return Err(error);
+        }
+        Ok(put)
+    }
+
+    /// No row names the file before it is whole, so it is written in its place.
+    fn put_body(&self, plain: &[u8], put: &mut Vec<Body>) -> Result<(), StoreError> {
         let name = Uuid4::random().to_string();
         let (wrapped_key, sealed) = self.seal.seal(&name, plain);
         let path = self.bodies.join(&name);
-        file::write_atomic(&path, &sealed).map_err(StoreError::file("write", &path))?;
-        Ok(Body {
+        put.push(Body {
             file: name,
             wrapped_key,
             sha256: digest::sha256(plain),
             bytes: plain.len(),
-        })
+        });
+        file::write_new(&path, &sealed).map_err(StoreError::file("write", &path))
     }
 
     /// Reads a body back and compares its digest.
