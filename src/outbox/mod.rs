@@ -23,7 +23,7 @@ pub use record::{Kind, Record, Stage, State, Wait};
 use crate::audit;
 use crate::base::{Clock, Uuid4, hold, random};
 use crate::store::rusqlite::Transaction;
-use crate::store::{Body, Store, StoreError};
+use crate::store::{Body, Store, StoreError, files};
 use serde_json::{Value, json};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -591,7 +591,7 @@ impl Outbox {
         bodies: &[(Kind, Body)],
     ) -> Result<T, OutboxError> {
         if let Err(OutboxError::LeaseLost(_)) = &result {
-            self.discard(&files(bodies));
+            self.discard(&files(bodies.iter().map(|(_, body)| body)));
         }
         result
     }
@@ -693,10 +693,6 @@ fn held(held: bool, claim: Claim) -> Result<(), OutboxError> {
     } else {
         Err(OutboxError::LeaseLost(claim.uuid))
     }
-}
-
-fn files(bodies: &[(Kind, Body)]) -> Vec<String> {
-    bodies.iter().map(|(_, body)| body.file.clone()).collect()
 }
 
 fn wait_detail(wait: &Wait) -> Value {
