@@ -484,12 +484,14 @@ impl From<TokenError> for Problem {
         let text = sentence(&error.to_string());
         match error {
             TokenError::PinIncorrect | TokenError::PinMalformed => Self::new(&PIN_REFUSED, text),
+            TokenError::PinOnReader => Self::new(&BODY_MALFORMED, text),
             // A driver's failure is not a wrong PIN.
             TokenError::PinPossiblyUsed => Self::new(&PIN_UNCERTAIN, text),
             TokenError::PinLocked => Self::new(&PIN_LOCKED, text),
             TokenError::Absent
             | TokenError::Locked
             | TokenError::FinalTry
+            | TokenError::PinCancelled
             | TokenError::Hung { .. }
             | TokenError::WorkerDied { .. }
             | TokenError::Restarting
@@ -499,6 +501,8 @@ impl From<TokenError> for Problem {
             | TokenError::NotForSigning { .. }
             | TokenError::Ambiguous { .. }
             | TokenError::Algorithm
+            | TokenError::KeyTooShort { .. }
+            | TokenError::NotOffered { .. }
             | TokenError::Refused { .. }
             | TokenError::BadSignature
             | TokenError::Pkcs12Open

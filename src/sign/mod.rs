@@ -142,9 +142,19 @@ impl Signer {
         }
     }
 
+    /// The time signatures would claim now.
+    pub fn now(&self) -> OffsetDateTime {
+        self.clock.now()
+    }
+
     /// The token, for its status and to unlock it.
     pub fn token(&self) -> &Arc<dyn Token> {
         &self.token
+    }
+
+    /// The trust services, for their health.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// Who signs, with what, now. An expired or untrusted certificate is
@@ -188,7 +198,7 @@ impl Signer {
         let signature = self.private_key(hand, prepared.to_be_signed())?;
         let signed = prepared.finish(&signature).map_err(SignError::Pdf)?;
         let own = pades::verify(&signed).map_err(SignError::Pdf)?;
-        if !own.covers_whole_file {
+        if own.changes_after != pades::Changes::None {
             return Err(SignError::PartialPdf);
         }
         Ok(signed)
@@ -295,11 +305,12 @@ impl Signer {
                 .trust
                 .chain(leaf, pool, at, calls)
                 .map_err(SignError::ValidationData)?;
-            let evidence = self
-                .trust
-                .revocation(&chain, at, calls)
-                .map_err(SignError::ValidationData)?;
-            data.add(chain, evidence);
+            let evidence = if leaf == token.signer() {
+                self.trust.timestamp_revocation(token, &chain, calls)
+            } else {
+                self.trust.revocation(&chain, at, calls)
+            };
+            data.add(chain, evidence.map_err(SignError::ValidationData)?);
         }
         Ok(data)
     }
@@ -310,7 +321,12 @@ impl Signer {
     /// [`SignError::Token`] when it is absent or ambiguous.
     pub fn identity(&self, practitioner: &Practitioner) -> Result<Identity, SignError> {
         let identities = self.token.identities().map_err(SignError::Token)?;
-        token::choose(&identities, practitioner.certificate.as_ref()).map_err(SignError::Token)
+        token::choose(
+            &identities,
+            practitioner.certificate.as_ref(),
+            self.clock.now(),
+        )
+        .map_err(SignError::Token)
     }
 
     fn private_key(&self, hand: &Hand, message: &[u8]) -> Result<Vec<u8>, SignError> {

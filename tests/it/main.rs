@@ -9,6 +9,7 @@ mod daemon;
 mod docs;
 mod forms;
 mod gateway;
+mod keys;
 mod layers;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;

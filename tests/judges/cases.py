@@ -119,16 +119,16 @@ class Sandbox(Process):
 class Daemon(Process):
     """`sceau run` on a token, paired with this program."""
 
-    def __init__(self, binaries, folder, sandbox, token, *, delivers, pin_from_file):
+    def __init__(self, binaries, folder, sandbox, key, *, scheme="pkcs1-v1_5", delivers=False, pin_from_file=True):
         folder.mkdir(parents=True)
         own = folder / "sceau.toml"
         own.write_text(
             '[api]\nlisten = "127.0.0.1:0"\n[store]\nfolder = "state"\n'
-            f"{token.configuration(pin_from_file=pin_from_file)}{'' if delivers else NOWHERE}"
+            f"{key.configuration(scheme, pin_from_file=pin_from_file)}{'' if delivers else NOWHERE}"
         )
         layers = ["--config", sandbox.environment, "--config", own]
         command = [binaries / "sceau", "run", *layers]
-        super().__init__(command, folder / "sceau.log", env=token.environment, stdout=subprocess.DEVNULL)
+        super().__init__(command, folder / "sceau.log", env=key.environment, stdout=subprocess.DEVNULL)
         self.state = folder / "state"
         self.url = until("the daemon listens", self.endpoint)
         self.bearer = run(binaries / "sceau", "pair", "judges", *layers).strip()
