@@ -11,8 +11,9 @@ use crate::forms::{Checked, Operation, Pack, Packs, Rejected};
 use crate::outbox::{
     Accepted, Event, Kind, Lease, New, Outbox, OutboxError, Prepared, Record, State, Wait,
 };
+use crate::pades;
 use crate::pdf::{self, Violation};
-use crate::sign::{self, Practitioner, SignError, Signer};
+use crate::sign::{self, Hand, Practitioner, SignError, Signer};
 use crate::trust::Call;
 use crate::x509::Level;
 use crate::xades::Envelope;
@@ -225,6 +226,9 @@ impl Intake {
             let wait = wait(&error);
             tracing::warn!(uuid = %lease.record.uuid, class = %wait.class, code = %wait.code, "waiting: {}", wait.text);
             way.wait = Some(wait);
+            if way.state == State::Received && !way.bodies.is_empty() {
+                way.event("pdf-signed", self.clock.now(), json!({}));
+            }
         }
         if way.wait.is_some() && !calls.is_empty() {
             way.event(
@@ -256,7 +260,7 @@ impl Intake {
             match self.signer.check(envelope, slot) {
                 Ok(document) => way.body(Kind::Document, document),
                 Err(error) => {
-                    *way = Way::from(record.state);
+                    way.retreat(record.state);
                     return Err(error.into());
                 }
             }
@@ -306,19 +310,57 @@ impl Intake {
         calls: &mut Vec<Call>,
     ) -> Result<Envelope, StepError> {
         let xml = self.body(record, Kind::RequestXml)?;
-        let pdf = self.body(record, Kind::RequestPdf)?;
         let hand = self.signer.hand(practitioner, calls)?;
-        let pdf = self.signer.pdf_signature(&hand, &pdf)?;
         let form = (pack, record.operation.as_str());
+        let level = operation(pack, form.1)?
+            .document
+            .as_ref()
+            .map_or(Level::B, |place| place.level);
+        let pdf = self.pdf(record, (&hand, level), way, calls)?;
         let envelope = self.signer.form_signature(&hand, form, (&xml, &pdf))?;
         let detail = json!({
-            "level": "XAdES-B-B", "pdf_level": "PAdES-B-B",
+            "level": "XAdES-B-B", "pdf_level": format!("PAdES-{}", level.as_str()),
             "certificate_sha256": sign::fingerprint(hand.certificate()),
             "calls": calls_json(&std::mem::take(calls)),
         });
         way.reach(State::Signed, "signed", self.clock.now(), detail);
-        way.body(Kind::Pdf, pdf);
         Ok(envelope)
+    }
+
+    /// The PDF with its signature of the pack's level. What is signed is kept,
+    /// also when the way ends here: the key is not used for it a second time.
+    fn pdf(
+        &self,
+        record: &Record,
+        (hand, level): (&Hand, Level),
+        way: &mut Way,
+        calls: &mut Vec<Call>,
+    ) -> Result<Vec<u8>, StepError> {
+        let rested = self.outbox.body(record.uuid, Kind::Pdf);
+        let rested = rested.map_err(StepError::Store)?.filter(|pdf| {
+            // One by a certificate that has been replaced since is not kept.
+            pades::verify(pdf).is_ok_and(|own| own.signer == *hand.certificate())
+        });
+        let mut reached = Level::B;
+        let mut pdf = match rested {
+            Some(pdf) if self.signer.check_pdf(&pdf, level).is_ok() => return Ok(pdf),
+            Some(pdf) => pdf,
+            None => {
+                let pdf = self.body(record, Kind::RequestPdf)?;
+                self.signer.pdf_signature(hand, &pdf)?
+            }
+        };
+        let mut stamped = Ok(());
+        if level > Level::B {
+            match self.signer.stamp_pdf(&pdf, calls) {
+                Ok((higher, _)) => (pdf, reached) = (higher, level),
+                Err(error) => stamped = Err(error),
+            }
+        }
+        self.signer.check_pdf(&pdf, reached)?;
+        way.body(Kind::Pdf, pdf.clone());
+        stamped?;
+        Ok(pdf)
     }
 
     fn context(&self, record: &Record) -> Result<(Arc<Pack>, Practitioner), StepError> {
@@ -466,6 +508,13 @@ impl Way {
     fn reach(&mut self, state: State, word: &'static str, at: time::OffsetDateTime, detail: Value) {
         self.state = state;
         self.event(word, at, detail);
+    }
+
+    /// Back to where it began; of what was made only the signed PDF is kept.
+    fn retreat(&mut self, state: State) {
+        self.state = state;
+        self.events.clear();
+        self.bodies.retain(|(kind, _)| *kind == Kind::Pdf);
     }
 
     /// Only the last of a kind is stored: a lower level is inside the higher.

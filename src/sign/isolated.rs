@@ -65,18 +65,22 @@ impl Signer {
         calls: &mut Vec<Call>,
     ) -> Result<Isolated, SignError> {
         let hand = self.hand(practitioner, calls)?;
-        let document = self.pdf_signature(&hand, pdf)?;
-        if level != Level::B {
-            return Err(SignError::Level {
-                reached: Level::B,
-                wanted: level,
-            });
+        let mut document = self.pdf_signature(&hand, pdf)?;
+        let mut gen_time = None;
+        if level > Level::B {
+            let (stamped, token) = self.stamp_pdf(&document, calls)?;
+            gen_time = Some(token.gen_time());
+            document = match level {
+                Level::LT => self.seal_pdf(&stamped, (hand.certificate(), &token), calls)?,
+                Level::B | Level::T => stamped,
+            };
         }
+        self.check_pdf(&document, level)?;
         Ok(Isolated {
             document,
             signing_time: hand.at,
             certificate: hand.identity.certificate,
-            gen_time: None,
+            gen_time,
         })
     }
 }

@@ -8,7 +8,7 @@ pub use isolated::Isolated;
 
 use crate::base::{Clock, hex};
 use crate::forms::{CodePrestataire, FormsError, Pack};
-use crate::pades::{self, PadesError};
+use crate::pades::{self, Changes, PadesError};
 use crate::token::{self, Identity, Token, TokenError};
 use crate::trust::{Call, Evidence, Trust, TrustError};
 use crate::x509::tsp::TimestampToken;
@@ -63,7 +63,8 @@ pub enum SignError {
     /// The PDF's signature could not be made or completed.
     #[error("the PDF could not be signed")]
     Pdf(#[source] PadesError),
-    /// The self-check found bytes of the PDF outside the signature.
+    /// The self-check found more behind the PDF's signature than what
+    /// completes it.
     #[error("the PDF signature does not cover the whole file")]
     PartialPdf,
     /// The XML cannot be signed or completed.
@@ -187,7 +188,8 @@ impl Signer {
         })
     }
 
-    /// PAdES-B-B (EN 319 142-1 §6.3), verified. Exactly one private-key operation.
+    /// PAdES-B-B (EN 319 142-1 §6.3). Exactly one private-key operation. What
+    /// becomes of the PDF must pass [`Signer::check_pdf`].
     ///
     /// # Errors
     /// [`SignError::PdfRefused`] when the PDF can take no signature.
@@ -196,12 +198,57 @@ impl Signer {
         let prepared = pades::prepare(pdf, hand.certificate(), issuers, hand.algorithm, hand.at)
             .map_err(SignError::PdfRefused)?;
         let signature = self.private_key(hand, prepared.to_be_signed())?;
-        let signed = prepared.finish(&signature).map_err(SignError::Pdf)?;
-        let own = pades::verify(&signed).map_err(SignError::Pdf)?;
-        if own.changes_after != pades::Changes::None {
+        prepared.finish(&signature).map_err(SignError::Pdf)
+    }
+
+    /// RFC 3161 timestamp over the last signature of a PDF: PAdES-B-T.
+    ///
+    /// # Errors
+    /// [`SignError::Timestamp`] when no authority answered rightly.
+    pub fn stamp_pdf(
+        &self,
+        pdf: &[u8],
+        calls: &mut Vec<Call>,
+    ) -> Result<(Vec<u8>, TimestampToken), SignError> {
+        let input = pades::timestamp_input(pdf).map_err(SignError::Pdf)?;
+        let token = self
+            .trust
+            .timestamp(&input, calls)
+            .map_err(SignError::Timestamp)?;
+        let stamped = pades::extend_t(pdf, token.der()).map_err(SignError::Pdf)?;
+        Ok((stamped, token))
+    }
+
+    /// Certificates and revocation data of a stamped PDF: PAdES-B-LT.
+    fn seal_pdf(
+        &self,
+        pdf: &[u8],
+        (signer, token): (&Cert, &TimestampToken),
+        calls: &mut Vec<Call>,
+    ) -> Result<Vec<u8>, SignError> {
+        let data = self.validation_data(signer, token, calls)?;
+        pades::extend_lt(pdf, &data.certificates, &data.ocsp, &data.crls).map_err(SignError::Pdf)
+    }
+
+    /// The self-check of a PDF: its last signature, read afresh, is of this
+    /// level, and nothing but validation data follows it.
+    ///
+    /// # Errors
+    /// [`SignError::Pdf`], [`SignError::PartialPdf`], [`SignError::Level`].
+    pub fn check_pdf(&self, pdf: &[u8], wanted: Level) -> Result<(), SignError> {
+        let own = pades::verify(pdf).map_err(SignError::Pdf)?;
+        let allowed = match wanted {
+            Level::B | Level::T => Changes::None,
+            Level::LT => Changes::ValidationData,
+        };
+        if own.changes_after != allowed {
             return Err(SignError::PartialPdf);
         }
-        Ok(signed)
+        if own.level != wanted {
+            let reached = own.level;
+            return Err(SignError::Level { reached, wanted });
+        }
+        Ok(())
     }
 
     /// Embedding with the XSD of the whole, then XAdES-B-B in the pack's slot
