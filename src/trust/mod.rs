@@ -6,6 +6,7 @@ mod chain;
 mod evidence;
 mod policy;
 mod revocation;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod timestamp;
@@ -383,6 +384,11 @@ impl Trust {
             client,
             memory: Mutex::default(),
         })
+    }
+
+    /// What this was set up with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
