@@ -2,6 +2,10 @@
 //! breaks a rule is refused here with all its faults; one that is accepted is
 //! durable, and from then on only waits, never falls.
 
+mod isolated;
+
+pub use isolated::{IsolatedError, Original, Place};
+
 use crate::base::{Clock, digest, hex, limits};
 use crate::forms::{Checked, Operation, Pack, Packs, Rejected};
 use crate::outbox::{
@@ -327,19 +331,8 @@ impl Intake {
     }
 
     fn vet(&self, draft: &Draft) -> Result<Vetted, IntakeError> {
-        let pack = self
-            .packs
-            .pack(&draft.form, draft.version.as_deref())
-            .ok_or_else(|| IntakeError::UnknownForm {
-                form: draft.form.clone(),
-                version: draft.version.clone(),
-            })?;
-        let operation =
-            pack.operation(&draft.operation)
-                .map_err(|_| IntakeError::UnknownOperation {
-                    form: draft.form.clone(),
-                    operation: draft.operation.clone(),
-                })?;
+        let (pack, operation) =
+            self.find(&draft.form, draft.version.as_deref(), &draft.operation)?;
         let mut checked = pack
             .check(&draft.operation, &draft.xml)
             .map_err(IntakeError::Xml)?;
@@ -370,6 +363,26 @@ impl Intake {
             pdfa,
             pages: found.pages,
         })
+    }
+
+    /// A pack and one of its operations.
+    fn find(
+        &self,
+        form: &str,
+        version: Option<&str>,
+        operation: &str,
+    ) -> Result<(Arc<Pack>, Operation), IntakeError> {
+        let pack = self.packs.pack(form, version);
+        let pack = pack.ok_or_else(|| IntakeError::UnknownForm {
+            form: form.to_owned(),
+            version: version.map(str::to_owned),
+        })?;
+        let found = pack.operation(operation).cloned();
+        let found = found.map_err(|_| IntakeError::UnknownOperation {
+            form: form.to_owned(),
+            operation: operation.to_owned(),
+        })?;
+        Ok((pack, found))
     }
 
     fn practitioner(&self, code: &str) -> Option<Practitioner> {
@@ -479,9 +492,11 @@ fn wait(error: &StepError) -> Wait {
 fn sign_code(error: &SignError) -> &'static str {
     match error {
         SignError::Token(error) => error.code(),
-        SignError::Trust(error) => error.code(),
+        SignError::Trust(error)
+        | SignError::Timestamp(error)
+        | SignError::ValidationData(error) => error.code(),
         SignError::KeyKind { .. } => "key-kind",
-        SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
+        SignError::PdfRefused(_) | SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
         SignError::Xml(_) => "xml-signature",
         SignError::Embed(_) => "embedding",
         SignError::Level { .. } => "level-not-reached",
@@ -500,7 +515,7 @@ fn calls_json(calls: &[Call]) -> Value {
 }
 
 /// The error with its causes in one line.
-fn chain_of(error: &dyn Error) -> String {
+pub fn chain_of(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -7,6 +7,7 @@
 
 mod changes;
 mod dss;
+mod field;
 mod graph;
 mod painted;
 mod permissions;
@@ -54,6 +55,13 @@ pub enum PdfError {
          {PDF_BYTES_MAX}"
     )]
     AppendTooLarge { bytes: usize },
+    #[error(
+        "append a signature: an earlier signer locked every field that could be signed or added \
+         (FieldMDP); a further signature would void that one"
+    )]
+    AppendLocked,
+    #[error("append a signature: the author of the empty field {field} demands {what}")]
+    AppendSeed { field: String, what: String },
     #[error(
         "append a signature: {room} bytes would be needed for it, more than the limit of \
          {PDF_CMS_BYTES_MAX}"

@@ -30,7 +30,11 @@ impl Permissions {
             let params = graph::get_dict(doc, dict, b"TransformParams");
             match graph::get_name(doc, dict, b"TransformMethod") {
                 Some(b"DocMDP") => found.level(doc, params),
-                Some(b"FieldMDP") => found.lock(doc, params),
+                Some(b"FieldMDP") => {
+                    // Not in the standard, but where Acrobat writes it.
+                    found.level(doc, params);
+                    found.lock(doc, params);
+                }
                 Some(_) | None => {}
             }
             // A lock binds once its field is signed.

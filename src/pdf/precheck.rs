@@ -168,6 +168,8 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
                 | PdfError::LoadRepaired
                 | PdfError::Structure { .. }
                 | PdfError::AppendForbidden
+                | PdfError::AppendLocked
+                | PdfError::AppendSeed { .. }
                 | PdfError::AppendTooLarge { .. }
                 | PdfError::AppendRoom { .. }
                 | PdfError::AppendNumbers(_)

@@ -1,12 +1,11 @@
 //! The place for a signature, made in an incremental update that keeps what
 //! PDF/A asks of new objects.
 
-use super::permissions::Permissions;
-use super::update::{Update, push_direct};
-use super::{PdfError, find_all, graph, load};
+use super::field::{self, Choice};
+use super::update::Update;
+use super::{PdfError, find_all, load};
 use crate::base::limits::PDF_CMS_BYTES_MAX;
-use lopdf::{Dictionary, Document, Object, ObjectId, Stream, StringFormat, dictionary};
-use std::collections::HashSet;
+use lopdf::{Dictionary, Document, Object, StringFormat, dictionary};
 use std::ops::Range;
 use time::{OffsetDateTime, UtcOffset};
 
@@ -16,12 +15,6 @@ const OFFSET_PLACEHOLDER: i64 = 9_999_999_999;
 /// As the writer serialises it.
 const RANGE_PLACEHOLDER: &[u8] = b"/ByteRange[0 9999999999 9999999999 9999999999]";
 const RANGE_KEY: &[u8] = b"/ByteRange";
-/// Annotation flags Print and Locked: visible in print, so that PDF/A allows
-/// the annotation (ISO 19005-1 6.5.3, 19005-2 6.3.2), and not to be moved.
-const WIDGET_FLAGS: i64 = 132;
-/// `SignaturesExist` and `AppendOnly` (ISO 32000-1 Table 219).
-const SIGNATURE_FLAGS: i64 = 3;
-
 /// A PDF with an empty place for a signature.
 #[derive(Debug)]
 pub struct Slot {
@@ -81,12 +74,13 @@ pub struct Request<'a> {
     pub digest: &'a str,
 }
 
-/// Appends an invisible signature field with an empty signature value of the
-/// format `ETSI.CAdES.detached` (EN 319 142-1 §6.3) to a PDF.
+/// Appends an empty signature value of the format `ETSI.CAdES.detached`
+/// (EN 319 142-1 §6.3) to a PDF: in its first empty signature field that may be
+/// signed, otherwise in a new, invisible one.
 ///
 /// # Errors
-/// What [`load`] refuses; a document whose author forbids changes; a document
-/// without a readable page tree.
+/// What [`load`] refuses; a document whose author or signers forbid it; an empty
+/// field that asks for another signature; no readable page tree.
 pub fn append_signature(pdf: &[u8], request: Request<'_>) -> Result<Slot, PdfError> {
     append_to(load(pdf)?, pdf, request)
 }
@@ -103,42 +97,27 @@ pub(super) fn append_to(
     if room > PDF_CMS_BYTES_MAX {
         return Err(PdfError::AppendRoom { room });
     }
-    if Permissions::of(&document).no_changes {
-        return Err(PdfError::AppendForbidden);
-    }
-    let page = first_page(&document)?;
-    let name = free_field_name(&document);
+    let choice = field::choose(&document, request)?;
     let mut update = Update::new(document, pdf);
-
-    let appearance = update.add(empty_appearance())?;
-    let field = update.add(Object::Null)?;
-    let value = update.add(signature_value(signing_time, room))?;
-    let widget = dictionary! {
-        "Type" => "Annot", "Subtype" => "Widget", "FT" => "Sig",
-        "T" => Object::string_literal(name),
-        "F" => WIDGET_FLAGS,
-        "Rect" => vec![0.into(), 0.into(), 0.into(), 0.into()],
-        "P" => page,
-        "V" => value,
-        // Part 1 wants an appearance of every widget, even of an empty one.
-        "AP" => dictionary! { "N" => appearance },
-    };
-    update.set(field, widget);
-    update.push_reference(page, b"Annots", field)?;
-    register_field(&mut update, field)?;
+    let mut value = signature_value(signing_time, room);
+    match choice {
+        Choice::Empty(id) => {
+            if let Some(reference) = field::lock_reference(update.old(), id) {
+                value.set("Reference", reference);
+            }
+            let value = update.add(value)?;
+            field::sign_empty(&mut update, id, value)?;
+        }
+        Choice::New(name) => {
+            let id = update.add(Object::Null)?;
+            let value = update.add(value)?;
+            field::sign_new(&mut update, name, id, value)?;
+        }
+    }
     let seed = signing_time.unix_timestamp().to_be_bytes();
     let mut bytes = update.write(&seed)?;
     let contents = set_byte_range(&mut bytes, pdf.len(), room)?;
     Ok(Slot { bytes, contents })
-}
-
-fn empty_appearance() -> Stream {
-    let dict = dictionary! {
-        "Type" => "XObject", "Subtype" => "Form",
-        "BBox" => vec![0.into(), 0.into(), 0.into(), 0.into()],
-        "Resources" => Dictionary::new(),
-    };
-    Stream::new(dict, Vec::new())
 }
 
 fn signature_value(signing_time: OffsetDateTime, room: usize) -> Dictionary {
@@ -163,52 +142,6 @@ fn pdf_date(at: OffsetDateTime) -> String {
         at.minute(),
         at.second()
     )
-}
-
-fn first_page(doc: &Document) -> Result<ObjectId, PdfError> {
-    let pages = graph::pages(doc)?;
-    pages
-        .first()
-        .map(|page| page.id)
-        .ok_or(PdfError::Structure {
-            what: "the document has no page",
-        })
-}
-
-/// `Signature1`, or the first such name no field of the form has.
-fn free_field_name(doc: &Document) -> String {
-    let taken: HashSet<String> = graph::dictionaries(doc)
-        .into_iter()
-        .filter_map(|dict| graph::get(doc, dict, b"T")?.as_str().ok().map(graph::text))
-        .collect();
-    (1..)
-        .map(|n: usize| format!("Signature{n}"))
-        .find(|name| !taken.contains(name))
-        .unwrap_or_default()
-}
-
-/// Enters the field in the interactive form, which is made when absent, direct
-/// in the catalog or an object of its own.
-fn register_field(update: &mut Update, field: ObjectId) -> Result<(), PdfError> {
-    let root = update.root()?;
-    let (apart, form) = update.old_dict(root, b"AcroForm");
-    let old = update.old();
-    let mut form = form.unwrap_or_default();
-    let flags = graph::get_int(old, &form, b"SigFlags").unwrap_or(0);
-    let fields = form.get(b"Fields").and_then(Object::as_reference).ok();
-    let fields = fields
-        .map(|id| graph::final_id(old, id))
-        .filter(|id| old.has_object(*id));
-    form.set("SigFlags", flags | SIGNATURE_FLAGS);
-    match fields {
-        Some(id) => update.push_apart(id, field)?,
-        None => push_direct(&mut form, b"Fields", field)?,
-    }
-    match apart {
-        Some(id) => update.set(id, form),
-        None => update.own_dict(root)?.set("AcroForm", form),
-    }
-    Ok(())
 }
 
 /// Writes the offsets into the byte range and returns where the contents are.

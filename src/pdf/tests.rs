@@ -1,3 +1,6 @@
+mod changes;
+mod fields;
+
 use super::*;
 use lopdf::{Dictionary, Object, ObjectId, Stream, dictionary};
 use time::macros::datetime;

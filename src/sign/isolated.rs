@@ -2,6 +2,7 @@
 //! steps without rests, because nothing is kept when one fails.
 
 use super::{Practitioner, SignError, Signer, reached};
+use crate::pades;
 use crate::trust::Call;
 use crate::x509::{Cert, Level};
 use crate::xades::{self, Slot};
@@ -53,6 +54,38 @@ impl Signer {
             certificate: hand.identity.certificate,
             signing_time: hand.at,
             gen_time,
+        })
+    }
+
+    /// PAdES of a level on a PDF (EN 319 142-1 §6.3). Exactly one private-key
+    /// operation.
+    ///
+    /// # Errors
+    /// [`SignError`]: the level is reached, or there is no document.
+    pub fn sign_pdf(
+        &self,
+        pdf: &[u8],
+        level: Level,
+        practitioner: &Practitioner,
+        calls: &mut Vec<Call>,
+    ) -> Result<Isolated, SignError> {
+        let hand = self.hand(practitioner, calls)?;
+        let document = self.pdf_signature(&hand, pdf)?;
+        if level != Level::B {
+            return Err(SignError::Level {
+                reached: Level::B,
+                wanted: level,
+            });
+        }
+        let own = pades::verify(&document).map_err(SignError::Pdf)?;
+        if !own.covers_whole_file {
+            return Err(SignError::PartialPdf);
+        }
+        Ok(Isolated {
+            document,
+            certificate: hand.identity.certificate,
+            signing_time: hand.at,
+            gen_time: None,
         })
     }
 }

@@ -36,9 +36,16 @@ pub enum SignError {
     /// The token cannot sign now.
     #[error("the token could not sign")]
     Token(#[source] TokenError),
-    /// A trust service failed, or the signer is not trusted.
-    #[error("a trust service refused or failed")]
+    /// The signer's certificate leads to no anchor, or is not valid now.
+    #[error("the signer's certificate is not trusted")]
     Trust(#[source] TrustError),
+    /// There is no timestamp, so level T is not reached.
+    #[error("no timestamp could be had")]
+    Timestamp(#[source] TrustError),
+    /// Certificates or revocation data are missing or say "revoked", so level
+    /// LT is not reached.
+    #[error("the validation data could not be had")]
+    ValidationData(#[source] TrustError),
     /// The key is of a kind no profile allows.
     #[error(
         "the key of {subject} is {key}; RSA with at least 2048 bits, EC on P-256 or EC on P-384 is needed"
@@ -49,7 +56,10 @@ pub enum SignError {
         /// What it is.
         key: KeyKind,
     },
-    /// The PDF cannot be signed.
+    /// The PDF as it came cannot take a signature.
+    #[error("the PDF cannot take a signature")]
+    PdfRefused(#[source] PadesError),
+    /// The PDF's signature could not be made or completed.
     #[error("the PDF could not be signed")]
     Pdf(#[source] PadesError),
     /// The self-check found bytes of the PDF outside the signature.
@@ -76,8 +86,11 @@ impl SignError {
     pub fn class(&self) -> &'static str {
         match self {
             Self::Token(_) => "token",
-            Self::Trust(error) => error.class(),
+            Self::Trust(error) | Self::Timestamp(error) | Self::ValidationData(error) => {
+                error.class()
+            }
             Self::KeyKind { .. }
+            | Self::PdfRefused(_)
             | Self::Pdf(_)
             | Self::PartialPdf
             | Self::Xml(_)
@@ -144,6 +157,11 @@ impl Signer {
         }
     }
 
+    /// The time signatures would claim now.
+    pub fn now(&self) -> OffsetDateTime {
+        self.clock.now()
+    }
+
     /// The token, for its status and to unlock it.
     pub fn token(&self) -> &Arc<dyn Token> {
         &self.token
@@ -183,7 +201,7 @@ impl Signer {
     /// RFC 3161 timestamp over the signature value: XAdES-B-T.
     ///
     /// # Errors
-    /// [`SignError::Trust`] when no authority answered rightly.
+    /// [`SignError::Timestamp`] when no authority answered rightly.
     pub fn stamp(
         &self,
         operation: &Operation,
@@ -203,7 +221,7 @@ impl Signer {
     /// authority's chains, fetched after the timestamp: XAdES-B-LT.
     ///
     /// # Errors
-    /// [`SignError::Trust`] when data are missing, too old, or say "revoked".
+    /// [`SignError::ValidationData`] when data are missing, too old, or say "revoked".
     pub fn seal(
         &self,
         operation: &Operation,
@@ -255,7 +273,7 @@ impl Signer {
         let issuers = hand.chain.get(1..).unwrap_or_default();
         let certificate = &hand.identity.certificate;
         let prepared = pades::prepare(pdf, certificate, issuers, hand.algorithm, hand.at)
-            .map_err(SignError::Pdf)?;
+            .map_err(SignError::PdfRefused)?;
         let signature = self.private_key(hand, prepared.to_be_signed())?;
         prepared.finish(&signature).map_err(SignError::Pdf)
     }
@@ -278,7 +296,7 @@ impl Signer {
         let token = self
             .trust
             .timestamp(&input, calls)
-            .map_err(SignError::Trust)?;
+            .map_err(SignError::Timestamp)?;
         let document = xades::extend_t(document, token.der()).map_err(SignError::Xml)?;
         Ok((document, token))
     }
@@ -297,11 +315,11 @@ impl Signer {
             let chain = self
                 .trust
                 .chain(leaf, pool, at, calls)
-                .map_err(SignError::Trust)?;
+                .map_err(SignError::ValidationData)?;
             let evidence = self
                 .trust
                 .revocation(&chain, at, calls)
-                .map_err(SignError::Trust)?;
+                .map_err(SignError::ValidationData)?;
             data.add(chain, evidence);
         }
         Ok(data)
@@ -313,7 +331,12 @@ impl Signer {
     /// [`SignError::Token`] when it is absent or ambiguous.
     pub fn identity(&self, practitioner: &Practitioner) -> Result<Identity, SignError> {
         let identities = self.token.identities().map_err(SignError::Token)?;
-        token::choose(&identities, practitioner.certificate.as_ref()).map_err(SignError::Token)
+        token::choose(
+            &identities,
+            practitioner.certificate.as_ref(),
+            self.clock.now(),
+        )
+        .map_err(SignError::Token)
     }
 
     fn private_key(&self, hand: &Hand, message: &[u8]) -> Result<Vec<u8>, SignError> {

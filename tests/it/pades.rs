@@ -271,7 +271,8 @@ fn a_chain_that_does_not_fit_is_refused() {
     let signer = Signer::p256();
     let pdf = fixture("memoire-gs-a2b.pdf");
     let sign = |certificates: usize| {
-        let chain = vec![Signer::p256().cert; certificates];
+        let chain = (0..certificates).map(|_| Signer::p256().cert);
+        let chain: Vec<Cert> = chain.collect();
         pades::prepare(&pdf, &signer.cert, &chain, signer.algorithm, SIGNING_TIME)
     };
     // The place grows with the chain, up to its limit.
