@@ -5,7 +5,7 @@ use super::{CRL, Call, Evidence, Fetch, OCSP, Trust, unusable};
 use crate::base::limits;
 use crate::x509::Cert;
 use crate::x509::crl::Crl;
-use crate::x509::ocsp::{self, OcspResponse};
+use crate::x509::ocsp::{self, CertIdDigest, OcspResponse};
 
 /// Most sources asked about one certificate.
 const SOURCES_MAX: usize = 4;
@@ -44,8 +44,12 @@ impl Trust {
             let fetch = Fetch {
                 purpose,
                 url,
-                body: (purpose == OCSP)
-                    .then(|| ("application/ocsp-request", ocsp::request(cert, issuer))),
+                body: (purpose == OCSP).then(|| {
+                    (
+                        "application/ocsp-request",
+                        ocsp::request(cert, issuer, CertIdDigest::Sha1, None),
+                    )
+                }),
                 answer_bytes_max: match purpose {
                     OCSP => limits::RESPONSE_BYTES_MAX,
                     _ => limits::CRL_BYTES_MAX,
