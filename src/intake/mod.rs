@@ -3,8 +3,10 @@
 //! durable, and from then on only waits, never falls.
 
 mod isolated;
+mod validation;
 
 pub use isolated::{IsolatedError, Original, Place};
+pub use validation::Signed;
 
 use crate::base::{Clock, digest, hex, limits};
 use crate::forms::{Checked, Operation, Pack, Packs, Rejected};
