@@ -575,6 +575,7 @@ fn sign_code(error: &SignError) -> &'static str {
         SignError::Xml(_) => "xml-signature",
         SignError::Embed(_) => "embedding",
         SignError::Level { .. } => "level-not-reached",
+        SignError::SelfCheck(_) => "self-check-failed",
     }
 }
 
