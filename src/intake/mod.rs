@@ -3,8 +3,10 @@
 //! durable, and from then on only waits, never falls.
 
 mod isolated;
+mod validation;
 
 pub use isolated::{IsolatedError, Original, Place};
+pub use validation::Signed;
 
 use crate::base::{Clock, digest, hex, limits};
 use crate::forms::{Checked, Operation, Pack, Packs, Rejected};
@@ -573,6 +575,7 @@ fn sign_code(error: &SignError) -> &'static str {
         SignError::Xml(_) => "xml-signature",
         SignError::Embed(_) => "embedding",
         SignError::Level { .. } => "level-not-reached",
+        SignError::SelfCheck(_) => "self-check-failed",
     }
 }
 

@@ -11,6 +11,7 @@ use crate::forms::{CodePrestataire, FormsError, Pack};
 use crate::pades::{self, Changes, PadesError};
 use crate::token::{self, Identity, Token, TokenError};
 use crate::trust::{Call, Evidence, Trust, TrustError};
+use crate::validation::{self, Context, ValidationError};
 use crate::x509::tsp::TimestampToken;
 use crate::x509::{Cert, KeyKind, RsaScheme, SignatureAlgorithm};
 use crate::xades::{self, Envelope, Level, Slot, XadesError};
@@ -73,6 +74,9 @@ pub enum SignError {
     /// The document with its PDF does not fit the form or breaks its schema.
     #[error("the PDF could not be embedded")]
     Embed(#[source] FormsError),
+    /// The self-check would not accept the document from a stranger.
+    #[error("the signed document does not pass validation")]
+    SelfCheck(#[source] ValidationError),
     /// The self-check found another level than the one aimed at.
     #[error("the signature reached level {reached:?}, not {wanted:?}")]
     Level {
@@ -97,6 +101,7 @@ impl SignError {
             | Self::PartialPdf
             | Self::Xml(_)
             | Self::Embed(_)
+            | Self::SelfCheck(_)
             | Self::Level { .. } => "ours",
         }
     }
@@ -231,10 +236,12 @@ impl Signer {
     }
 
     /// The self-check of a PDF: its last signature, read afresh, is of this
-    /// level, and nothing but validation data follows it.
+    /// level, and nothing but validation data follows it. At level LT, which
+    /// needs nothing from outside, it is TOTAL-PASSED (EN 319 102-1).
     ///
     /// # Errors
-    /// [`SignError::Pdf`], [`SignError::PartialPdf`], [`SignError::Level`].
+    /// [`SignError::Pdf`], [`SignError::PartialPdf`], [`SignError::Level`],
+    /// [`SignError::SelfCheck`].
     pub fn check_pdf(&self, pdf: &[u8], wanted: Level) -> Result<(), SignError> {
         let own = pades::verify(pdf).map_err(SignError::Pdf)?;
         let allowed = match wanted {
@@ -248,7 +255,19 @@ impl Signer {
             let reached = own.level;
             return Err(SignError::Level { reached, wanted });
         }
-        Ok(())
+        match wanted {
+            Level::B | Level::T => Ok(()),
+            Level::LT => {
+                let report = validation::pdf(pdf, &self.constraints());
+                validation::self_check(&report, "PAdES-B-LT").map_err(SignError::SelfCheck)
+            }
+        }
+    }
+
+    /// What a document of our own must pass: the anchors and evidence rules it
+    /// was made by, now.
+    fn constraints(&self) -> Context {
+        Context::new(self.trust.settings(), self.clock.now())
     }
 
     /// Embedding with the XSD of the whole, then XAdES-B-B in the pack's slot
@@ -315,22 +334,29 @@ impl Signer {
     }
 
     /// The self-check: the final bytes, read afresh and verified as those of a
-    /// stranger, are of the level the envelope claims.
+    /// stranger, are of the level the envelope claims. At level LT, which needs
+    /// nothing from outside, they are TOTAL-PASSED (EN 319 102-1).
     ///
     /// # Errors
-    /// [`SignError::Xml`], [`SignError::Level`].
+    /// [`SignError::Xml`], [`SignError::Level`], [`SignError::SelfCheck`].
     pub fn check(&self, envelope: Envelope, slot: &Slot) -> Result<Vec<u8>, SignError> {
         let wanted = envelope.level();
         let document = envelope.into_xml();
-        let verified = xades::verify(&document, slot).map_err(SignError::Xml)?;
-        if verified.level == wanted {
-            Ok(document)
-        } else {
-            Err(SignError::Level {
-                reached: verified.level,
-                wanted,
-            })
+        match wanted {
+            Level::B | Level::T => {
+                let reached = xades::verify(&document, slot)
+                    .map_err(SignError::Xml)?
+                    .level;
+                if reached != wanted {
+                    return Err(SignError::Level { reached, wanted });
+                }
+            }
+            Level::LT => {
+                let report = validation::xml(&document, Some(slot), &self.constraints());
+                validation::self_check(&report, "XAdES-B-LT").map_err(SignError::SelfCheck)?;
+            }
         }
+        Ok(document)
     }
 
     /// What level LT adds: the chains of signer and timestamp authority to
