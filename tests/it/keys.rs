@@ -1,5 +1,7 @@
 //! Every kind of key and every way of signing, on tokens of every temper.
 
+mod quirks;
+
 use crate::softhsm::{Authority, Kind, PIN, SoftHsm};
 use crate::token::{Faulty, MESSAGE, always_authenticate, is_locked, now, sign, unlock, wait_for};
 use sceau::token::pkcs11::Pkcs11Token;
