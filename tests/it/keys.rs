@@ -184,7 +184,7 @@ fn a_short_rsa_key_on_a_card_is_refused_before_it_is_used() {
 }
 
 /// Puts RSA with 1024 bits and a signing certificate on the token.
-fn short_rsa(hsm: &SoftHsm) -> Cert {
+pub fn short_rsa(hsm: &SoftHsm) -> Cert {
     let make = [
         "req",
         "-x509",

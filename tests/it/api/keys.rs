@@ -127,6 +127,28 @@ fn an_issuer_that_is_not_on_the_token_is_fetched_and_embedded() {
     verified.signer.verify_issued_by(issuer).unwrap();
 }
 
+#[test]
+fn a_short_rsa_key_is_refused_with_its_length() {
+    let Some(hsm) = SoftHsm::empty() else { return };
+    crate::keys::short_rsa(&hsm);
+    let setup = Setup {
+        layer: format!("[token]\nkind = \"pkcs11\"\nmodule = {:?}\n", hsm.module()),
+        environment: hsm.environment(),
+    };
+    let service = Service::start(&setup);
+    daemon::until("the token is seen", || {
+        (service.get("/v1/tokens").json()[0]["status"] == "locked").then_some(())
+    });
+    let token = service.get("/v1/tokens").json()[0].clone();
+    assert_eq!(token["certificates"][0]["fitness"], "weak-key");
+    let target = "/v1/signatures?practitioner=90000001&level=XAdES-B-B";
+    let answer = service.post(target, "application/xml", LETTER);
+    assert!(answer.status >= 400, "{answer:?}");
+    let said = answer.json()["detail"].to_string();
+    assert!(said.contains("RSA with 1024 bits"), "{said}");
+    assert!(said.contains("at least 2048 bits"), "{said}");
+}
+
 /// OpenSC's spy between the worker and SoftHSM2.
 fn spy() -> Option<PathBuf> {
     let places = [

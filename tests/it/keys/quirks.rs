@@ -142,7 +142,11 @@ fn odd_certificates_are_embedded_byte_for_byte() {
         let made = made.expect(what);
         let signature = key.sign(made.to_be_signed()).unwrap();
         let xml = String::from_utf8(made.finish(&signature).unwrap()).unwrap();
-        assert_eq!(texts(&xml, "ds:X509Certificate"), [bytes.clone()], "{what}");
+        assert_eq!(
+            texts(&xml, "ds:X509Certificate"),
+            std::slice::from_ref(&bytes),
+            "{what}"
+        );
         let binding = &texts(&xml, "xades:IssuerSerialV2")[0];
         assert!(holds(binding, &quirk.name), "{what}");
         assert!(binding.ends_with(&serial), "{what}");
