@@ -124,102 +124,44 @@ fn a_form_says_itself_who_signs_and_where() {
     assert!(answer.json()["faults"][0]["pointer"]["xpath"].is_string());
 }
 
+/// Query, body, code of the problem, and what its detail says.
+const REFUSED: &str = "\
+    level=XAdES-B-LTA | letter | query-malformed | XAdES-B-LT.
+    level=PAdES-B-B | letter | query-malformed | XAdES-B-B
+    level=XAdES-B-B | pdf | query-malformed | PAdES-B-B
+    slot=/a&form=b&operation=c | letter | query-malformed | Either
+    form=b | letter | query-malformed | together
+    version=2 | letter | query-malformed | together
+    slot=/a | pdf | query-malformed | XML only
+    slot=sig | letter | query-malformed | does not lead from the document
+    slot=/x:sig | letter | query-malformed | not declared
+    colour=red | letter | query-malformed | colour
+    form=b&operation=c | letter | form-unknown | b
+    form=memoire-honoraires&operation=c | letter | operation-unknown | c
+    slot=/l:letter/none | letter | slot-refused | no slot
+    slot=/l:letter/l:text | letter | slot-refused | with content
+    slot=end-of-root | signed | already-signed | signature
+    slot=end-of-root | <a><b></a> | xml-unreadable | not well-formed
+    slot=end-of-root | <?pi x?><a/> | xml-unreadable | processing instruction
+    slot=end-of-root | <!DOCTYPE a><a/> | xml-unreadable | DOCTYPE";
+
 #[test]
 fn what_cannot_be_signed_is_refused_with_the_reason() {
     let service = Service::start(&Setup::default());
     let signed = service.sign("&level=XAdES-B-B", XML, LETTER.as_bytes());
     let signed = String::from_utf8(signed.body).unwrap();
-    let cases: [(&str, &str, &str, &str, &str); 18] = [
-        (
-            "&level=XAdES-B-LTA",
-            XML,
-            LETTER,
-            "query-malformed",
-            "XAdES-B-LT.",
-        ),
-        (
-            "&level=PAdES-B-B",
-            XML,
-            LETTER,
-            "query-malformed",
-            "XAdES-B-B",
-        ),
-        (
-            "&level=XAdES-B-B",
-            "application/pdf",
-            "%PDF",
-            "query-malformed",
-            "PAdES-B-B",
-        ),
-        (
-            "&slot=/a&form=b&operation=c",
-            XML,
-            LETTER,
-            "query-malformed",
-            "Either",
-        ),
-        ("&form=b", XML, LETTER, "query-malformed", "together"),
-        ("&version=2", XML, LETTER, "query-malformed", "together"),
-        (
-            "&slot=/a",
-            "application/pdf",
-            "%PDF",
-            "query-malformed",
-            "XML only",
-        ),
-        (
-            "&slot=sig",
-            XML,
-            LETTER,
-            "query-malformed",
-            "does not lead from the document",
-        ),
-        (
-            "&slot=/x:sig",
-            XML,
-            LETTER,
-            "query-malformed",
-            "not declared",
-        ),
-        ("&colour=red", XML, LETTER, "query-malformed", "colour"),
-        ("&form=b&operation=c", XML, LETTER, "form-unknown", "b"),
-        (
-            "&form=memoire-honoraires&operation=c",
-            XML,
-            LETTER,
-            "operation-unknown",
-            "c",
-        ),
-        (
-            "&slot=/l:letter/none",
-            XML,
-            LETTER,
-            "slot-refused",
-            "no slot",
-        ),
-        (
-            "&slot=/l:letter/l:text",
-            XML,
-            LETTER,
-            "slot-refused",
-            "with content",
-        ),
-        ("", XML, &signed, "already-signed", "signature"),
-        ("", XML, "<a><b></a>", "xml-unreadable", "not well-formed"),
-        (
-            "",
-            XML,
-            "<?pi x?><a/>",
-            "xml-unreadable",
-            "processing instruction",
-        ),
-        ("", XML, "<!DOCTYPE a><a/>", "xml-unreadable", "DOCTYPE"),
-    ];
-    for (query, kind, body, code, says) in cases {
-        let answer = service.sign(query, kind, body.as_bytes());
-        assert_eq!(answer.problem(), code, "{query} {body}");
+    for line in REFUSED.lines() {
+        let cells: Vec<&str> = line.trim().split(" | ").collect();
+        let (kind, body) = match cells[1] {
+            "letter" => (XML, LETTER),
+            "signed" => (XML, signed.as_str()),
+            "pdf" => ("application/pdf", "%PDF"),
+            other => (XML, other),
+        };
+        let answer = service.sign(&format!("&{}", cells[0]), kind, body.as_bytes());
+        assert_eq!(answer.problem(), cells[2], "{line}");
         let detail = answer.json()["detail"].as_str().unwrap().to_owned();
-        assert!(detail.contains(says), "{query}: {detail}");
+        assert!(detail.contains(cells[3]), "{line}: {detail}");
     }
     let broken = service.sign("", XML, b"<a>\n<b></a>").json();
     assert_eq!(broken["faults"][0]["pointer"]["line"], 2, "{broken}");
