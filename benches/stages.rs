@@ -207,7 +207,7 @@ impl Bench {
         let certificate = &self.identity.certificate;
         let algorithm =
             SignatureAlgorithm::for_key(certificate.key(), RsaScheme::Pkcs1V15).unwrap();
-        let slot = &self.pack.operation("depot").unwrap().signature.path;
+        let slot = &self.pack.operation("depot").unwrap().signature.slot;
         let now = self.clock.now();
         let pool = &self.identity.chain;
         let chain = self.trust.chain(certificate, pool, now, &mut Vec::new());

@@ -16,7 +16,7 @@ use crate::sign::Signer;
 use crate::store::{Store, StoreError};
 use crate::token::pkcs11::{self, Pkcs11Token, WorkerCommand};
 use crate::token::soft::SoftToken;
-use crate::token::{Identity, LastTry, Token, TokenError, TokenStatus};
+use crate::token::{Identity, LastTry, PinEntry, Token, TokenError, TokenStatus};
 use crate::trust::{Trust, TrustError};
 use crate::x509::SignatureAlgorithm;
 use std::fs::{File, TryLockError};
@@ -315,7 +315,11 @@ impl Token for NoToken {
         TokenStatus::Absent
     }
 
-    fn unlock(&self, _pin: Secret, _last_try: LastTry) -> Result<(), TokenError> {
+    fn pin_entry(&self) -> PinEntry {
+        PinEntry::Keyboard
+    }
+
+    fn unlock(&self, _pin: Option<Secret>, _last_try: LastTry) -> Result<(), TokenError> {
         Err(TokenError::Absent)
     }
 

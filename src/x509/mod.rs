@@ -47,6 +47,13 @@ impl Level {
             Self::LT => "B-LT",
         }
     }
+
+    /// The level of such a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::B, Self::T, Self::LT]
+            .into_iter()
+            .find(|level| level.as_str() == text)
+    }
 }
 
 /// What an authority says about a certificate.
@@ -113,8 +120,8 @@ pub enum X509Error {
     /// The signer's certificate is not in the CMS signature.
     #[error("the signer's certificate is missing")]
     SignerMissing,
-    /// A signed attribute is missing or occurs twice.
-    #[error("the signed attribute {0} must occur exactly once")]
+    /// An attribute is missing or occurs twice.
+    #[error("the attribute {0} must occur exactly once")]
     Attribute(&'static str),
     /// The content type is another one.
     #[error("the content type is wrong")]

@@ -190,6 +190,15 @@ impl TimestampToken {
         self.cms.certificates()
     }
 
+    /// The algorithm of the token's signature, which is verified anew.
+    ///
+    /// # Errors
+    /// [`TspError::Signature`].
+    pub fn algorithm(&self) -> Result<SignatureAlgorithm, TspError> {
+        let verified = self.cms.verify_encapsulated();
+        Ok(verified.map_err(TspError::Signature)?.algorithm)
+    }
+
     /// The authority's certificate.
     pub fn signer(&self) -> &Cert {
         &self.signer

@@ -6,8 +6,8 @@
 
 use sceau::base::digest::sha256;
 use sceau::x509::{Cert, CertStatus, RsaScheme, SignatureAlgorithm};
-use sceau::xades::{self, Level, Verified, XadesError};
-use sceau::xml::path::{Namespaces, Path as XmlPath};
+use sceau::xades::{self, Level, Slot, Verified, XadesError};
+use sceau::xml::path::Namespaces;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -228,9 +228,9 @@ fn openssl(folder: &Path, line: &str) {
     assert!(done, "openssl {line}: {text}");
 }
 
-fn slot() -> XmlPath {
+fn slot() -> Slot {
     let namespaces = Namespaces::from([("f".to_owned(), "urn:test:form".to_owned())]);
-    XmlPath::parse("/f:form/f:slot", &namespaces).expect("path")
+    Slot::parse("/f:form/f:slot", &namespaces).expect("path")
 }
 
 fn check(xml: &[u8]) -> Result<Verified, XadesError> {
