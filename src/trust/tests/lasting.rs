@@ -220,6 +220,34 @@ fn the_other_digest_is_tried_when_a_responder_does_not_understand() {
 }
 
 #[test]
+fn a_dead_responder_costs_its_time_once_in_a_while() {
+    let world = world();
+    let leaf = world.leaf().build(Some(&world.ca)).cert;
+    world
+        .server
+        .serve("/ca.crl", List::empty(NOW).sign(&world.ca));
+    let trust = world.trust();
+    let chain = world.chain_of(&leaf);
+    let ask = |not_before| {
+        let mut calls = Vec::new();
+        trust.revocation(&chain, not_before, &mut calls).unwrap();
+        purposes(&calls)
+    };
+    let list = ("crl", false);
+    assert_eq!(ask(NOW), [("ocsp", false), list, list]);
+    // A newer list is needed: it is asked for first now.
+    let newer = |seconds| {
+        let list = List::empty(later(seconds)).sign(&world.ca);
+        world.server.serve("/ca.crl", list);
+    };
+    newer(1);
+    assert_eq!(ask(later(1)), [list, ("crl", true)]);
+    newer(2);
+    world.clock.0.store(100, Ordering::SeqCst);
+    assert_eq!(ask(later(2)), [("ocsp", false), list, ("crl", true)]);
+}
+
+#[test]
 fn the_last_good_list_survives_a_restart_and_an_outage_but_not_its_lapse() {
     let folder = tempfile::tempdir().unwrap();
     let world = world();
