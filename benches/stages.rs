@@ -16,7 +16,7 @@ use sceau::store::{self, Store};
 use sceau::token::soft::SoftToken;
 use sceau::token::{Identity, Token};
 use sceau::trust::Trust;
-use sceau::x509::SignatureAlgorithm;
+use sceau::x509::{RsaScheme, SignatureAlgorithm};
 use sceau::{pades, xades};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -138,7 +138,12 @@ impl Bench {
         let password = Secret::from_file(&pki.join("signer.password")).unwrap();
         let token: Arc<dyn Token> = Arc::new(SoftToken::open(&p12, &password).unwrap());
         let trust = Arc::new(Trust::new(configuration.trust, clock.clone()).unwrap());
-        let signer = Signer::new(token.clone(), trust.clone(), clock.clone());
+        let signer = Signer::new(
+            token.clone(),
+            trust.clone(),
+            clock.clone(),
+            RsaScheme::Pkcs1V15,
+        );
         let settings = store::Settings {
             folder: folder.path().join("state"),
             key_file: None,
@@ -200,8 +205,9 @@ impl Bench {
     fn sign(&mut self, xml: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let t = &mut self.table;
         let certificate = &self.identity.certificate;
-        let algorithm = SignatureAlgorithm::for_key(certificate.key()).unwrap();
-        let slot = &self.pack.operation("depot").unwrap().signature.path;
+        let algorithm =
+            SignatureAlgorithm::for_key(certificate.key(), RsaScheme::Pkcs1V15).unwrap();
+        let slot = &self.pack.operation("depot").unwrap().signature.slot;
         let now = self.clock.now();
         let pool = &self.identity.chain;
         let chain = self.trust.chain(certificate, pool, now, &mut Vec::new());

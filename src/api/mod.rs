@@ -8,6 +8,7 @@ mod forms;
 mod guard;
 mod problem;
 mod server;
+mod signatures;
 mod status;
 mod submissions;
 
@@ -63,6 +64,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/forms", get(forms::list))
         .route("/v1/forms/{form}", get(forms::one))
         .route("/v1/forms/{form}/{operation}", post(forms::submit))
+        .route("/v1/signatures", post(signatures::sign))
         .route("/v1/uuids", post(status::uuids))
         .route("/v1/submissions", get(submissions::list))
         .route("/v1/submissions/{uuid}", get(submissions::one))
@@ -109,7 +111,7 @@ pub fn router(api: Arc<Api>) -> Router {
         license(name = "Apache-2.0")
     ),
     paths(
-        forms::list, forms::one, forms::submit, status::uuids,
+        forms::list, forms::one, forms::submit, signatures::sign, status::uuids,
         submissions::list, submissions::one, submissions::retry, submissions::xml,
         submissions::pdf, submissions::timestamp, submissions::receipt,
         status::tokens, status::unlock, status::health, status::openapi

@@ -14,8 +14,8 @@ use crate::gateway::mysecu::transport::Transport;
 use crate::http;
 use crate::sign::Practitioner;
 use crate::store;
-use crate::trust::{self, TsaSettings};
-use crate::x509::Cert;
+use crate::trust::{self, AlgorithmPolicy, TsaSettings};
+use crate::x509::{Cert, RsaScheme};
 use reader::{Faults, Section};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use toml::{Table, Value};
 pub const DEFAULT: &str = include_str!("../../service-config/default.toml");
 
 /// Keys that hold paths, made absolute against the file they stand in.
-const PATH_KEYS: [&str; 13] = [
+const PATH_KEYS: [&str; 14] = [
     "store.folder",
     "store.key_file",
     "forms.folder",
@@ -36,6 +36,7 @@ const PATH_KEYS: [&str; 13] = [
     "token.password_file",
     "trust.anchors",
     "trust.tls_anchors",
+    "trust.algorithms",
     "mysecu.tls_anchor",
     "mysecu.answer_anchor",
     "mysecu.transport",
@@ -55,6 +56,8 @@ pub struct Configuration {
     pub environment: String,
     /// Where the signing key is.
     pub token: TokenSettings,
+    /// How RSA keys sign.
+    pub rsa_scheme: RsaScheme,
     /// Trust services.
     pub trust: trust::Settings,
     /// The insurer's services; `None` leaves documents queued.
@@ -187,12 +190,17 @@ fn absolute(layer: &mut Table, folder: Option<&Path>) {
 fn read(root: &Section<'_>) -> Configuration {
     let outbox = root.section("outbox");
     let log = root.section("log");
+    let token_section = root.section("token");
     Configuration {
         listen: listen(&root.section("api")),
         store: store_settings(&root.section("store")),
         forms_folder: root.section("forms").path("folder"),
         environment: root.section("environment").text("name"),
-        token: token(&root.section("token")),
+        token: token(&token_section),
+        rsa_scheme: match token_section.word("rsa_scheme", &["pkcs1-v1_5", "pss"]) {
+            "pss" => RsaScheme::Pss,
+            _ => RsaScheme::Pkcs1V15,
+        },
         trust: trust_settings(&root.section("trust")),
         mysecu: mysecu_settings(&root.section("mysecu")),
         practitioners: practitioners(root),
@@ -288,6 +296,7 @@ fn trust_settings(section: &Section<'_>) -> trust::Settings {
         timestamp_authorities: authorities.iter().map(timestamp_authority).collect(),
         clock_tolerance: Duration::from_secs(section.number("clock_tolerance_seconds", 1..=86_400)),
         revocation_skew: Duration::from_secs(section.number("revocation_skew_seconds", 0..=86_400)),
+        algorithms: algorithms(section),
         http: http::Settings {
             tls_anchors_pem: pem(section, "tls_anchors", &section.texts("tls_anchors")),
             identity_pem: None,
@@ -295,6 +304,18 @@ fn trust_settings(section: &Section<'_>) -> trust::Settings {
             timeout,
         },
     }
+}
+
+fn algorithms(section: &Section<'_>) -> AlgorithmPolicy {
+    let Some(path) = section.path("algorithms") else {
+        return AlgorithmPolicy::built_in();
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"));
+    let policy = text.and_then(|text| AlgorithmPolicy::from_toml(&text).map_err(|e| e.to_string()));
+    policy.unwrap_or_else(|reason| {
+        section.fault("algorithms", reason);
+        AlgorithmPolicy::built_in()
+    })
 }
 
 fn timestamp_authority(section: &Section<'_>) -> TsaSettings {

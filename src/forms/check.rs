@@ -7,7 +7,7 @@ use super::finding::{Code, Finding, Rejected, Severity};
 use super::{Operation, Pack, matricule};
 use crate::base::{Uuid4, limits};
 use crate::xml::gate::GateFault;
-use crate::xml::path::{Path, text_of};
+use crate::xml::path::{Path, Slot, text_of};
 use crate::xml::xsd::{Fault, XsdError, cut_value};
 use crate::xml::{Positions, XmlError, name_of, parse, without_mark, xpath_of};
 use base64::Engine;
@@ -141,7 +141,7 @@ impl Pack {
             return Err(alone(Code::FormOperation, message));
         };
         let xml = without_mark(xml);
-        let document = parse(xml).map_err(|error| structure(&error))?;
+        let document = parse(xml).map_err(|error| Rejected::unreadable(&error))?;
         let root = document.root_element();
         let mut findings = Findings::new();
         if !operation.root.matches(root) {
@@ -150,7 +150,7 @@ impl Pack {
         }
         match self.schema.validate(xml) {
             Ok(faults) => findings.schema(operation, &document, faults),
-            Err(XsdError::Document(error)) => return Err(structure(&error)),
+            Err(XsdError::Document(error)) => return Err(Rejected::unreadable(&error)),
             Err(XsdError::Compile { reason, .. } | XsdError::Unfinished(reason)) => {
                 let message = format!("The document could not be validated: {reason}.");
                 findings.error(Code::FormUnvalidated, root, message);
@@ -291,26 +291,29 @@ fn alone(code: Code, message: String) -> Rejected {
     }
 }
 
-fn structure(error: &XmlError) -> Rejected {
-    let code = match error {
-        XmlError::Malformed { .. } => Code::XmlMalformed,
-        XmlError::Gate(gate) => match &gate.kind {
-            GateFault::Encoding(_) => Code::XmlEncoding,
-            GateFault::Version(_) | GateFault::Malformed(_) => Code::XmlMalformed,
-            GateFault::Doctype => Code::XmlDoctype,
-            GateFault::ProcessingInstruction(_) => Code::XmlProcessingInstruction,
-            GateFault::Limit { .. } => Code::XmlLimit,
-        },
-    };
-    let text = error.to_string();
-    let mut letters = text.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    let message = format!("{}{}.", first.unwrap_or_default(), letters.as_str());
-    let mut rejected = alone(code, message);
-    for finding in &mut rejected.findings {
-        finding.position = Some(error.position());
+impl Rejected {
+    /// The refusal of bytes that are no XML document we take.
+    pub fn unreadable(error: &XmlError) -> Self {
+        let code = match error {
+            XmlError::Malformed { .. } => Code::XmlMalformed,
+            XmlError::Gate(gate) => match &gate.kind {
+                GateFault::Encoding(_) => Code::XmlEncoding,
+                GateFault::Version(_) | GateFault::Malformed(_) => Code::XmlMalformed,
+                GateFault::Doctype => Code::XmlDoctype,
+                GateFault::ProcessingInstruction(_) => Code::XmlProcessingInstruction,
+                GateFault::Limit { .. } => Code::XmlLimit,
+            },
+        };
+        let text = error.to_string();
+        let mut letters = text.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        let message = format!("{}{}.", first.unwrap_or_default(), letters.as_str());
+        let mut rejected = alone(code, message);
+        for finding in &mut rejected.findings {
+            finding.position = Some(error.position());
+        }
+        rejected
     }
-    rejected
 }
 
 fn wrong_root(operation: &Operation, root: Node<'_, '_>) -> String {
@@ -339,8 +342,11 @@ fn unsigned(operation: &Operation, document: &Document<'_>, findings: &mut Findi
         findings.error(Code::FormSignaturePresent, signature, message);
         return;
     }
-    let slots = operation.signature.path.select(document.root());
-    let taken = slots
+    let Slot::Wrapper(path) = &operation.signature.slot else {
+        return;
+    };
+    let taken = path
+        .select(document.root())
         .into_iter()
         .find(|slot| slot.first_element_child().is_some());
     if let Some(slot) = taken {

@@ -2,7 +2,7 @@
 //! for the signature in front of it, and every other byte stays the client's.
 
 use super::{FormsError, Pack};
-use crate::xml::path::{Name, Path};
+use crate::xml::path::{Name, Path, Slot};
 use crate::xml::{escape_attribute, name_of, parse, without_mark};
 use base64::Engine;
 use roxmltree::{Document, Node};
@@ -20,11 +20,27 @@ impl Pack {
         })?;
         let coded = base64::engine::general_purpose::STANDARD.encode(pdf);
         let filled = fill(without_mark(xml), &place.path, &coded)?;
-        let signature = &self.operation(operation)?.signature;
-        let complete = wrapper(filled, &signature.path, signature.before.as_ref())?;
+        let complete = self.with_wrapper(operation, filled)?;
         self.check_complete(operation, &complete)
             .map_err(FormsError::EmbedRejected)?;
         Ok(complete)
+    }
+
+    /// Makes the place for the signature in a document that gets no PDF from
+    /// us: as [`Pack::embed`] does, checked as [`Pack::check`] does.
+    pub fn open_slot(&self, operation: &str, xml: &[u8]) -> Result<Vec<u8>, FormsError> {
+        let opened = self.with_wrapper(operation, without_mark(xml).to_vec())?;
+        self.check(operation, &opened)
+            .map_err(FormsError::EmbedRejected)?;
+        Ok(opened)
+    }
+
+    fn with_wrapper(&self, operation: &str, xml: Vec<u8>) -> Result<Vec<u8>, FormsError> {
+        let signature = &self.operation(operation)?.signature;
+        match &signature.slot {
+            Slot::EndOfRoot => Ok(xml),
+            Slot::Wrapper(path) => wrapper(xml, path, signature.before.as_ref()),
+        }
     }
 }
 

@@ -2,6 +2,10 @@
 //! breaks a rule is refused here with all its faults; one that is accepted is
 //! durable, and from then on only waits, never falls.
 
+mod isolated;
+
+pub use isolated::{IsolatedError, Original, Place};
+
 use crate::base::{Clock, digest, hex, limits};
 use crate::forms::{Checked, Operation, Pack, Packs, Rejected};
 use crate::outbox::{
@@ -10,6 +14,7 @@ use crate::outbox::{
 use crate::pdf::{self, Violation};
 use crate::sign::{self, Practitioner, SignError, Signer};
 use crate::trust::Call;
+use crate::x509::Level;
 use crate::xml::Position;
 use serde_json::{Value, json};
 use std::error::Error;
@@ -240,7 +245,8 @@ impl Intake {
                 return Ok(());
             }
         };
-        if way.state == State::Signed {
+        let level = operation.signature.level;
+        if way.state == State::Signed && level > Level::B {
             let stamped = self.signer.stamp(operation, &document, calls)?;
             let detail = json!({
                 "level": "XAdES-B-T", "time": crate::base::clock::rfc3339(stamped.gen_time),
@@ -251,14 +257,19 @@ impl Intake {
             way.body(Kind::Document, stamped.document.clone());
             document = stamped.document;
         }
-        let sealed = self.signer.seal(operation, &document, calls)?;
+        let mut revocation_values = 0;
+        if level == Level::LT {
+            let sealed = self.signer.seal(operation, &document, calls)?;
+            revocation_values = sealed.revocation_values;
+            document = sealed.document;
+        }
         let detail = json!({
-            "level": "XAdES-B-LT", "revocation_values": sealed.revocation_values,
-            "sha256": hex::encode(&digest::sha256(&sealed.document)),
+            "level": format!("XAdES-{}", level.as_str()), "revocation_values": revocation_values,
+            "sha256": hex::encode(&digest::sha256(&document)),
             "calls": calls_json(&std::mem::take(calls)),
         });
         way.reach(State::Ready, "sealed", self.clock.now(), detail);
-        way.body(Kind::Document, sealed.document);
+        way.body(Kind::Document, document);
         Ok(())
     }
 
@@ -320,19 +331,8 @@ impl Intake {
     }
 
     fn vet(&self, draft: &Draft) -> Result<Vetted, IntakeError> {
-        let pack = self
-            .packs
-            .pack(&draft.form, draft.version.as_deref())
-            .ok_or_else(|| IntakeError::UnknownForm {
-                form: draft.form.clone(),
-                version: draft.version.clone(),
-            })?;
-        let operation =
-            pack.operation(&draft.operation)
-                .map_err(|_| IntakeError::UnknownOperation {
-                    form: draft.form.clone(),
-                    operation: draft.operation.clone(),
-                })?;
+        let (pack, operation) =
+            self.find(&draft.form, draft.version.as_deref(), &draft.operation)?;
         let mut checked = pack
             .check(&draft.operation, &draft.xml)
             .map_err(IntakeError::Xml)?;
@@ -363,6 +363,26 @@ impl Intake {
             pdfa,
             pages: found.pages,
         })
+    }
+
+    /// A pack and one of its operations.
+    fn find(
+        &self,
+        form: &str,
+        version: Option<&str>,
+        operation: &str,
+    ) -> Result<(Arc<Pack>, Operation), IntakeError> {
+        let pack = self.packs.pack(form, version);
+        let pack = pack.ok_or_else(|| IntakeError::UnknownForm {
+            form: form.to_owned(),
+            version: version.map(str::to_owned),
+        })?;
+        let found = pack.operation(operation).cloned();
+        let found = found.map_err(|_| IntakeError::UnknownOperation {
+            form: form.to_owned(),
+            operation: operation.to_owned(),
+        })?;
+        Ok((pack, found))
     }
 
     fn practitioner(&self, code: &str) -> Option<Practitioner> {
@@ -472,9 +492,11 @@ fn wait(error: &StepError) -> Wait {
 fn sign_code(error: &SignError) -> &'static str {
     match error {
         SignError::Token(error) => error.code(),
-        SignError::Trust(error) => error.code(),
-        SignError::KeyKind(_) => "key-kind",
-        SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
+        SignError::Trust(error)
+        | SignError::Timestamp(error)
+        | SignError::ValidationData(error) => error.code(),
+        SignError::KeyKind { .. } => "key-kind",
+        SignError::PdfRefused(_) | SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
         SignError::Xml(_) => "xml-signature",
         SignError::Embed(_) => "embedding",
         SignError::Level { .. } => "level-not-reached",
@@ -493,7 +515,7 @@ fn calls_json(calls: &[Call]) -> Value {
 }
 
 /// The error with its causes in one line.
-fn chain_of(error: &dyn Error) -> String {
+pub fn chain_of(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

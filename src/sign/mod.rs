@@ -2,14 +2,18 @@
 //! then revocation data. Each step states the level it reached and is verified
 //! before anything else sees it. Nothing here sends or stores.
 
+mod isolated;
+
+pub use isolated::Isolated;
+
 use crate::base::{Clock, hex};
 use crate::forms::{CodePrestataire, FormsError, Operation, Pack};
 use crate::pades::{self, PadesError};
 use crate::token::{self, Identity, Token, TokenError};
 use crate::trust::{Call, Evidence, Trust, TrustError};
-use crate::x509::{Cert, SignatureAlgorithm};
-use crate::xades::{self, Level, XadesError};
-use crate::xml::path::Path;
+use crate::x509::tsp::TimestampToken;
+use crate::x509::{Cert, KeyKind, RsaScheme, SignatureAlgorithm};
+use crate::xades::{self, Level, Slot, XadesError};
 use std::sync::Arc;
 use time::OffsetDateTime;
 
@@ -32,13 +36,30 @@ pub enum SignError {
     /// The token cannot sign now.
     #[error("the token could not sign")]
     Token(#[source] TokenError),
-    /// A trust service failed, or the signer is not trusted.
-    #[error("a trust service refused or failed")]
+    /// The signer's certificate leads to no anchor, or is not valid now.
+    #[error("the signer's certificate is not trusted")]
     Trust(#[source] TrustError),
+    /// There is no timestamp, so level T is not reached.
+    #[error("no timestamp could be had")]
+    Timestamp(#[source] TrustError),
+    /// Certificates or revocation data are missing or say "revoked", so level
+    /// LT is not reached.
+    #[error("the validation data could not be had")]
+    ValidationData(#[source] TrustError),
     /// The key is of a kind no profile allows.
-    #[error("the key of {0} is not RSA, P-256 or P-384")]
-    KeyKind(String),
-    /// The PDF cannot be signed.
+    #[error(
+        "the key of {subject} is {key}; RSA with at least 2048 bits, EC on P-256 or EC on P-384 is needed"
+    )]
+    KeyKind {
+        /// Whose key.
+        subject: String,
+        /// What it is.
+        key: KeyKind,
+    },
+    /// The PDF as it came cannot take a signature.
+    #[error("the PDF cannot take a signature")]
+    PdfRefused(#[source] PadesError),
+    /// The PDF's signature could not be made or completed.
     #[error("the PDF could not be signed")]
     Pdf(#[source] PadesError),
     /// The self-check found bytes of the PDF outside the signature.
@@ -65,8 +86,11 @@ impl SignError {
     pub fn class(&self) -> &'static str {
         match self {
             Self::Token(_) => "token",
-            Self::Trust(error) => error.class(),
-            Self::KeyKind(_)
+            Self::Trust(error) | Self::Timestamp(error) | Self::ValidationData(error) => {
+                error.class()
+            }
+            Self::KeyKind { .. }
+            | Self::PdfRefused(_)
             | Self::Pdf(_)
             | Self::PartialPdf
             | Self::Xml(_)
@@ -114,16 +138,28 @@ pub struct Signer {
     token: Arc<dyn Token>,
     trust: Arc<Trust>,
     clock: Arc<dyn Clock>,
+    rsa_scheme: RsaScheme,
 }
 
 impl Signer {
-    /// A signer over a token and trust services.
-    pub fn new(token: Arc<dyn Token>, trust: Arc<Trust>, clock: Arc<dyn Clock>) -> Self {
+    /// A signer over a token and trust services; `rsa_scheme` is how RSA keys sign.
+    pub fn new(
+        token: Arc<dyn Token>,
+        trust: Arc<Trust>,
+        clock: Arc<dyn Clock>,
+        rsa_scheme: RsaScheme,
+    ) -> Self {
         Self {
             token,
             trust,
             clock,
+            rsa_scheme,
         }
+    }
+
+    /// The time signatures would claim now.
+    pub fn now(&self) -> OffsetDateTime {
+        self.clock.now()
     }
 
     /// The token, for its status and to unlock it.
@@ -143,59 +179,37 @@ impl Signer {
         (xml, pdf): (&[u8], &[u8]),
         calls: &mut Vec<Call>,
     ) -> Result<Signed, SignError> {
-        let now = self.clock.now();
         let operation = pack.operation(name).map_err(SignError::Embed)?;
-        let slot = slot(operation);
-        let identity = self.identity(practitioner)?;
-        let certificate = &identity.certificate;
-        let algorithm = SignatureAlgorithm::for_key(certificate.key())
-            .ok_or_else(|| SignError::KeyKind(certificate.subject()))?;
-        // An expired or untrusted certificate must be refused before the key is used.
-        let chain = self
-            .trust
-            .chain(certificate, &identity.chain, now, calls)
-            .map_err(SignError::Trust)?;
-
-        let prepared = pades::prepare(pdf, certificate, &chain[1..], algorithm, now)
-            .map_err(SignError::Pdf)?;
-        let signature = self.private_key(&identity, algorithm, prepared.to_be_signed())?;
-        let pdf = prepared.finish(&signature).map_err(SignError::Pdf)?;
+        let slot = &operation.signature.slot;
+        let hand = self.hand(practitioner, calls)?;
+        let pdf = self.pdf_signature(&hand, pdf)?;
         let own = pades::verify(&pdf).map_err(SignError::Pdf)?;
-        if !own.covers_whole_file {
+        if own.changes_after != pades::Changes::None {
             return Err(SignError::PartialPdf);
         }
-
         let whole = pack.embed(name, xml, &pdf).map_err(SignError::Embed)?;
-        let prepared =
-            xades::prepare(&whole, slot, certificate, algorithm, now).map_err(SignError::Xml)?;
-        let signature = self.private_key(&identity, algorithm, prepared.to_be_signed())?;
-        let document = prepared.finish(&signature).map_err(SignError::Xml)?;
+        let document = self.xml_signature(&hand, &whole, slot)?;
         reached(&document, slot, Level::B)?;
         Ok(Signed {
             document,
             pdf,
-            certificate: certificate.clone(),
-            signing_time: now,
+            certificate: hand.identity.certificate,
+            signing_time: hand.at,
         })
     }
 
     /// RFC 3161 timestamp over the signature value: XAdES-B-T.
     ///
     /// # Errors
-    /// [`SignError::Trust`] when no authority answered rightly.
+    /// [`SignError::Timestamp`] when no authority answered rightly.
     pub fn stamp(
         &self,
         operation: &Operation,
         document: &[u8],
         calls: &mut Vec<Call>,
     ) -> Result<Stamped, SignError> {
-        let input = xades::timestamp_input(document).map_err(SignError::Xml)?;
-        let token = self
-            .trust
-            .timestamp(&input, calls)
-            .map_err(SignError::Trust)?;
-        let document = xades::extend_t(document, token.der()).map_err(SignError::Xml)?;
-        reached(&document, slot(operation), Level::T)?;
+        let (document, token) = self.xml_timestamp(document, calls)?;
+        reached(&document, &operation.signature.slot, Level::T)?;
         Ok(Stamped {
             document,
             gen_time: token.gen_time(),
@@ -207,58 +221,108 @@ impl Signer {
     /// authority's chains, fetched after the timestamp: XAdES-B-LT.
     ///
     /// # Errors
-    /// [`SignError::Trust`] when data are missing, too old, or say "revoked".
+    /// [`SignError::ValidationData`] when data are missing, too old, or say "revoked".
     pub fn seal(
         &self,
         operation: &Operation,
         document: &[u8],
         calls: &mut Vec<Call>,
     ) -> Result<Sealed, SignError> {
-        let verified = xades::verify(document, slot(operation)).map_err(SignError::Xml)?;
+        let slot = &operation.signature.slot;
+        let verified = xades::verify(document, slot).map_err(SignError::Xml)?;
         let token = verified.token.ok_or(SignError::Level {
             reached: verified.level,
             wanted: Level::T,
         })?;
+        let pool = self.token_chain(&verified.signer);
+        let data = self.validation_data((&verified.signer, &pool), &token, calls)?;
+        let document = xades::extend_lt(document, &data.certificates, &data.ocsp, &data.crls)
+            .map_err(SignError::Xml)?;
+        reached(&document, slot, Level::LT)?;
+        Ok(Sealed {
+            document,
+            revocation_values: data.ocsp.len() + data.crls.len(),
+        })
+    }
+
+    /// Who signs, with what, now. An expired or untrusted certificate is
+    /// refused here, before the key is used.
+    fn hand(&self, practitioner: &Practitioner, calls: &mut Vec<Call>) -> Result<Hand, SignError> {
+        let at = self.clock.now();
+        let identity = self.identity(practitioner)?;
+        let certificate = &identity.certificate;
+        let algorithm = SignatureAlgorithm::for_key(certificate.key(), self.rsa_scheme)
+            .ok_or_else(|| SignError::KeyKind {
+                subject: certificate.subject(),
+                key: certificate.key(),
+            })?;
+        let chain = self
+            .trust
+            .chain(certificate, &identity.chain, at, calls)
+            .map_err(SignError::Trust)?;
+        Ok(Hand {
+            identity,
+            chain,
+            algorithm,
+            at,
+        })
+    }
+
+    /// PAdES-B-B: one private-key operation.
+    fn pdf_signature(&self, hand: &Hand, pdf: &[u8]) -> Result<Vec<u8>, SignError> {
+        let issuers = hand.chain.get(1..).unwrap_or_default();
+        let certificate = &hand.identity.certificate;
+        let prepared = pades::prepare(pdf, certificate, issuers, hand.algorithm, hand.at)
+            .map_err(SignError::PdfRefused)?;
+        let signature = self.private_key(hand, prepared.to_be_signed())?;
+        prepared.finish(&signature).map_err(SignError::Pdf)
+    }
+
+    /// XAdES-B-B: one private-key operation.
+    fn xml_signature(&self, hand: &Hand, xml: &[u8], slot: &Slot) -> Result<Vec<u8>, SignError> {
+        let certificate = &hand.identity.certificate;
+        let prepared = xades::prepare(xml, slot, certificate, hand.algorithm, hand.at)
+            .map_err(SignError::Xml)?;
+        let signature = self.private_key(hand, prepared.to_be_signed())?;
+        prepared.finish(&signature).map_err(SignError::Xml)
+    }
+
+    fn xml_timestamp(
+        &self,
+        document: &[u8],
+        calls: &mut Vec<Call>,
+    ) -> Result<(Vec<u8>, TimestampToken), SignError> {
+        let input = xades::timestamp_input(document).map_err(SignError::Xml)?;
+        let token = self
+            .trust
+            .timestamp(&input, calls)
+            .map_err(SignError::Timestamp)?;
+        let document = xades::extend_t(document, token.der()).map_err(SignError::Xml)?;
+        Ok((document, token))
+    }
+
+    /// What level LT adds: the chains of signer and timestamp authority to
+    /// their anchors, and revocation data as new as the timestamp.
+    fn validation_data(
+        &self,
+        (signer, pool): (&Cert, &[Cert]),
+        token: &TimestampToken,
+        calls: &mut Vec<Call>,
+    ) -> Result<ValidationData, SignError> {
         let at = token.gen_time();
-        let mut pool = verified.certificates;
-        pool.extend(self.token_chain(&verified.signer));
-        let mut certificates: Vec<Cert> = Vec::new();
-        let (mut ocsp, mut crls): (Vec<Vec<u8>>, Vec<Vec<u8>>) = Default::default();
-        for (leaf, pool) in [
-            (&verified.signer, pool.as_slice()),
-            (token.signer(), token.certificates()),
-        ] {
+        let mut data = ValidationData::default();
+        for (leaf, pool) in [(signer, pool), (token.signer(), token.certificates())] {
             let chain = self
                 .trust
                 .chain(leaf, pool, at, calls)
-                .map_err(SignError::Trust)?;
+                .map_err(SignError::ValidationData)?;
             let evidence = self
                 .trust
                 .revocation(&chain, at, calls)
-                .map_err(SignError::Trust)?;
-            certificates.extend(chain);
-            for item in evidence {
-                match item {
-                    Evidence::Ocsp(response) => {
-                        certificates.extend(response.certificates().iter().cloned());
-                        push_once(&mut ocsp, response.der());
-                    }
-                    Evidence::Crl(list) => push_once(&mut crls, list.der()),
-                }
-            }
+                .map_err(SignError::ValidationData)?;
+            data.add(chain, evidence);
         }
-        let mut unique: Vec<Cert> = Vec::new();
-        for certificate in certificates {
-            if !unique.contains(&certificate) {
-                unique.push(certificate);
-            }
-        }
-        let document = xades::extend_lt(document, &unique, &ocsp, &crls).map_err(SignError::Xml)?;
-        reached(&document, slot(operation), Level::LT)?;
-        Ok(Sealed {
-            document,
-            revocation_values: ocsp.len() + crls.len(),
-        })
+        Ok(data)
     }
 
     /// The identity a practitioner signs with.
@@ -267,17 +331,18 @@ impl Signer {
     /// [`SignError::Token`] when it is absent or ambiguous.
     pub fn identity(&self, practitioner: &Practitioner) -> Result<Identity, SignError> {
         let identities = self.token.identities().map_err(SignError::Token)?;
-        token::choose(&identities, practitioner.certificate.as_ref()).map_err(SignError::Token)
+        token::choose(
+            &identities,
+            practitioner.certificate.as_ref(),
+            self.clock.now(),
+        )
+        .map_err(SignError::Token)
     }
 
-    fn private_key(
-        &self,
-        identity: &Identity,
-        algorithm: SignatureAlgorithm,
-        message: &[u8],
-    ) -> Result<Vec<u8>, SignError> {
+    fn private_key(&self, hand: &Hand, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let certificate = hand.identity.certificate.sha256();
         self.token
-            .sign(&identity.certificate.sha256(), algorithm, message)
+            .sign(&certificate, hand.algorithm, message)
             .map_err(SignError::Token)
     }
 
@@ -289,11 +354,7 @@ impl Signer {
     }
 }
 
-fn slot(operation: &Operation) -> &Path {
-    &operation.signature.path
-}
-
-fn reached(document: &[u8], slot: &Path, wanted: Level) -> Result<(), SignError> {
+fn reached(document: &[u8], slot: &Slot, wanted: Level) -> Result<(), SignError> {
     let verified = xades::verify(document, slot).map_err(SignError::Xml)?;
     if verified.level == wanted {
         Ok(())
@@ -305,9 +366,45 @@ fn reached(document: &[u8], slot: &Path, wanted: Level) -> Result<(), SignError>
     }
 }
 
-fn push_once(list: &mut Vec<Vec<u8>>, der: &[u8]) {
-    if !list.iter().any(|known| known == der) {
-        list.push(der.to_vec());
+/// One identity, ready to sign.
+struct Hand {
+    identity: Identity,
+    /// From the identity's certificate to the anchor.
+    chain: Vec<Cert>,
+    algorithm: SignatureAlgorithm,
+    /// The time the signatures will claim.
+    at: OffsetDateTime,
+}
+
+/// Certificates and revocation data, each once.
+#[derive(Default)]
+struct ValidationData {
+    certificates: Vec<Cert>,
+    ocsp: Vec<Vec<u8>>,
+    crls: Vec<Vec<u8>>,
+}
+
+impl ValidationData {
+    fn add(&mut self, chain: Vec<Cert>, evidence: Vec<Evidence>) {
+        let mut certificates = chain;
+        for item in evidence {
+            match item {
+                Evidence::Ocsp(response) => {
+                    certificates.extend(response.certificates().iter().cloned());
+                    push_once(&mut self.ocsp, response.der().to_vec());
+                }
+                Evidence::Crl(list) => push_once(&mut self.crls, list.der().to_vec()),
+            }
+        }
+        for certificate in certificates {
+            push_once(&mut self.certificates, certificate);
+        }
+    }
+}
+
+fn push_once<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if !list.contains(&item) {
+        list.push(item);
     }
 }
 

@@ -3,12 +3,18 @@
 //! Knows certificates and evidence, not the document formats they go into.
 
 mod chain;
+mod evidence;
+mod policy;
 mod revocation;
 #[cfg(test)]
 mod tests;
 mod timestamp;
 
-pub use revocation::Evidence;
+pub use chain::build_chain;
+pub use evidence::{
+    Evidence, EvidenceError, Finding, Freshness, Judgement, Question, Standing, judge,
+};
+pub use policy::{AlgorithmPolicy, PolicyFault};
 
 use crate::base::Clock;
 use crate::http::{self, HttpError};
@@ -31,6 +37,8 @@ pub struct Settings {
     /// By how much evidence may be older than the time it has to cover; zero
     /// demands evidence issued at or after that time.
     pub revocation_skew: Duration,
+    /// Which algorithms are accepted until when.
+    pub algorithms: AlgorithmPolicy,
     /// Trust and times of the HTTP client for all these calls.
     pub http: http::Settings,
 }
@@ -162,6 +170,21 @@ pub enum TrustError {
         /// Why.
         reason: String,
     },
+    /// The list of algorithms cannot be read.
+    #[error("the algorithm policy is malformed: {reason}")]
+    Algorithms {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A certificate is signed with what is not accepted any more.
+    #[error("the signature on the certificate of {subject} is too weak")]
+    Algorithm {
+        /// Whose certificate.
+        subject: String,
+        /// What is not accepted.
+        #[source]
+        source: PolicyFault,
+    },
     /// A certificate was not valid at the time in question.
     #[error("the certificate of {subject} was not valid on {at}")]
     NotValid {
@@ -234,6 +257,8 @@ impl TrustError {
             | Self::NoAuthority
             | Self::Policy { .. }
             | Self::NotTrusted { .. }
+            | Self::Algorithms { .. }
+            | Self::Algorithm { .. }
             | Self::NotValid { .. }
             | Self::Revoked { .. } => false,
         }
@@ -254,6 +279,8 @@ impl TrustError {
             Self::ClockSkew { .. } => "clock-skew",
             Self::AllAuthorities { .. } => "timestamp-authorities-failed",
             Self::NotTrusted { .. } => "not-trusted",
+            Self::Algorithms { .. } => "algorithm-policy",
+            Self::Algorithm { .. } => "algorithm-not-accepted",
             Self::NotValid { .. } => "certificate-not-valid",
             Self::Revoked { .. } => "certificate-revoked",
             Self::Unknown { .. } => "certificate-unknown",
@@ -280,6 +307,8 @@ impl TrustError {
             | Self::NoAuthority
             | Self::ClockSkew { .. }
             | Self::NotTrusted { .. }
+            | Self::Algorithms { .. }
+            | Self::Algorithm { .. }
             | Self::NotValid { .. }
             | Self::Revoked { .. } => "ours",
         }

@@ -1,6 +1,7 @@
 //! Evidence that nobody in a chain is revoked: OCSP first, revocation list
 //! second, fresh enough to be worth embedding.
 
+use super::evidence::{Evidence, Freshness};
 use super::{CRL, Call, Fetch, OCSP, Trust, TrustError, remember, unusable};
 use crate::base::{digest, limits};
 use crate::x509::crl::Crl;
@@ -13,44 +14,13 @@ const RESPONSES_MAX: usize = 256;
 /// Most revocation lists remembered (up to 10 MiB each).
 const LISTS_MAX: usize = 8;
 
-/// Proof that a certificate was not revoked at some time.
-#[derive(Debug, Clone)]
-pub enum Evidence {
-    /// By an OCSP responder.
-    Ocsp(OcspResponse),
-    /// By a revocation list.
-    Crl(Crl),
-}
-
-impl Evidence {
-    /// The response or list as it arrived.
-    pub fn der(&self) -> &[u8] {
-        match self {
-            Self::Ocsp(response) => response.der(),
-            Self::Crl(list) => list.der(),
-        }
-    }
-}
-
-/// How new evidence must be. Both kinds must not have lapsed.
+/// One question, and whose evidence it is about: a responder's own evidence must
+/// not need evidence in turn.
 #[derive(Clone, Copy)]
-enum Freshness {
-    /// Issued at or after the time: for the certificate that signed.
-    IssuedSince(OffsetDateTime),
-    /// The same, or still within its own `nextUpdate`: for authorities, whose
-    /// lists appear every few months, so that waiting for one issued after the
-    /// signature would mean never to finish.
-    IssuedSinceOrCurrent(OffsetDateTime),
-}
-
-/// One question: is `cert`, issued by `issuer`, revoked?
-#[derive(Clone, Copy)]
-struct Question<'a> {
+struct Asked<'a> {
     cert: &'a Cert,
     issuer: &'a Cert,
     freshness: Freshness,
-    /// Whose evidence this is evidence for: a responder's own evidence must not
-    /// need evidence in turn.
     depth: Depth,
 }
 
@@ -84,7 +54,7 @@ impl Trust {
                 0 => Freshness::IssuedSince(wanted),
                 _ => Freshness::IssuedSinceOrCurrent(wanted),
             };
-            let question = Question {
+            let question = Asked {
                 cert,
                 issuer,
                 freshness,
@@ -102,7 +72,7 @@ impl Trust {
 
     fn evidence(
         &self,
-        question: Question<'_>,
+        question: Asked<'_>,
         calls: &mut Vec<Call>,
     ) -> Result<Vec<Evidence>, TrustError> {
         let mut failures = Vec::new();
@@ -131,11 +101,11 @@ impl Trust {
 
     fn by_ocsp(
         &self,
-        question: Question<'_>,
+        question: Asked<'_>,
         url: &str,
         calls: &mut Vec<Call>,
     ) -> Result<Vec<Evidence>, TrustError> {
-        let Question { cert, issuer, .. } = question;
+        let Asked { cert, issuer, .. } = question;
         let key = (digest::sha256(issuer.spki_der()), cert.serial().to_vec());
         let remembered = self.memory().ocsp.get(&key).cloned();
         let remembered = remembered.and_then(|response| {
@@ -180,7 +150,7 @@ impl Trust {
     /// not to ask (RFC 6960 §4.2.2.2.1).
     fn for_responder(
         &self,
-        question: Question<'_>,
+        question: Asked<'_>,
         responder: &Cert,
         url: &str,
         calls: &mut Vec<Call>,
@@ -192,9 +162,8 @@ impl Trust {
                 reason: "the responder vouches for itself".to_owned(),
             });
         }
-        let (Freshness::IssuedSince(wanted) | Freshness::IssuedSinceOrCurrent(wanted)) =
-            question.freshness;
-        let question = Question {
+        let wanted = question.freshness.wanted();
+        let question = Asked {
             cert: responder,
             freshness: Freshness::IssuedSinceOrCurrent(wanted),
             depth: Depth::Responder,
@@ -211,7 +180,7 @@ impl Trust {
     /// Whether the response is good evidence; who signed it.
     fn judge_ocsp(
         &self,
-        question: Question<'_>,
+        question: Asked<'_>,
         url: &str,
         response: &OcspResponse,
     ) -> Result<Cert, TrustError> {
@@ -224,7 +193,7 @@ impl Trust {
 
     fn by_list(
         &self,
-        question: Question<'_>,
+        question: Asked<'_>,
         url: &str,
         calls: &mut Vec<Call>,
     ) -> Result<Vec<Evidence>, TrustError> {
@@ -255,7 +224,7 @@ impl Trust {
         Ok(vec![Evidence::Crl(list)])
     }
 
-    fn judge_list(&self, question: Question<'_>, url: &str, list: &Crl) -> Result<(), TrustError> {
+    fn judge_list(&self, question: Asked<'_>, url: &str, list: &Crl) -> Result<(), TrustError> {
         let unusable = unusable(CRL, url);
         list.verify(question.issuer).map_err(|e| unusable(&e))?;
         let status = list.status(question.cert).map_err(|e| unusable(&e))?;
@@ -265,7 +234,7 @@ impl Trust {
 
     fn judge_freshness(
         &self,
-        question: Question<'_>,
+        question: Asked<'_>,
         this_update: OffsetDateTime,
         next_update: Option<OffsetDateTime>,
     ) -> Result<(), TrustError> {
@@ -286,17 +255,10 @@ impl Trust {
         if next_update.is_some_and(|next| next < now - tolerance) {
             return Err(stale(now));
         }
-        match question.freshness {
-            Freshness::IssuedSince(wanted) | Freshness::IssuedSinceOrCurrent(wanted)
-                if this_update >= wanted =>
-            {
-                Ok(())
-            }
-            // Not lapsed, as was checked above.
-            Freshness::IssuedSinceOrCurrent(_) if next_update.is_some() => Ok(()),
-            Freshness::IssuedSince(wanted) | Freshness::IssuedSinceOrCurrent(wanted) => {
-                Err(stale(wanted))
-            }
+        if question.freshness.is_met(this_update, next_update) {
+            Ok(())
+        } else {
+            Err(stale(question.freshness.wanted()))
         }
     }
 }

@@ -8,6 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 mod chains;
+mod policy;
 mod revocation;
 
 /// A clock that is set by hand, in seconds after [`NOW`].
@@ -120,6 +121,7 @@ impl World {
             timestamp_authorities: vec![self.authority("first")],
             clock_tolerance: Duration::from_secs(60),
             revocation_skew: Duration::ZERO,
+            algorithms: AlgorithmPolicy::built_in(),
             http: http::Settings {
                 connect_timeout: Duration::from_secs(5),
                 timeout: Duration::from_secs(10),

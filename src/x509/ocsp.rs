@@ -15,6 +15,8 @@ const fn oid(text: &str) -> ObjectIdentifier {
 
 const BASIC: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.1");
 const OCSP_SIGNING: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.9");
+/// Most certificates tried as the responder's.
+const RESPONDERS_MAX: usize = 8;
 
 /// What is wrong with an OCSP response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +102,8 @@ pub struct OcspFinding {
     pub next_update: Option<OffsetDateTime>,
     /// Who signed: the issuer, or a responder it certified.
     pub responder: Cert,
+    /// What it signed with.
+    pub algorithm: SignatureAlgorithm,
 }
 
 impl OcspResponse {
@@ -175,11 +179,6 @@ impl OcspResponse {
     /// # Errors
     /// Names the check that failed; see [`OcspError`].
     pub fn check(&self, cert: &Cert, issuer: &Cert) -> Result<OcspFinding, OcspError> {
-        let responder = self.responder_for(issuer)?;
-        let algorithm = SignatureAlgorithm::from_identifier_der(&self.algorithm)
-            .ok_or_else(|| OcspError::Signature(X509Error::algorithm(&self.algorithm)))?;
-        let tbs = self.slice(&self.tbs);
-        verify(&responder, algorithm, tbs, &self.signature).map_err(OcspError::Signature)?;
         for single in Reader::new(self.slice(&self.responses)) {
             let mut fields = single?.expect_tag(tag::SEQUENCE)?.reader();
             if !is_about(fields.expect(tag::SEQUENCE)?, cert, issuer)? {
@@ -193,25 +192,53 @@ impl OcspResponse {
             };
             refuse_critical(fields.optional(tag::context(1))?)?;
             fields.end()?;
+            // Last, because it costs most.
+            let algorithm = SignatureAlgorithm::from_identifier_der(&self.algorithm)
+                .ok_or_else(|| OcspError::Signature(X509Error::algorithm(&self.algorithm)))?;
+            let responder = self.responder_for(issuer, algorithm)?;
             return Ok(OcspFinding {
                 status,
                 this_update,
                 next_update,
                 responder,
+                algorithm,
             });
         }
         Err(OcspError::OtherCertificate)
     }
 
     /// The certificate of the responder the response names, once it is known
-    /// to be entitled.
-    fn responder_for(&self, issuer: &Cert) -> Result<Cert, OcspError> {
-        if self.responder.names(issuer) {
-            return Ok(issuer.clone());
+    /// to be entitled and to have signed. Several may bear the name: each is
+    /// tried, and the last one's failure is told.
+    fn responder_for(
+        &self,
+        issuer: &Cert,
+        algorithm: SignatureAlgorithm,
+    ) -> Result<Cert, OcspError> {
+        let candidates = std::iter::once(issuer).chain(&self.certificates);
+        let named = candidates.filter(|cert| self.responder.names(cert));
+        let mut failure = OcspError::Responder("its certificate is missing");
+        for cert in named.take(RESPONDERS_MAX) {
+            // Another certificate of the issuer's own key is the issuer.
+            let (cert, entitled) = if cert.spki_der() == issuer.spki_der() {
+                (issuer, Ok(()))
+            } else {
+                (cert, self.check_delegated(cert, issuer))
+            };
+            let signed = entitled.and_then(|()| {
+                let tbs = self.slice(&self.tbs);
+                verify(cert, algorithm, tbs, &self.signature).map_err(OcspError::Signature)
+            });
+            match signed {
+                Ok(()) => return Ok(cert.clone()),
+                Err(error) => failure = error,
+            }
         }
-        let named = |cert: &&Cert| self.responder.names(cert);
-        let missing = OcspError::Responder("its certificate is missing");
-        let responder = self.certificates.iter().find(named).ok_or(missing)?;
+        Err(failure)
+    }
+
+    /// Whether `issuer` itself has certified `responder` for OCSP.
+    fn check_delegated(&self, responder: &Cert, issuer: &Cert) -> Result<(), OcspError> {
         let purposes = responder.extended_key_usage();
         if !purposes.is_some_and(|(_, purposes)| purposes.contains(&OCSP_SIGNING)) {
             return Err(OcspError::Responder("its certificate is not for OCSP"));
@@ -231,7 +258,7 @@ impl OcspResponse {
         if !responder.is_valid_at(self.produced_at) {
             return Err(OcspError::Responder("its certificate was not valid"));
         }
-        Ok(responder.clone())
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use super::algorithm::Digest;
 use super::certificate::extension;
 use super::cms::SignedData;
 use super::tlv::{self, Fault, Reader, Tlv, small_integer, tag, unsigned};
-use super::{Cert, X509Error};
+use super::{Cert, SignatureAlgorithm, X509Error};
 use crate::base::limits;
 use const_oid::ObjectIdentifier;
 use std::time::Duration;
@@ -190,6 +190,15 @@ impl TimestampToken {
     /// The certificates inside.
     pub fn certificates(&self) -> &[Cert] {
         self.cms.certificates()
+    }
+
+    /// The algorithm of the token's signature, which is verified anew.
+    ///
+    /// # Errors
+    /// [`TspError::Signature`].
+    pub fn algorithm(&self) -> Result<SignatureAlgorithm, TspError> {
+        let verified = self.cms.verify_encapsulated();
+        Ok(verified.map_err(TspError::Signature)?.algorithm)
     }
 
     /// The authority's certificate.

@@ -1,15 +1,14 @@
 //! Making a B-B signature: what is to be signed, and the finished document.
 
-use super::XadesError;
 use super::profile::{
     DS, ENVELOPED, EXC_C14N, MIME_TYPE, SHA256, SIGNED_PROPERTIES, XADES, canonical, ecdsa_size,
     encode, fault, is,
 };
+use super::{Slot, XadesError};
 use crate::base::clock::rfc3339_seconds;
 use crate::base::{digest, hex};
 use crate::x509::{self, Cert, SignatureAlgorithm};
 use crate::xml::c14n;
-use crate::xml::path::Path;
 use crate::xml::{self, XmlError};
 use roxmltree::{Document, Node};
 use std::ops::Range;
@@ -30,11 +29,12 @@ pub struct Prepared {
 
 /// Prepares the signature of a document.
 ///
-/// `slot` leads to the wrapper element, which must exist once and be empty.
+/// A wrapper must exist once and be empty; the root takes the signature behind
+/// all it holds.
 /// `signing_time` is written with whole seconds (EN 319 132-1 §5.2.1).
 pub fn prepare(
     xml: &[u8],
-    slot: &Path,
+    slot: &Slot,
     signer: &Cert,
     algorithm: SignatureAlgorithm,
     signing_time: OffsetDateTime,
@@ -45,10 +45,10 @@ pub fn prepare(
     if doc.descendants().any(|n| is(n, DS, "Signature")) {
         return Err(XadesError::AlreadySigned);
     }
-    let (place, open, close) = opening(empty_slot(&doc, slot)?, xml.len())?;
+    let (place, open, close) = opening(parent(&doc, slot)?, xml.len())?;
 
     // The enveloped-signature transform takes the signature out again, so the
-    // digest of the document as it stands now is the one to sign. A slot
+    // digest of the document as it stands now is the one to sign. An element
     // written `<s/>` and one written `<s></s>` have the same canonical form.
     let whole = c14n::canonicalize(&doc, doc.root(), |_| true, &c14n::Options::EXCLUSIVE);
     let document_digest = digest::sha256(&whole);
@@ -114,16 +114,20 @@ pub(super) fn splice(xml: &[u8], place: Range<usize>, parts: &[&[u8]]) -> Vec<u8
     all.concat()
 }
 
-/// The slot: there once, without elements in it.
-fn empty_slot<'a, 'i>(doc: &'a Document<'i>, slot: &Path) -> Result<Node<'a, 'i>, XadesError> {
-    let found = slot.select(doc.root());
+/// The element that takes the signature.
+fn parent<'a, 'i>(doc: &'a Document<'i>, slot: &Slot) -> Result<Node<'a, 'i>, XadesError> {
+    let path = match slot {
+        Slot::EndOfRoot => return Ok(doc.root_element()),
+        Slot::Wrapper(path) => path,
+    };
+    let found = path.select(doc.root());
     let refuse = |found: &str| {
         Err(XadesError::Slot {
             found: found.to_owned(),
         })
     };
     match found.as_slice() {
-        [only] if only.children().all(|child| is_blank(child)) => Ok(*only),
+        [only] if only.children().all(is_blank) => Ok(*only),
         [_] => refuse("a slot with content"),
         [] => refuse("no slot"),
         [..] => refuse("several slots"),
@@ -134,27 +138,27 @@ fn is_blank(node: Node<'_, '_>) -> bool {
     node.is_text() && node.text().is_some_and(|text| text.trim().is_empty())
 }
 
-/// Where the signature goes in a slot, and what must stand around it: an
+/// Where the signature goes in its parent, and what must stand around it: an
 /// empty-element tag is opened, otherwise it goes before the end tag.
 fn opening(
-    slot: Node<'_, '_>,
+    parent: Node<'_, '_>,
     length: usize,
 ) -> Result<(Range<usize>, &'static str, String), XadesError> {
-    let source = slot.document().input_text();
+    let source = parent.document().input_text();
     // A byte order mark is not part of the tree's text.
     let mark = length - source.len();
-    let range = slot.range();
+    let range = parent.range();
     let end = mark + range.end;
     let tag = source.get(range).unwrap_or_default();
     if tag.ends_with("/>") {
-        return Ok((end - 2..end, ">", format!("</{}>", xml::name_of(slot))));
+        return Ok((end - 2..end, ">", format!("</{}>", xml::name_of(parent))));
     }
     match tag.rfind("</") {
         Some(at) => {
             let at = end - tag.len() + at;
             Ok((at..at, "", String::new()))
         }
-        None => fault("the slot has no end tag"),
+        None => fault("the element for the signature has no end tag"),
     }
 }
 

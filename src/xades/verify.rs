@@ -7,7 +7,7 @@ use super::profile::{
     DS, ENVELOPED, EXC_C14N, MIME_TYPE, Parts, SHA256, SIGNED_PROPERTIES, Unsigned, XADES,
     algorithm, attribute, canonical, children, decode, ecdsa_size, elements, fault, is, text,
 };
-use super::{Level, Signed, XadesError};
+use super::{Level, Signed, Slot, XadesError};
 use crate::base::clock::parse_rfc3339;
 use crate::base::digest;
 use crate::x509::crl::Crl;
@@ -44,7 +44,7 @@ pub struct Verified {
 
 /// Verifies the signature of a document: exactly one, in the slot, of our
 /// profile. The timestamp is verified to be one over this signature.
-pub fn verify(xml: &[u8], slot: &Path) -> Result<Verified, XadesError> {
+pub fn verify(xml: &[u8], slot: &Slot) -> Result<Verified, XadesError> {
     let doc = xml::parse(xml).map_err(XadesError::Parse)?;
     let parts = Parts::find(&doc)?;
     in_slot(&doc, slot, &parts)?;
@@ -81,20 +81,37 @@ pub fn verify(xml: &[u8], slot: &Path) -> Result<Verified, XadesError> {
     Ok(verified)
 }
 
-/// The signature must be the only element of the only slot.
-fn in_slot(doc: &Document<'_>, slot: &Path, parts: &Parts<'_, '_>) -> Result<(), XadesError> {
-    let slots = slot.select(doc.root());
-    let found = match slots.as_slice() {
-        [slot] if parts.signature.parent().map(|p| p.id()) == Some(slot.id()) => {
-            let others = elements(*slot)?.len() - 1;
-            match others {
-                0 => return Ok(()),
+/// The slot in which the signature of a document stands, for signatures made
+/// elsewhere: the end of the root, or a wrapper that holds nothing else.
+pub fn slot_of(xml: &[u8]) -> Result<Slot, XadesError> {
+    let doc = xml::parse(xml).map_err(XadesError::Parse)?;
+    let parts = Parts::find(&doc)?;
+    let parent = parts
+        .signature
+        .parent()
+        .filter(|p| *p != doc.root_element());
+    let slot = parent.map_or(Slot::EndOfRoot, |parent| Slot::Wrapper(Path::to(parent)));
+    in_slot(&doc, &slot, &parts)?;
+    Ok(slot)
+}
+
+fn in_slot(doc: &Document<'_>, slot: &Slot, parts: &Parts<'_, '_>) -> Result<(), XadesError> {
+    let parent = parts.signature.parent();
+    let found = match slot {
+        Slot::EndOfRoot => match parts.signature.next_sibling_element() {
+            _ if parent != Some(doc.root_element()) => "a signature that is no child of the root",
+            Some(_) => "a signature that is not the last element of the root",
+            None => return Ok(()),
+        },
+        Slot::Wrapper(path) => match path.select(doc.root()).as_slice() {
+            [slot] if parent == Some(*slot) => match elements(*slot)?.len() {
+                1 => return Ok(()),
                 _ => "more than the signature",
-            }
-        }
-        [_] => "a signature outside it",
-        [] => "no slot",
-        [..] => "several slots",
+            },
+            [_] => "a signature outside it",
+            [] => "no slot",
+            [..] => "several slots",
+        },
     };
     Err(XadesError::Slot {
         found: found.to_owned(),

@@ -9,6 +9,7 @@ mod guard;
 mod limits;
 mod problems;
 mod raw;
+mod signatures;
 
 use crate::daemon::{Daemon, Setup};
 use crate::sandbox::Sandbox;

@@ -9,10 +9,12 @@ mod daemon;
 mod docs;
 mod forms;
 mod gateway;
+mod keys;
 mod layers;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;
 mod pades;
+mod random;
 mod sandbox;
 mod softhsm;
 mod token;

@@ -107,7 +107,7 @@ fn without_revocation_data_a_stamped_document_waits() {
 
 /// A PKCS#12 file of a fresh identity as the daemon's software token, and the
 /// serial number of its certificate.
-fn soft_token(sandbox: &Sandbox, folder: &Path, validity: &str) -> (Setup, String) {
+pub fn soft_token(sandbox: &Sandbox, folder: &Path, validity: &str) -> (Setup, String) {
     let order = json!({ "key": "p256", "name": "Dr Testine Exemple", "validity": validity });
     let identity = sandbox.control("identities", &order.to_string());
     let text = |name: &str| identity[name].as_str().unwrap().to_owned();

@@ -5,9 +5,9 @@
 //! further judges: `<case>/signed.xml`, and `root.pem` for all.
 
 use sceau::base::digest::sha256;
-use sceau::x509::{Cert, CertStatus, SignatureAlgorithm};
-use sceau::xades::{self, Level, Verified, XadesError};
-use sceau::xml::path::{Namespaces, Path as XmlPath};
+use sceau::x509::{Cert, CertStatus, RsaScheme, SignatureAlgorithm};
+use sceau::xades::{self, Level, Slot, Verified, XadesError};
+use sceau::xml::path::Namespaces;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -135,7 +135,8 @@ impl Pki {
 
     fn sign_b(&self, name: &str, form: &str) -> Vec<u8> {
         let cert = self.signer(name);
-        let algorithm = SignatureAlgorithm::for_key(cert.key()).expect("algorithm");
+        let algorithm =
+            SignatureAlgorithm::for_key(cert.key(), RsaScheme::Pkcs1V15).expect("algorithm");
         let time = cert.not_before() + time::Duration::seconds(1);
         let prepared =
             xades::prepare(form.as_bytes(), &slot(), &cert, algorithm, time).expect("prepare");
@@ -227,9 +228,9 @@ fn openssl(folder: &Path, line: &str) {
     assert!(done, "openssl {line}: {text}");
 }
 
-fn slot() -> XmlPath {
+fn slot() -> Slot {
     let namespaces = Namespaces::from([("f".to_owned(), "urn:test:form".to_owned())]);
-    XmlPath::parse("/f:form/f:slot", &namespaces).expect("path")
+    Slot::parse("/f:form/f:slot", &namespaces).expect("path")
 }
 
 fn check(xml: &[u8]) -> Result<Verified, XadesError> {

@@ -1,0 +1,1 @@
+//! What came after a signature, and byte ranges that hide something.
