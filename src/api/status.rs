@@ -7,6 +7,7 @@ use crate::base::{Secret, Uuid4};
 use crate::outbox::OutboxError;
 use crate::sign::fingerprint;
 use crate::token::{self, LastTry, PinEntry, PinWarning, TokenStatus};
+use crate::trust::{AuthorityHealth, ClockReading};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
@@ -22,7 +23,7 @@ const UUIDS_MAX: usize = 1000;
 /// Whether the service can do its work, from real operations.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
-    /// `ok`; `degraded` when documents are accepted but wait.
+    /// `ok`; `degraded` when documents are accepted but wait, or the clock is wrong.
     status: &'static str,
     /// Exact version of the program.
     version: &'static str,
@@ -34,6 +35,11 @@ pub struct Health {
     pin_entry: &'static str,
     /// Whether an insurer is configured.
     delivers: bool,
+    /// Timestamp authorities in their configured order.
+    timestamp_authorities: Vec<Authority>,
+    /// This machine's clock beside the last signed time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<ClockCheck>,
     /// Last time a timestamp was obtained.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_stamped: Option<String>,
@@ -43,6 +49,66 @@ pub struct Health {
     /// Last time the insurer gave a receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_receipted: Option<String>,
+}
+
+/// A timestamp authority, from the last real calls since the start.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Authority {
+    /// Its configured name.
+    name: String,
+    /// When it last gave a good timestamp.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_success: Option<String>,
+    /// How long that took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_millis: Option<u64>,
+    /// When it last failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_failure: Option<String>,
+    /// How it failed then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+    /// Until when others are asked first, because it failed or was slow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused_until: Option<String>,
+}
+
+impl From<AuthorityHealth> for Authority {
+    fn from(health: AuthorityHealth) -> Self {
+        let (last_failure, failure) = health.last_failure.unzip();
+        Self {
+            name: health.name,
+            last_success: health.last_success.map(rfc3339),
+            last_millis: health.last_millis,
+            last_failure: last_failure.map(rfc3339),
+            failure,
+            paused_until: health.paused_until.map(rfc3339),
+        }
+    }
+}
+
+/// This machine's clock beside a signed time.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClockCheck {
+    /// `ok`; `wrong` when the clocks are more than five minutes apart.
+    status: &'static str,
+    /// Signed time minus this machine's, in seconds.
+    offset_seconds: i64,
+    /// Whose time: a timestamp authority or an OCSP responder.
+    source: String,
+    /// When they were compared.
+    at: String,
+}
+
+impl From<ClockReading> for ClockCheck {
+    fn from(reading: ClockReading) -> Self {
+        Self {
+            status: if reading.is_fault() { "wrong" } else { "ok" },
+            offset_seconds: reading.offset_seconds,
+            source: reading.source,
+            at: rfc3339(reading.at),
+        }
+    }
 }
 
 /// The token and its certificates.
@@ -121,7 +187,8 @@ pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem
     let (last_stamped, last_sealed, last_receipted) = last.await??;
     let token = api.signer.token();
     let status = token.status();
-    let ready = status == TokenStatus::Ready && api.delivers;
+    let trust = api.signer.trust().health();
+    let ready = status == TokenStatus::Ready && api.delivers && trust.is_good();
     Ok(Json(Health {
         status: if ready { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
@@ -129,6 +196,8 @@ pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem
         token: word(&status).0.to_owned(),
         pin_entry: entry(token.pin_entry()),
         delivers: api.delivers,
+        timestamp_authorities: trust.authorities.into_iter().map(Authority::from).collect(),
+        clock: trust.clock.map(ClockCheck::from),
         last_stamped,
         last_sealed,
         last_receipted,

@@ -45,6 +45,8 @@ pub const CERTIFICATE_BYTES_MAX: usize = 64 << 10;
 pub const CRL_BYTES_MAX: usize = 10 << 20;
 /// Largest OCSP or timestamp response, in bytes of DER.
 pub const RESPONSE_BYTES_MAX: usize = 1 << 20;
+/// Most redirects followed from a certificate's or list's address to it.
+pub const REDIRECTS_MAX: usize = 3;
 /// Longest certificate chain, anchor included.
 pub const CHAIN_CERTIFICATES_MAX: usize = 8;
 

@@ -225,7 +225,7 @@ impl Intake {
             tracing::warn!(uuid = %lease.record.uuid, class = %wait.class, code = %wait.code, "waiting: {}", wait.text);
             way.wait = Some(wait);
         }
-        if way.wait.is_some() && !calls.is_empty() && lease.record.tries == 0 {
+        if way.wait.is_some() && !calls.is_empty() {
             way.event(
                 "asked",
                 self.clock.now(),

@@ -78,7 +78,7 @@ impl Signer {
             });
         }
         let own = pades::verify(&document).map_err(SignError::Pdf)?;
-        if !own.covers_whole_file {
+        if own.changes_after != crate::pades::Changes::None {
             return Err(SignError::PartialPdf);
         }
         Ok(Isolated {

@@ -167,6 +167,11 @@ impl Signer {
         &self.token
     }
 
+    /// The trust services, for their health.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// PAdES-B-B on the PDF, embedding with the XSD of the whole, XAdES-B-B in the
     /// pack's slot (EN 319 142-1 §6.3, EN 319 132-1 §6.3). Exactly two private-key operations.
     ///
@@ -316,11 +321,12 @@ impl Signer {
                 .trust
                 .chain(leaf, pool, at, calls)
                 .map_err(SignError::ValidationData)?;
-            let evidence = self
-                .trust
-                .revocation(&chain, at, calls)
-                .map_err(SignError::ValidationData)?;
-            data.add(chain, evidence);
+            let evidence = if leaf == token.signer() {
+                self.trust.timestamp_revocation(token, &chain, calls)
+            } else {
+                self.trust.revocation(&chain, at, calls)
+            };
+            data.add(chain, evidence.map_err(SignError::ValidationData)?);
         }
         Ok(data)
     }

@@ -2,7 +2,9 @@
 //! qualified certificates use; a certificate with any other critical extension
 //! is not accepted).
 
-use super::{AIA, Call, Fetch, Trust, TrustError, remember};
+use super::memory::{Item, Kind};
+use super::{AIA, Call, Fetch, Trust, TrustError};
+use crate::base::digest;
 use crate::base::limits::{CERTIFICATE_BYTES_MAX, CHAIN_CERTIFICATES_MAX};
 use crate::x509::Cert;
 use crate::x509::cms::SignedData;
@@ -12,9 +14,7 @@ use time::OffsetDateTime;
 const FETCHES_MAX: usize = 4;
 /// Most certificates tried as issuers for one chain: crossed certificates must
 /// not make the search explode.
-const TRIES_MAX: usize = 128;
-/// Most issuer certificates remembered.
-const ISSUERS_MAX: usize = 64;
+const TRIES_MAX: usize = 256;
 
 /// The chain from `leaf` (first) to one of `anchors` (last), valid at `at`, with
 /// issuers from `pool` alone: no I/O. Revocation and algorithm policy are not
@@ -85,8 +85,11 @@ impl Trust {
         failures: &mut Vec<TrustError>,
     ) -> Option<Cert> {
         for url in cert.ca_issuers_urls() {
-            let remembered = self.memory().issuers.get(url).cloned();
-            if let Some(issuer) = remembered.filter(|i| cert.verify_issued_by(i).is_ok()) {
+            let key = (Kind::Issuer, digest::sha256(url.as_bytes()));
+            let kept = self.memory.recall(key);
+            if let Some(Item::Certificate(issuer)) = kept.map(|kept| kept.item)
+                && cert.verify_issued_by(&issuer).is_ok()
+            {
                 self.note_remembered(AIA, url, calls);
                 return Some(issuer);
             }
@@ -111,8 +114,8 @@ impl Trust {
             });
             match issuer {
                 Ok(issuer) => {
-                    let issuers = &mut self.memory().issuers;
-                    remember(issuers, ISSUERS_MAX, url.clone(), issuer.clone());
+                    let item = Item::Certificate(issuer.clone());
+                    self.memory.keep(key, item, self.clock.now(), true);
                     return Some(issuer);
                 }
                 Err(failure) => failures.push(failure),
@@ -148,7 +151,7 @@ impl<'a> Search<'a> {
     }
 
     fn run(&mut self, pool: &[Cert]) -> Option<Vec<Cert>> {
-        self.run_from(0, pool)
+        self.to_anchor(0).or_else(|| self.run_from(0, pool))
     }
 
     /// The next certificate to fetch an issuer for, and its place.
@@ -176,35 +179,59 @@ impl<'a> Search<'a> {
         None
     }
 
-    /// Reaches the issuers of the certificate at `index`; the chain when it, or
-    /// one of them, is an anchor.
+    /// Reaches the issuers in `pool` of the certificate at `index`; the chain when
+    /// one of them is an anchor or issued by one.
     fn extend(&mut self, index: usize, pool: &[Cert]) -> Option<Vec<Cert>> {
         let path = self.path(index);
-        let last = path.last()?.clone();
-        if self.anchors.contains(&last) {
-            return Some(path);
-        }
+        let last = path.last()?;
         if path.len() >= CHAIN_CERTIFICATES_MAX {
             self.failures
-                .push(not_trusted(&last, "the chain is too long"));
+                .push(not_trusted(last, "the chain is too long"));
             return None;
         }
-        for issuer in self.anchors.iter().chain(pool) {
+        for issuer in pool {
             let known = self.reached.iter().any(|(cert, _)| cert == issuer);
-            if issuer.subject_der() != last.issuer_der() || known || self.tries_left == 0 {
-                continue;
-            }
-            self.tries_left -= 1;
-            if let Err(failure) = check_issuer(&path, issuer, self.at) {
-                self.failures.push(failure);
-                continue;
-            }
-            self.reached.push((issuer.clone(), Some(index)));
-            if self.anchors.contains(issuer) {
-                return Some(self.path(self.reached.len() - 1));
+            if !known && self.is_issuer(&path, issuer) {
+                self.reached.push((issuer.clone(), Some(index)));
+                let chain = self.to_anchor(self.reached.len() - 1);
+                if chain.is_some() {
+                    return chain;
+                }
             }
         }
         None
+    }
+
+    /// The chain when the certificate at `index` is an anchor or issued by one.
+    fn to_anchor(&mut self, index: usize) -> Option<Vec<Cert>> {
+        let mut path = self.path(index);
+        if path.last().is_some_and(|last| self.anchors.contains(last)) {
+            return Some(path);
+        }
+        if path.len() >= CHAIN_CERTIFICATES_MAX {
+            return None;
+        }
+        let anchors = self.anchors;
+        let anchor = anchors.iter().find(|anchor| self.is_issuer(&path, anchor));
+        path.push(anchor?.clone());
+        Some(path)
+    }
+
+    /// Whether `issuer` bears the right name and may and did issue the last of
+    /// `path`; writes down why not.
+    fn is_issuer(&mut self, path: &[Cert], issuer: &Cert) -> bool {
+        let named = |last: &Cert| issuer.subject_der() == last.issuer_der();
+        if !path.last().is_some_and(named) || self.tries_left == 0 {
+            return false;
+        }
+        self.tries_left -= 1;
+        match check_issuer(path, issuer, self.at) {
+            Ok(()) => true,
+            Err(failure) => {
+                self.failures.push(failure);
+                false
+            }
+        }
     }
 
     /// From the leaf to the certificate at `index`.
@@ -228,6 +255,9 @@ impl<'a> Search<'a> {
         let mut failures = self.failures;
         match failures.iter().position(telling) {
             Some(index) => failures.swap_remove(index),
+            None if self.tries_left == 0 => {
+                not_trusted(leaf, "no chain among the first authorities tried")
+            }
             None => match failures.pop() {
                 Some(last) => last,
                 None => not_trusted(leaf, &format!("its issuer {} is unknown", leaf.issuer())),
@@ -294,4 +324,18 @@ fn check_issuer(path: &[Cert], issuer: &Cert, at: OffsetDateTime) -> Result<(), 
     };
     last.verify_issued_by(issuer)
         .map_err(|e| not_trusted(last, &format!("issued by {}: {e}", issuer.subject())))
+}
+
+/// As [`build_chain`], with the number of certificates tried as issuers.
+#[cfg(test)]
+pub(super) fn counted(
+    leaf: &Cert,
+    pool: &[Cert],
+    anchors: &[Cert],
+    at: OffsetDateTime,
+) -> (Result<Vec<Cert>, TrustError>, usize) {
+    let mut search = Search::new(leaf, anchors, at);
+    let found = search.run(pool);
+    let tries = TRIES_MAX - search.tries_left;
+    (found.ok_or_else(|| search.failure(leaf)), tries)
 }

@@ -3,11 +3,13 @@ use crate::x509::testing::{
     Builder, CLIENT_AUTH, List, NOW, OCSP_SIGNING, Ocsp, Party, Stamp, TIME_STAMPING, name,
     read_request, refusal,
 };
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 mod chains;
+mod judging;
 mod policy;
 mod revocation;
 
@@ -119,6 +121,11 @@ impl World {
         let mut settings = Settings {
             anchors: vec![self.root.cert.clone()],
             timestamp_authorities: vec![self.authority("first")],
+            authority_pause: Duration::from_secs(100),
+            authority_slow: Duration::from_secs(60),
+            ocsp_cert_id: CertIdDigest::Sha1,
+            ocsp_nonce: false,
+            cache_folder: None,
             clock_tolerance: Duration::from_secs(60),
             revocation_skew: Duration::ZERO,
             algorithms: AlgorithmPolicy::built_in(),
@@ -141,6 +148,7 @@ impl World {
             name: name.to_owned(),
             url: self.server.url(&format!("/{name}")),
             policy: None,
+            evidence: TsaEvidence::IssuedSince,
         }
     }
 

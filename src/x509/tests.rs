@@ -1,6 +1,6 @@
 use super::cms::SignedData;
 use super::crl::{Crl, CrlError};
-use super::ocsp::{OcspError, OcspResponse};
+use super::ocsp::{CertIdDigest, OcspError, OcspResponse};
 use super::testing::*;
 use super::tlv::{self, Reader, tag};
 use super::tsp::{TimestampToken, TspError};

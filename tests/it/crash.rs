@@ -203,7 +203,7 @@ impl Disk {
     /// Files in the bodies folder, and how many of them a row names.
     fn files(&self) -> (usize, usize) {
         let there = std::fs::read_dir(&self.bodies).unwrap().count();
-        let count = "SELECT count(*) FROM body";
+        let count = "SELECT count(*) FROM body WHERE sealed IS NULL";
         let named: i64 = self.open().query_row(count, [], |r| r.get(0)).unwrap();
         (there, usize::try_from(named).unwrap())
     }
