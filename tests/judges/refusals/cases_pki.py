@@ -16,6 +16,9 @@ LATER = NOW + timedelta(days=30)
 # A timestamp's own FAILED does not make the signature wrong: it breaks the constraint that a timestamp which is there must be good
 # (5.2.8), because leaving it out would lower the level in silence. Its INDETERMINATE keeps its reason.
 
+# Evidence that is inside the signature and cannot be used breaks the profile, too.
+UNREADABLE = NO_EVIDENCE | CONSTRAINTS
+
 good = family("PKI controls")
 
 
@@ -350,7 +353,7 @@ def _(w):
     return lt(w, ocsps=[w.good(w.signer)])
 
 
-@stamps("stamp-in-the-future", ORDER | CONSTRAINTS, "genTime is after the time of validation")
+@stamps("stamp-in-the-future", ORDER | CONSTRAINTS | NO_EVIDENCE, "genTime is after the time of validation, and after all evidence")
 def _(w):
     return lt(w, token=lambda data: w.stamp(data, NOW + timedelta(days=2)))
 
@@ -422,7 +425,7 @@ def expired_since(w, **options):
     return lt(w, Xades(signer), at=at("2026-06-01 00:00:00"), **options)
 
 
-@needed("expired-stamp-over-other-data", OUT_OF_BOUNDS, "the token is over another signature")
+@needed("expired-stamp-over-other-data", OUT_OF_BOUNDS | CONSTRAINTS, "the token is over another signature")
 def _(w):
     return expired_since(w, token=lambda _data: w.stamp(b"another signature value"))
 
@@ -594,7 +597,7 @@ def _(w):
     return signer_answer(w, w.good(w.signer, digest="sha1"))
 
 
-@revocation("answer-critical-extension", NO_EVIDENCE, "a critical extension in the answer that nobody knows")
+@revocation("answer-critical-extension", UNREADABLE, "a critical extension in the answer that nobody knows")
 def _(w):
     unknown = {"extn_id": "1.3.6.1.4.1.99999.9", "critical": True, "extn_value": b"\x05\x00"}
     return signer_answer(w, w.good(w.signer, extensions=[unknown]))
@@ -656,7 +659,7 @@ KINDS = {
     "list-critical-extension": ("a critical extension that nobody knows (RFC 5280 5.2)", lambda: [extension("1.3.6.1.4.1.99999.10", b"\x05\x00", critical=True)]),
 }
 for list_name, (why, extensions) in KINDS.items():
-    @revocation(list_name, NO_EVIDENCE, why)
+    @revocation(list_name, UNREADABLE, why)
     def _(w, extensions=extensions):
         return list_only(w, revocation_list(w.issuing, this=ANSWERED, until=LATER, extensions=extensions()))
 

@@ -107,12 +107,12 @@ for name, (what, arrange) in XSW.items():
     wrapping(name, PROFILE, f"{what}: only URI=\"\" is over what a reader reads")(lambda w, a=arrange: by_id(w, a))
 
 
-@wrapping("wrapped-in-forged-root", FORMAT | HASH, "the whole signed document inside a forged root: URI=\"\" is that root now")
+@wrapping("wrapped-in-forged-root", PROFILE | HASH, "the whole signed document inside a forged root: URI=\"\" is that root now")
 def _(w):
     return xml(form(EVIL + "<f:old>" + lt_text(w) + "</f:old>"))
 
 
-@wrapping("original-in-object", FORMAT | HASH, "the signed document in ds:Object of its signature, a forged root around")
+@wrapping("original-in-object", PROFILE | HASH, "the signed document in ds:Object of its signature, a forged root around")
 def _(w):
     text = lt_text(w)
     signature = text[text.index("<ds:Signature ") : text.index("</ds:Signature>") + 15]
@@ -245,8 +245,8 @@ CHANGES = {
     "attribute-changed": ('currency="EUR"', 'currency="USD"', HASH, "an attribute of the content"),
     "space-added": ("<f:end/>", " <f:end/>", HASH, "white space between elements is content"),
     "element-renamed": ("<f:end/>", "<f:fin/>", HASH, "the name of an element"),
-    "instruction-added": ("<f:end/>", "<?x y?><f:end/>", HASH, "a processing instruction is part of the canonical form"),
-    "instruction-behind-root": ("</f:form>\n", "</f:form>\n<?x y?>", HASH, "a processing instruction behind the root is too"),
+    "instruction-added": ("<f:end/>", "<?x y?><f:end/>", HASH | FORMAT, "a processing instruction is part of the canonical form, and nothing a form may have"),
+    "instruction-behind-root": ("</f:form>\n", "</f:form>\n<?x y?>", HASH | FORMAT, "a processing instruction behind the root"),
     "signing-time-changed": ("T10:00:00Z", "T09:00:00Z", HASH, "the claimed time is signed"),
     "media-type-changed": (">text/xml<", ">text/css<", HASH | PROFILE, "DataObjectFormat is signed"),
 }
@@ -308,7 +308,7 @@ def _(w):
     return lt(w, change=lambda text: text.replace("<ds:DigestValue>", "<ds:DigestValue><!-- x -->", 1))
 
 
-@changed("comment-in-certificate", PROFILE, "a comment inside ds:X509Certificate")
+@changed("comment-in-certificate", PROFILE | NO_SIGNER, "a comment inside ds:X509Certificate")
 def _(w):
     return lt(w, change=lambda text: text.replace("<ds:X509Certificate>MII", "<ds:X509Certificate>M<!-- -->II", 1))
 
