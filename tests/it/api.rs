@@ -11,6 +11,7 @@ mod limits;
 mod problems;
 mod raw;
 mod signatures;
+mod validations;
 
 use crate::daemon::{Daemon, Setup};
 use crate::sandbox::Sandbox;
