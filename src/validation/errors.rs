@@ -79,8 +79,7 @@ pub(super) fn timestamp(error: &TspError) -> Fault {
         TspError::Purpose(_) => Sub::ChainConstraintsFailure,
         TspError::SignerNotValid => Sub::OutOfBoundsNoPoe,
     };
-    let text = format!("timestamp: {}", sentence(error));
-    Fault::new(BlockKind::Timestamp, sub, text)
+    Fault::new(BlockKind::Timestamp, sub, sentence(error))
 }
 
 /// Why a CMS signature was refused.
@@ -99,6 +98,8 @@ fn cms(error: &X509Error) -> (BlockKind, Sub) {
             BlockKind::SigningCertificate,
             Sub::NoSigningCertificateFound,
         ),
-        X509Error::Attribute(_) => (BlockKind::Acceptance, Sub::SigConstraintsFailure),
+        X509Error::Attribute(_) | X509Error::Forbidden(_) => {
+            (BlockKind::Acceptance, Sub::SigConstraintsFailure)
+        }
     }
 }
