@@ -40,6 +40,12 @@ pub(super) fn after(pdf: &[u8], new: &Document, end: Option<usize>) -> Changes {
 }
 
 fn compare(signed: &[u8], later: &[u8], new: &Document) -> Result<Changes, String> {
+    // What no cross-reference tells of is found by readers that repair files.
+    let content = later.trim_ascii_end();
+    let is_revision = new.xref_start >= signed.len() && content.ends_with(b"%%EOF");
+    if !content.is_empty() && !is_revision {
+        return Err("what follows the signature is no revision of the file".into());
+    }
     let old = load(signed).map_err(|error| format!("the signed revision alone: {error}"))?;
     if is_hybrid(later) {
         return Err("the later revisions show different objects to different readers".into());

@@ -10,7 +10,7 @@ use crate::trust::{
     self, AlgorithmPolicy, Evidence, Finding, Freshness, Judgement, PolicyFault, Question,
     Standing, TrustError,
 };
-use crate::x509::{Cert, KeyKind};
+use crate::x509::Cert;
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
 
@@ -392,9 +392,12 @@ pub(super) fn weak(block: BlockKind, fault: &PolicyFault, what: &str) -> Fault {
     Fault::new(block, sub, format!("{what}: {fault}"))
 }
 
-/// What the policy says about a key that is too short to be verified with.
-pub(super) fn weak_key(context: &Context, key: KeyKind) -> Option<Fault> {
-    let checked = context.algorithms.check_key(key, context.now);
+/// What the policy says about a key that was too short already when its
+/// certificate became valid: nothing made with it can be older.
+pub(super) fn weak_key(context: &Context, signer: &Cert) -> Option<Fault> {
+    let checked = context
+        .algorithms
+        .check_key(signer.key(), signer.not_before());
     checked
         .err()
         .map(|fault| weak(BlockKind::Acceptance, &fault, "the signer's key"))

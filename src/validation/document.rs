@@ -48,7 +48,7 @@ pub(super) fn inspect(document: &Document<'_>, context: &Context) -> Result<(), 
     for method in algorithms {
         digest_strength(method, context)?;
     }
-    match weak_key(context, signer.key()) {
+    match weak_key(context, &signer) {
         Some(fault) => Err(fault),
         None => Ok(()),
     }

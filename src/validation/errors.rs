@@ -98,6 +98,8 @@ fn cms(error: &X509Error) -> (BlockKind, Sub) {
             BlockKind::SigningCertificate,
             Sub::NoSigningCertificateFound,
         ),
-        X509Error::Attribute(_) => (BlockKind::Acceptance, Sub::SigConstraintsFailure),
+        X509Error::Attribute(_) | X509Error::Forbidden(_) => {
+            (BlockKind::Acceptance, Sub::SigConstraintsFailure)
+        }
     }
 }

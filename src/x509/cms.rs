@@ -17,6 +17,7 @@ const DATA: ObjectIdentifier = oid("1.2.840.113549.1.7.1");
 const SIGNED_DATA: ObjectIdentifier = oid("1.2.840.113549.1.7.2");
 const CONTENT_TYPE: ObjectIdentifier = oid("1.2.840.113549.1.9.3");
 const MESSAGE_DIGEST: ObjectIdentifier = oid("1.2.840.113549.1.9.4");
+const SIGNING_TIME: ObjectIdentifier = oid("1.2.840.113549.1.9.5");
 const SIGNING_CERTIFICATE: ObjectIdentifier = oid("1.2.840.113549.1.9.16.2.12");
 const SIGNING_CERTIFICATE_V2: ObjectIdentifier = oid("1.2.840.113549.1.9.16.2.47");
 /// `id-aa-signatureTimeStampToken` (RFC 3161 Appendix A).
@@ -341,6 +342,13 @@ impl SignedData {
         let stated = value_of(attributes, MESSAGE_DIGEST, "message-digest")?;
         if stated != tlv::element(tag::OCTET_STRING, &[&expected]) {
             return Err(X509Error::MessageDigest);
+        }
+        // The claimed time of a PAdES signature is /M; a second one could say
+        // something else (EN 319 142-1 §6.3).
+        if binding == Binding::V2
+            && optional_value(attributes, SIGNING_TIME, "signing-time")?.is_some()
+        {
+            return Err(X509Error::Forbidden("signing-time"));
         }
         check_binding(attributes, signer, binding)?;
         let algorithm = SignatureAlgorithm::in_cms(&info.signature_algorithm, digest)

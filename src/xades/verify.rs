@@ -59,8 +59,10 @@ pub(super) fn examine(
     unique_ids(doc, parts.signature)?;
     check_references(doc, parts)?;
     let signer = certificate(parts.certificate)?;
-    let algorithm = check_signature_value(parts, &signer)?;
+    // Whose signature it is comes before whether its value is right
+    // (EN 319 102-1 §5.3.4).
     let signing_time = check_properties(parts, &signer)?;
+    let algorithm = check_signature_value(parts, &signer)?;
     let mut verified = Verified {
         signer,
         algorithm,
