@@ -471,6 +471,7 @@ impl Problem {
             | SignError::Embed(_)
             | SignError::Pdf(_)
             | SignError::PartialPdf
+            | SignError::SelfCheck(_)
             | SignError::Level { .. } => {
                 tracing::error!(%text, "a signature could not be made");
                 Self::new(&INTERNAL, text)

@@ -139,7 +139,7 @@ pub async fn sign(
     .await??;
     let level = format!("{format}-{}", level.as_str());
     let name = [(LEVEL_HEADER, level.clone())];
-    if wants_json(&headers) {
+    if super::accepts(&headers, "application/json") {
         return Ok((name, Json(Signature::new(level, signed, calls))).into_response());
     }
     let kind = [(header::CONTENT_TYPE, media_type)];
@@ -210,16 +210,4 @@ fn original(document: Sole, query: SignatureQuery) -> Result<Original, Problem> 
         (Some(_), Some(_), Some(_)) => refuse("Either form and operation, or slot."),
         (_, _, _) => refuse("form and operation are needed together, version only with them."),
     }
-}
-
-/// Whether JSON is accepted by name (RFC 9110 §12.5.1); `*/*` gets the document.
-fn wants_json(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter();
-    accepted
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|kind| {
-            let name = kind.split(';').next().unwrap_or_default();
-            name.trim().eq_ignore_ascii_case("application/json")
-        })
 }

@@ -4,7 +4,7 @@ use super::report;
 use crate::base::clock::parse_rfc3339;
 use crate::base::{Clock, SystemClock};
 use crate::config;
-use crate::trust::Evidence;
+use crate::trust::{Evidence, Settings, Trust};
 use crate::validation::{self, Context, Indication, Report};
 use crate::x509::Cert;
 use crate::xades::Slot;
@@ -44,6 +44,13 @@ pub(super) struct Options {
     /// place is reported, not required.
     #[arg(long, value_name = "PATH")]
     slot: Option<String>,
+    /// Print the report as XML of TS 119 102-2; for one document.
+    #[arg(long)]
+    xml: bool,
+    /// Fetch certificates and revocation data for signatures that carry none
+    /// (levels B and T), as the configuration says.
+    #[arg(long, requires = "config")]
+    online: bool,
 }
 
 fn time(text: &str) -> Result<OffsetDateTime, String> {
@@ -63,43 +70,56 @@ pub(super) fn run(options: &Options) -> ExitCode {
 }
 
 fn reports(options: &Options) -> Result<bool, Box<dyn Error>> {
-    let context = context(options)?;
+    let settings = config::load(&options.config)?.trust;
+    let context = context(&settings, options)?;
+    let trust = match options.online {
+        true => Some(Trust::new(settings, SystemClock::shared())?),
+        false => None,
+    };
+    if options.xml && options.files.len() > 1 {
+        return Err("--xml prints one report: give one document".into());
+    }
     let mut passed = true;
     let mut out = Vec::new();
     for file in &options.files {
-        let report = validate(&read(file)?, options, &context)?;
+        let bytes = read(file)?;
+        let slot = slot(&bytes, options.slot.as_deref())?;
+        let validate = |context: &Context| validate(&bytes, slot.as_ref(), context);
+        let report = match &trust {
+            Some(trust) => validation::online(trust, context.clone(), validate),
+            None => validate(&context),
+        };
         passed &= report.indication == Indication::TotalPassed;
+        if options.xml {
+            print!("{}", report.to_etsi_xml());
+            return Ok(passed);
+        }
         out.push(serde_json::json!({ "file": file, "report": report }));
     }
     println!("{}", serde_json::to_string_pretty(&out)?);
     Ok(passed)
 }
 
-fn validate(bytes: &[u8], options: &Options, context: &Context) -> Result<Report, Box<dyn Error>> {
-    if bytes.starts_with(b"%PDF-") {
-        return Ok(validation::pdf(bytes, context));
+fn validate(bytes: &[u8], slot: Option<&Slot>, context: &Context) -> Report {
+    match bytes.starts_with(b"%PDF-") {
+        true => validation::pdf(bytes, context),
+        false => validation::xml(bytes, slot, context),
     }
-    let slot = match &options.slot {
-        Some(text) => slot(bytes, text)?,
-        None => None,
-    };
-    Ok(validation::xml(bytes, slot.as_ref(), context))
 }
 
 /// The slot, by the prefixes of the document; none when the document cannot be
 /// read, which its report will say.
-fn slot(bytes: &[u8], text: &str) -> Result<Option<Slot>, Box<dyn Error>> {
-    let Ok(document) = xml::parse(bytes) else {
+fn slot(bytes: &[u8], text: Option<&str>) -> Result<Option<Slot>, Box<dyn Error>> {
+    let (Some(text), Ok(document)) = (text, xml::parse(bytes)) else {
         return Ok(None);
     };
     let namespaces = namespaces_of(document.root_element());
     Ok(Some(Slot::parse(text, &namespaces)?))
 }
 
-fn context(options: &Options) -> Result<Context, Box<dyn Error>> {
-    let settings = config::load(&options.config)?.trust;
+fn context(settings: &Settings, options: &Options) -> Result<Context, Box<dyn Error>> {
     let now = options.at.unwrap_or_else(|| SystemClock.now());
-    let mut context = Context::new(&settings, now);
+    let mut context = Context::new(settings, now);
     for file in &options.anchors {
         context.anchors.extend(certificates(file)?);
     }

@@ -179,7 +179,7 @@ fn embedding_refuses_what_is_not_valid_afterwards() {
     let error = pack()
         .embed("depot", VALID.as_bytes(), b"no pdf")
         .unwrap_err();
-    assert!(matches!(error, FormsError::EmbedRejected(_)));
+    assert!(matches!(error, FormsError::Embed(_)));
     let error = pack().embed("depot", b"<a/>", PDF).unwrap_err();
     assert!(matches!(error, FormsError::Embed(_)));
 }

@@ -144,7 +144,7 @@ impl Intake {
     }
 }
 
-fn read_slot(xml: &[u8], text: &str) -> Result<Slot, IsolatedError> {
+pub(super) fn read_slot(xml: &[u8], text: &str) -> Result<Slot, IsolatedError> {
     if text == Slot::END_OF_ROOT {
         return Ok(Slot::EndOfRoot);
     }

@@ -3,18 +3,22 @@
 //! durable, and from then on only waits, never falls.
 
 mod isolated;
+mod validation;
 
 pub use isolated::{IsolatedError, Original, Place};
+pub use validation::Signed;
 
 use crate::base::{Clock, digest, hex, limits};
 use crate::forms::{Checked, Operation, Pack, Packs, Rejected};
 use crate::outbox::{
     Accepted, Event, Kind, Lease, New, Outbox, OutboxError, Prepared, Record, State, Wait,
 };
+use crate::pades;
 use crate::pdf::{self, Violation};
-use crate::sign::{self, Practitioner, SignError, Signer};
+use crate::sign::{self, Hand, Practitioner, SignError, Signer};
 use crate::trust::Call;
 use crate::x509::Level;
+use crate::xades::Envelope;
 use crate::xml::Position;
 use serde_json::{Value, json};
 use std::error::Error;
@@ -224,6 +228,9 @@ impl Intake {
             let wait = wait(&error);
             tracing::warn!(uuid = %lease.record.uuid, class = %wait.class, code = %wait.code, "waiting: {}", wait.text);
             way.wait = Some(wait);
+            if way.state == State::Received && !way.bodies.is_empty() {
+                way.event("pdf-signed", self.clock.now(), json!({}));
+            }
         }
         if way.wait.is_some() && !calls.is_empty() {
             way.event(
@@ -238,38 +245,61 @@ impl Intake {
     fn walk(&self, record: &Record, way: &mut Way, calls: &mut Vec<Call>) -> Result<(), StepError> {
         let (pack, practitioner) = self.context(record)?;
         let operation = operation(&pack, &record.operation)?;
-        let mut document = match way.state {
+        let slot = &operation.signature.slot;
+        let mut envelope = match way.state {
             State::Received => self.sign(record, &pack, &practitioner, way, calls)?,
-            State::Signed | State::Stamped => self.body(record, Kind::Document)?,
+            State::Signed | State::Stamped => {
+                let rested = self.body(record, Kind::Document)?;
+                Envelope::open(rested, slot).map_err(SignError::Xml)?
+            }
             State::Ready | State::Sending | State::Unknown | State::Receipted | State::Rejected => {
                 return Ok(());
             }
         };
+        let climbed = self.climb(operation, &mut envelope, way, calls);
+        if way.state != record.state {
+            // What was reached is checked once, as a whole, before it is stored.
+            match self.signer.check(envelope, slot) {
+                Ok(document) => way.body(Kind::Document, document),
+                Err(error) => {
+                    way.retreat(record.state);
+                    return Err(error.into());
+                }
+            }
+        }
+        climbed
+    }
+
+    /// From B to the level of the pack, or as far as it goes.
+    fn climb(
+        &self,
+        operation: &Operation,
+        envelope: &mut Envelope,
+        way: &mut Way,
+        calls: &mut Vec<Call>,
+    ) -> Result<(), StepError> {
         let level = operation.signature.level;
-        if way.state == State::Signed && level > Level::B {
-            let stamped = self.signer.stamp(operation, &document, calls)?;
-            let detail = json!({
-                "level": "XAdES-B-T", "time": crate::base::clock::rfc3339(stamped.gen_time),
-                "calls": calls_json(&std::mem::take(calls)),
-            });
-            way.reach(State::Stamped, "stamped", self.clock.now(), detail);
-            way.body(Kind::Timestamp, stamped.token);
-            way.body(Kind::Document, stamped.document.clone());
-            document = stamped.document;
+        if envelope.level() == Level::B && level > Level::B {
+            self.signer.stamp(envelope, calls)?;
+            if let Some(token) = envelope.token() {
+                let detail = json!({
+                    "level": "XAdES-B-T", "time": crate::base::clock::rfc3339(token.gen_time()),
+                    "calls": calls_json(&std::mem::take(calls)),
+                });
+                way.reach(State::Stamped, "stamped", self.clock.now(), detail);
+                way.body(Kind::Timestamp, token.der().to_vec());
+            }
         }
         let mut revocation_values = 0;
         if level == Level::LT {
-            let sealed = self.signer.seal(operation, &document, calls)?;
-            revocation_values = sealed.revocation_values;
-            document = sealed.document;
+            revocation_values = self.signer.seal(envelope, calls)?;
         }
         let detail = json!({
             "level": format!("XAdES-{}", level.as_str()), "revocation_values": revocation_values,
-            "sha256": hex::encode(&digest::sha256(&document)),
+            "sha256": hex::encode(&digest::sha256(envelope.xml())),
             "calls": calls_json(&std::mem::take(calls)),
         });
         way.reach(State::Ready, "sealed", self.clock.now(), detail);
-        way.body(Kind::Document, document);
         Ok(())
     }
 
@@ -280,21 +310,59 @@ impl Intake {
         practitioner: &Practitioner,
         way: &mut Way,
         calls: &mut Vec<Call>,
-    ) -> Result<Vec<u8>, StepError> {
+    ) -> Result<Envelope, StepError> {
         let xml = self.body(record, Kind::RequestXml)?;
-        let pdf = self.body(record, Kind::RequestPdf)?;
-        let signed =
-            self.signer
-                .sign((pack, &record.operation), practitioner, (&xml, &pdf), calls)?;
+        let hand = self.signer.hand(practitioner, calls)?;
+        let form = (pack, record.operation.as_str());
+        let level = operation(pack, form.1)?
+            .document
+            .as_ref()
+            .map_or(Level::B, |place| place.level);
+        let pdf = self.pdf(record, (&hand, level), way, calls)?;
+        let envelope = self.signer.form_signature(&hand, form, (&xml, &pdf))?;
         let detail = json!({
-            "level": "XAdES-B-B", "pdf_level": "PAdES-B-B",
-            "certificate_sha256": sign::fingerprint(&signed.certificate),
+            "level": "XAdES-B-B", "pdf_level": format!("PAdES-{}", level.as_str()),
+            "certificate_sha256": sign::fingerprint(hand.certificate()),
             "calls": calls_json(&std::mem::take(calls)),
         });
         way.reach(State::Signed, "signed", self.clock.now(), detail);
-        way.body(Kind::Pdf, signed.pdf);
-        way.body(Kind::Document, signed.document.clone());
-        Ok(signed.document)
+        Ok(envelope)
+    }
+
+    /// The PDF with its signature of the pack's level. What is signed is kept,
+    /// also when the way ends here: the key is not used for it a second time.
+    fn pdf(
+        &self,
+        record: &Record,
+        (hand, level): (&Hand, Level),
+        way: &mut Way,
+        calls: &mut Vec<Call>,
+    ) -> Result<Vec<u8>, StepError> {
+        let rested = self.outbox.body(record.uuid, Kind::Pdf);
+        let rested = rested.map_err(StepError::Store)?.filter(|pdf| {
+            // One by a certificate that has been replaced since is not kept.
+            pades::verify(pdf).is_ok_and(|own| own.signer == *hand.certificate())
+        });
+        let mut reached = Level::B;
+        let mut pdf = match rested {
+            Some(pdf) if self.signer.check_pdf(&pdf, level).is_ok() => return Ok(pdf),
+            Some(pdf) => pdf,
+            None => {
+                let pdf = self.body(record, Kind::RequestPdf)?;
+                self.signer.pdf_signature(hand, &pdf)?
+            }
+        };
+        let mut stamped = Ok(());
+        if level > Level::B {
+            match self.signer.stamp_pdf(&pdf, calls) {
+                Ok((higher, _)) => (pdf, reached) = (higher, level),
+                Err(error) => stamped = Err(error),
+            }
+        }
+        self.signer.check_pdf(&pdf, reached)?;
+        way.body(Kind::Pdf, pdf.clone());
+        stamped?;
+        Ok(pdf)
     }
 
     fn context(&self, record: &Record) -> Result<(Arc<Pack>, Practitioner), StepError> {
@@ -444,6 +512,13 @@ impl Way {
         self.event(word, at, detail);
     }
 
+    /// Back to where it began; of what was made only the signed PDF is kept.
+    fn retreat(&mut self, state: State) {
+        self.state = state;
+        self.events.clear();
+        self.bodies.retain(|(kind, _)| *kind == Kind::Pdf);
+    }
+
     /// Only the last of a kind is stored: a lower level is inside the higher.
     fn body(&mut self, kind: Kind, bytes: Vec<u8>) {
         self.bodies.retain(|(known, _)| *known != kind);
@@ -500,6 +575,7 @@ fn sign_code(error: &SignError) -> &'static str {
         SignError::Xml(_) => "xml-signature",
         SignError::Embed(_) => "embedding",
         SignError::Level { .. } => "level-not-reached",
+        SignError::SelfCheck(_) => "self-check-failed",
     }
 }
 

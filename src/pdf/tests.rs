@@ -630,5 +630,5 @@ fn shared_parts_are_looked_at_once() {
     // The page keeps its contents but not the fonts they name.
     assert_eq!(rules_of(&resources), [""; 0]);
     assert_eq!(rules_of(&attributes), ["6.6 metadata"]);
-    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }

@@ -1,11 +1,12 @@
 //! Signatures of a document that belongs to no submission (DSR 3.5): the same
 //! steps without rests, because nothing is kept when one fails.
 
-use super::{Practitioner, SignError, Signer, reached};
-use crate::pades;
+use super::{Practitioner, SignError, Signer};
 use crate::trust::Call;
+use crate::x509::tsp::TimestampToken;
 use crate::x509::{Cert, Level};
-use crate::xades::{self, Slot};
+use crate::xades::{Slot, XadesError};
+use crate::xml;
 use time::OffsetDateTime;
 
 /// A signed document of exactly the level asked for, self-verified.
@@ -35,25 +36,19 @@ impl Signer {
         calls: &mut Vec<Call>,
     ) -> Result<Isolated, SignError> {
         let hand = self.hand(practitioner, calls)?;
-        let mut document = self.xml_signature(&hand, xml, slot)?;
-        let mut gen_time = None;
+        let tree = xml::parse(xml).map_err(|error| SignError::Xml(XadesError::Parse(error)))?;
+        let mut envelope = self.xml_signature(&hand, (xml, &tree), slot)?;
         if level > Level::B {
-            let (stamped, token) = self.xml_timestamp(&document, calls)?;
-            document = stamped;
-            gen_time = Some(token.gen_time());
-            if level == Level::LT {
-                let signer = (&hand.identity.certificate, hand.identity.chain.as_slice());
-                let data = self.validation_data(signer, &token, calls)?;
-                document = xades::extend_lt(&document, &data.certificates, &data.ocsp, &data.crls)
-                    .map_err(SignError::Xml)?;
-            }
+            self.stamp(&mut envelope, calls)?;
         }
-        reached(&document, slot, level)?;
+        if level == Level::LT {
+            self.seal(&mut envelope, calls)?;
+        }
         Ok(Isolated {
-            document,
-            certificate: hand.identity.certificate,
+            gen_time: envelope.token().map(TimestampToken::gen_time),
+            document: self.check(envelope, slot)?,
             signing_time: hand.at,
-            gen_time,
+            certificate: hand.identity.certificate,
         })
     }
 
@@ -70,22 +65,22 @@ impl Signer {
         calls: &mut Vec<Call>,
     ) -> Result<Isolated, SignError> {
         let hand = self.hand(practitioner, calls)?;
-        let document = self.pdf_signature(&hand, pdf)?;
-        if level != Level::B {
-            return Err(SignError::Level {
-                reached: Level::B,
-                wanted: level,
-            });
+        let mut document = self.pdf_signature(&hand, pdf)?;
+        let mut gen_time = None;
+        if level > Level::B {
+            let (stamped, token) = self.stamp_pdf(&document, calls)?;
+            gen_time = Some(token.gen_time());
+            document = match level {
+                Level::LT => self.seal_pdf(&stamped, (hand.certificate(), &token), calls)?,
+                Level::B | Level::T => stamped,
+            };
         }
-        let own = pades::verify(&document).map_err(SignError::Pdf)?;
-        if own.changes_after != crate::pades::Changes::None {
-            return Err(SignError::PartialPdf);
-        }
+        self.check_pdf(&document, level)?;
         Ok(Isolated {
             document,
-            certificate: hand.identity.certificate,
             signing_time: hand.at,
-            gen_time: None,
+            certificate: hand.identity.certificate,
+            gen_time,
         })
     }
 }

@@ -17,6 +17,9 @@ const FILES_MAX: usize = 256;
 /// Most bytes of files kept.
 const FILES_BYTES_MAX: u64 = 64 << 20;
 
+/// Most addresses that failed remembered.
+const PAUSES_MAX: usize = 64;
+
 /// What kind of answer an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
@@ -88,6 +91,8 @@ pub(super) struct Kept {
 pub(super) struct Memory {
     folder: Option<PathBuf>,
     entries: Mutex<HashMap<Key, Kept>>,
+    /// Addresses that failed, and until when others are asked before them.
+    pauses: Mutex<HashMap<String, OffsetDateTime>>,
 }
 
 impl Memory {
@@ -95,7 +100,26 @@ impl Memory {
         Self {
             folder,
             entries: Mutex::default(),
+            pauses: Mutex::default(),
         }
+    }
+
+    fn pauses(&self) -> MutexGuard<'_, HashMap<String, OffsetDateTime>> {
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that an address failed.
+    pub(super) fn pause(&self, url: &str, until: OffsetDateTime) {
+        let mut pauses = self.pauses();
+        if pauses.len() >= PAUSES_MAX {
+            pauses.clear();
+        }
+        pauses.insert(url.to_owned(), until);
+    }
+
+    /// Whether an address failed not long ago.
+    pub(super) fn is_paused(&self, url: &str, now: OffsetDateTime) -> bool {
+        self.pauses().get(url).is_some_and(|until| *until > now)
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<Key, Kept>> {

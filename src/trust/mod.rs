@@ -8,6 +8,7 @@ mod health;
 mod memory;
 mod policy;
 mod revocation;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod timestamp;
@@ -398,14 +399,9 @@ impl Trust {
         })
     }
 
-    /// Which algorithms are accepted until when.
-    pub fn algorithms(&self) -> &AlgorithmPolicy {
-        &self.settings.algorithms
-    }
-
-    /// Where chains may end.
-    pub fn anchors(&self) -> &[Cert] {
-        &self.settings.anchors
+    /// What this was set up with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Makes one call and writes it down, with what `judge` makes of the body.

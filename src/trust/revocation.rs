@@ -147,19 +147,32 @@ impl Trust {
         asked: Asked<'_>,
         calls: &mut Vec<Call>,
     ) -> Result<Vec<Evidence>, TrustError> {
+        let mut sources: Vec<Source<'_>> = Source::of(asked.cert).collect();
+        sources.sort_by_key(|source| self.is_paused(*source));
+        for source in &sources {
+            // One that failed just now is not asked again for a newer answer.
+            let age = (!self.is_paused(*source)).then_some(REFRESH);
+            if let Some(found) = self.from_memory(asked, *source, age, calls) {
+                return Ok(found);
+            }
+        }
         let mut failures = Vec::new();
-        for source in Source::of(asked.cert) {
-            match self.from_source(asked, source, calls) {
-                Err(failure) if !is_verdict(&failure) => failures.push(failure),
+        for source in &sources {
+            match self.from_source(asked, *source, calls) {
+                Err(failure) if !is_verdict(&failure) => {
+                    if is_outage(&failure) {
+                        let until = self.clock.now() + self.settings.authority_pause;
+                        self.memory.pause(source.named().1, until);
+                    }
+                    failures.push(failure);
+                }
                 verdict => return verdict,
             }
         }
         // Only when nobody answers: an answer says more than an older one.
         if failures.iter().all(is_outage) {
-            for source in Source::of(asked.cert) {
-                if let Some((evidence, finding)) = self.kept(asked, source, None, calls)
-                    && let Ok(found) = self.with_responder(asked, evidence, &finding, source, calls)
-                {
+            for source in &sources {
+                if let Some(found) = self.from_memory(asked, *source, None, calls) {
                     return Ok(found);
                 }
             }
@@ -181,9 +194,6 @@ impl Trust {
         source: Source<'_>,
         calls: &mut Vec<Call>,
     ) -> Result<Vec<Evidence>, TrustError> {
-        if let Some((evidence, finding)) = self.kept(asked, source, Some(REFRESH), calls) {
-            return self.with_responder(asked, evidence, &finding, source, calls);
-        }
         let (evidence, finding) = match source {
             Source::Ocsp(url) => self.ask_responder(asked, url, calls)?,
             Source::List(url) => self.fetch_list(asked, url, calls)?,
@@ -197,14 +207,18 @@ impl Trust {
         Ok(found)
     }
 
-    /// What is kept, when it would do, and was fetched within `age`.
-    fn kept(
+    fn is_paused(&self, source: Source<'_>) -> bool {
+        self.memory.is_paused(source.named().1, self.clock.now())
+    }
+
+    /// What is kept, when it would do and was fetched within `age`.
+    fn from_memory(
         &self,
         asked: Asked<'_>,
         source: Source<'_>,
         age: Option<Duration>,
         calls: &mut Vec<Call>,
-    ) -> Option<(Evidence, Finding)> {
+    ) -> Option<Vec<Evidence>> {
         let kept = self.memory.recall(source.key(asked))?;
         let young = |most| {
             let fetched = kept.fetched_at;
@@ -220,7 +234,8 @@ impl Trust {
         let finding = self.examine(asked, purpose, url, &evidence).ok()?;
         self.judge_finding(asked, &finding).ok()?;
         self.note_remembered(purpose, url, calls);
-        Some((evidence, finding))
+        self.with_responder(asked, evidence, &finding, source, calls)
+            .ok()
     }
 
     /// Asks with one digest, and with the other when the responder seems not to

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 mod chains;
 mod judging;
+mod lasting;
 mod policy;
 mod revocation;
 
@@ -55,6 +56,12 @@ impl Server {
         routes.insert(path.to_owned(), Box::new(answer));
     }
 
+    /// 302 to `location`, which travels as the body.
+    fn redirect(&self, path: &str, location: &str) {
+        let location = location.to_owned();
+        self.route(path, move |_| (302, location.clone().into_bytes()));
+    }
+
     fn serve(&self, path: &str, body: Vec<u8>) {
         self.route(path, move |_| (200, body.clone()));
     }
@@ -84,8 +91,12 @@ fn answer(mut stream: TcpStream, routes: &Mutex<HashMap<String, Route>>) {
         Some(route) => route(&body),
         None => (404, Vec::new()),
     };
+    let location = match status {
+        302 => format!("location: {}\r\n", String::from_utf8_lossy(&body)),
+        _ => String::new(),
+    };
     let head = format!(
-        "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        "HTTP/1.1 {status} X\r\nconnection: close\r\n{location}content-length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
@@ -132,6 +143,7 @@ impl World {
             http: http::Settings {
                 connect_timeout: Duration::from_secs(5),
                 timeout: Duration::from_secs(10),
+                redirects_max: crate::base::limits::REDIRECTS_MAX,
                 ..http::Settings::default()
             },
         };

@@ -80,8 +80,7 @@ pub(super) fn timestamp(error: &TspError) -> Fault {
         TspError::Purpose(_) => Sub::ChainConstraintsFailure,
         TspError::SignerNotValid => Sub::OutOfBoundsNoPoe,
     };
-    let text = format!("timestamp: {}", sentence(error));
-    Fault::new(BlockKind::Timestamp, sub, text)
+    Fault::new(BlockKind::Timestamp, sub, sentence(error))
 }
 
 /// Why a CMS signature was refused.

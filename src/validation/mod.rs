@@ -9,13 +9,16 @@
 mod certificates;
 mod document;
 mod errors;
+mod etsi;
 mod indication;
+mod online;
 mod report;
 mod signature;
 #[cfg(test)]
 mod tests;
 
 pub use indication::{Indication, SubIndication};
+pub use online::online;
 pub use report::{
     Block, BlockKind, Certificate, Chain, Facts, Object, Report, Revocation, SignatureReport,
     Timestamp,
@@ -62,6 +65,51 @@ impl Context {
             certificates: Vec::new(),
             evidence: Vec::new(),
         }
+    }
+}
+
+/// Why a document of our own is not delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum ValidationError {
+    /// The verdict is not TOTAL-PASSED.
+    #[error("self-check: {} ({}): {text}", indication.as_str(), sub_indication.map_or("", SubIndication::as_str))]
+    SelfCheckVerdict {
+        /// The verdict.
+        indication: Indication,
+        /// Its reason.
+        sub_indication: Option<SubIndication>,
+        /// The reason in a sentence.
+        text: String,
+    },
+    /// The signature is of another level than the one asked for.
+    #[error("self-check: the signature is of level {reached}, not {wanted}")]
+    SelfCheckLevel {
+        /// As it is.
+        reached: String,
+        /// As it should be.
+        wanted: String,
+    },
+}
+
+/// The check before delivery: the last signature of the report, which is ours,
+/// is TOTAL-PASSED and of the level wanted, such as `XAdES-B-LT`.
+///
+/// # Errors
+/// [`ValidationError`].
+pub fn self_check(report: &Report, wanted: &str) -> Result<(), ValidationError> {
+    let own = report.signatures.last();
+    let facts = own.filter(|own| own.indication == Indication::TotalPassed);
+    match facts.and_then(|own| own.facts.as_ref()) {
+        Some(facts) if facts.level == wanted => Ok(()),
+        Some(facts) => Err(ValidationError::SelfCheckLevel {
+            reached: facts.level.clone(),
+            wanted: wanted.to_owned(),
+        }),
+        None => Err(ValidationError::SelfCheckVerdict {
+            indication: own.map_or(report.indication, |own| own.indication),
+            sub_indication: own.and_then(|own| own.sub_indication),
+            text: own.map_or(&report.text, |own| &own.text).clone(),
+        }),
     }
 }
 
@@ -136,6 +184,11 @@ fn read_pdf(verified: pades::Verified, context: &Context) -> SignatureReport {
 }
 
 impl Report {
+    /// The report as XML of TS 119 102-2 v1.4.1, unsigned.
+    pub fn to_etsi_xml(&self) -> String {
+        etsi::document(self)
+    }
+
     fn new(signatures: Vec<SignatureReport>, context: &Context) -> Self {
         let worst = signatures.iter().max_by_key(|report| report.indication);
         let (indication, sub_indication, text) = worst

@@ -8,19 +8,23 @@ use crate::x509::tsp::TimestampToken;
 use crate::x509::{Cert, CertStatus};
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 /// The report on one document. Times are RFC 3339 in UTC.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Report {
     /// The worst indication of all signatures.
+    #[schema(value_type = String)]
     pub indication: Indication,
     /// Its reason; absent when every signature passed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub sub_indication: Option<SubIndication>,
     /// The reason in a sentence.
     pub text: String,
     /// The time for which was validated.
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub validation_time: OffsetDateTime,
     /// Which list of algorithms was applied.
     pub algorithm_policy: String,
@@ -29,16 +33,19 @@ pub struct Report {
     pub signatures: Vec<SignatureReport>,
     /// Calls made to the outside for this report.
     #[serde(serialize_with = "calls")]
+    #[schema(value_type = Vec<Object>)]
     pub calls: Vec<Call>,
 }
 
 /// The report on one signature.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SignatureReport {
     /// The verdict.
+    #[schema(value_type = String)]
     pub indication: Indication,
     /// Its reason.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub sub_indication: Option<SubIndication>,
     /// The reason in a sentence.
     pub text: String,
@@ -51,7 +58,7 @@ pub struct SignatureReport {
 }
 
 /// What a signature says about itself.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Facts {
     /// The level by what the signature contains, such as `XAdES-B-LT`.
     pub level: String,
@@ -64,10 +71,12 @@ pub struct Facts {
     pub algorithm: String,
     /// The time the signer claims.
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub claimed_signing_time: OffsetDateTime,
     /// The earliest time at which the signature is proved to have existed; the
     /// validation time when nothing proves an earlier one (§5.5.4).
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub best_signature_time: OffsetDateTime,
     /// The signer's chain, as far as it was found.
     pub signer: Chain,
@@ -80,17 +89,20 @@ pub struct Facts {
 }
 
 /// The signature timestamp.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Timestamp {
     /// PASSED, FAILED or INDETERMINATE, of the validation of the timestamp
     /// alone (§5.4).
     #[serde(serialize_with = "of_block")]
+    #[schema(value_type = String)]
     pub indication: Indication,
     /// Its reason.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub sub_indication: Option<SubIndication>,
     /// The time it states.
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub gen_time: OffsetDateTime,
     /// The authority's policy, a dotted OID.
     pub policy: String,
@@ -101,12 +113,12 @@ pub struct Timestamp {
 }
 
 /// Certificates from the one in question to the anchor.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 #[serde(transparent)]
 pub struct Chain(pub Vec<Certificate>);
 
 /// A certificate of a chain.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Certificate {
     /// Subject (RFC 4514).
     pub subject: String,
@@ -118,9 +130,11 @@ pub struct Certificate {
     pub sha256: String,
     /// First moment of validity.
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub not_before: OffsetDateTime,
     /// Last moment of validity.
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub not_after: OffsetDateTime,
     /// Whether it is a configured trust anchor.
     pub anchor: bool,
@@ -131,7 +145,7 @@ pub struct Certificate {
 }
 
 /// What a response or list says about a certificate.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Revocation {
     /// `ocsp` or `crl`.
     pub kind: &'static str,
@@ -144,18 +158,21 @@ pub struct Revocation {
         skip_serializing_if = "Option::is_none",
         serialize_with = "some_rfc3339"
     )]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<OffsetDateTime>,
     /// `CRLReason` (RFC 5280 §5.3.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<u8>,
     /// When this was known to be right.
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub this_update: OffsetDateTime,
     /// By when there would be something newer.
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "some_rfc3339"
     )]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub next_update: Option<OffsetDateTime>,
     /// Who says so (RFC 4514).
     pub by: String,
@@ -218,18 +235,21 @@ impl BlockKind {
 }
 
 /// What a building block found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Block {
     /// Which one.
     #[serde(serialize_with = "block_name")]
+    #[schema(value_type = String)]
     pub block: BlockKind,
     /// Its clause of EN 319 102-1.
     pub clause: &'static str,
     /// PASSED, FAILED or INDETERMINATE.
     #[serde(serialize_with = "of_block")]
+    #[schema(value_type = String)]
     pub indication: Indication,
     /// The reason.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub sub_indication: Option<SubIndication>,
     /// What was found, in a sentence.
     pub text: String,

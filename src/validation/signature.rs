@@ -98,12 +98,11 @@ fn timestamp(
         evidence,
     };
     let certified = certificates::validate(&subject, context);
-    let fault = certified.fault.or_else(|| {
-        if gen_time > context.now + context.clock_tolerance {
-            let text = format!("the timestamp is of {gen_time}, after the time of validation");
-            let sub = Sub::TimestampOrderFailure;
-            return Some(Fault::new(BlockKind::Timestamp, sub, text));
-        }
+    let future = (gen_time > context.now + context.clock_tolerance).then(|| {
+        let text = format!("it is of {gen_time}, after the time of validation");
+        Fault::new(BlockKind::Timestamp, Sub::TimestampOrderFailure, text)
+    });
+    let fault = future.or(certified.fault).or_else(|| {
         let algorithm = match token.algorithm() {
             Ok(algorithm) => algorithm,
             Err(error) => return Some(errors::timestamp(&error)),
@@ -112,7 +111,7 @@ fn timestamp(
         let checked = policy.check_signature(algorithm, token.signer().key(), context.now);
         checked
             .err()
-            .map(|fault| certificates::weak(BlockKind::Timestamp, &fault, "the timestamp"))
+            .map(|fault| certificates::weak(BlockKind::Timestamp, &fault, "its signature"))
     });
     let fault = fault.map(|fault| Fault {
         block: BlockKind::Timestamp,

@@ -1,7 +1,5 @@
 use super::*;
-use crate::x509::testing::{
-    self, Builder, List, NOW, OCSP_SIGNING, Ocsp, Party, Stamp, TIME_STAMPING,
-};
+use crate::x509::testing::{Builder, List, NOW, OCSP_SIGNING, Ocsp, Party, Stamp, TIME_STAMPING};
 use crate::x509::{CertStatus, SignatureAlgorithm};
 use crate::xml::path::Namespaces;
 use SubIndication as Sub;
@@ -336,6 +334,91 @@ fn a_delegated_responder_speaks_for_the_issuer_only_when_it_is_entitled() {
     // Not for OCSP; certified by somebody else.
     assert_eq!(by(&named().no_check().build(Some(&world.ca))), general);
     assert_eq!(by(&entitled().no_check().build(Some(&world.root))), general);
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    let path = format!("{}/tests/fixtures/pdf/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+impl World {
+    fn sign_pdf(&self, pdf: &[u8]) -> Vec<u8> {
+        let chain = [self.ca.cert.clone()];
+        let algorithm = SignatureAlgorithm::EcdsaSha256;
+        let prepared = pades::prepare(pdf, &self.signer.cert, &chain, algorithm, SIGNED).unwrap();
+        let value = self.signer.key.sign(prepared.to_be_signed()).unwrap();
+        prepared.finish(&value).unwrap()
+    }
+
+    fn stamp_pdf(&self, pdf: &[u8]) -> Vec<u8> {
+        let imprint = crate::base::digest::sha256(&pades::timestamp_input(pdf).unwrap());
+        let stamp = Stamp::new(imprint, &[1], STAMPED);
+        pades::extend_t(pdf, &stamp.token(&self.tsa, &[])).unwrap()
+    }
+
+    fn seal_pdf(&self, pdf: &[u8]) -> Vec<u8> {
+        let good = Ocsp::good(STAMPED);
+        let ocsp = [self.about_signer(&good), self.about_tsa(&good)];
+        let lists = [List::empty(STAMPED).sign(&self.root)];
+        pades::extend_lt(pdf, &[self.ca.cert.clone()], &ocsp, &lists).unwrap()
+    }
+}
+
+#[test]
+fn each_level_of_a_pdf_passes_and_changes_are_told() {
+    let world = World::new();
+    let full = world.full(NOW);
+    let signed = world.sign_pdf(&fixture("memoire-gs-a2b-objstm.pdf"));
+    let stamped = world.stamp_pdf(&signed);
+    let sealed = world.seal_pdf(&stamped);
+    let mut bare = world.bare(NOW);
+    bare.certificates.clear();
+    for (document, level, context) in [
+        (&signed, "PAdES-B-B", &full),
+        (&stamped, "PAdES-B-T", &full),
+        (&sealed, "PAdES-B-LT", &bare),
+    ] {
+        let report = pdf(document, context);
+        passes(&report);
+        let facts = report.signatures[0].facts.as_ref().unwrap();
+        assert_eq!(facts.level, level);
+        let changes = facts.changes_after.as_ref().unwrap();
+        assert_eq!(changes.is_empty(), level != "PAdES-B-LT");
+    }
+    // A second signature: both are reported, the oldest first.
+    let twice = pdf(&world.sign_pdf(&signed), &full);
+    passes(&twice);
+    assert_eq!(twice.signatures.len(), 2);
+    let first = twice.signatures[0].facts.as_ref().unwrap();
+    assert_eq!(first.changes_after.as_ref().unwrap().len(), 1);
+}
+
+#[test]
+fn what_is_wrong_with_a_pdf_is_told_apart() {
+    let world = World::new();
+    let full = world.full(NOW);
+    let plain = fixture("memoire-gs-a2b-objstm.pdf");
+    let signed = world.sign_pdf(&plain);
+    let format = ("TOTAL-FAILED", Some("FORMAT_FAILURE"));
+    assert_eq!(found(&pdf(b"%PDF-1.7\n", &full)), format);
+    assert_eq!(found(&pdf(&plain, &full)), format);
+    // One signed byte, in a comment.
+    let mut changed = signed.clone();
+    changed[12] ^= 1;
+    let hash = ("TOTAL-FAILED", Some("HASH_FAILURE"));
+    assert_eq!(found(&pdf(&changed, &full)), hash);
+    // An update behind the signature that nobody signed.
+    let mut document =
+        lopdf::IncrementalDocument::create_from(signed.clone(), crate::pdf::load(&signed).unwrap());
+    let root = document.get_prev_documents().trailer.get(b"Root").unwrap();
+    let root = root.as_reference().unwrap();
+    document.opt_clone_object_to_new_document(root).unwrap();
+    let catalog = document.new_document.get_dictionary_mut(root).unwrap();
+    catalog.set("PageMode", "UseOutlines");
+    let mut shadowed = Vec::new();
+    document.save_to(&mut shadowed).unwrap();
+    assert_eq!(found(&pdf(&shadowed, &full)), format);
+    passes(&pdf(&signed, &full));
 }
 
 #[test]

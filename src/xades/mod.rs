@@ -4,8 +4,8 @@
 //! references (the document, `URI=""`, and the signed properties), the
 //! signer's certificate in `KeyInfo` and bound by `SigningCertificateV2`. Where
 //! the signature stands is for the form to say: a [`Slot`].
-//! B-B is [`prepare`] and [`Prepared::finish`], T is [`extend_t`], LT is
-//! [`extend_lt`]; [`verify`] accepts this profile and nothing else, which is
+//! B-B is [`prepare`] and [`Prepared::finish`], T is [`Envelope::extend_t`],
+//! LT is [`Envelope::extend_lt`]; [`verify`] accepts this profile and nothing else, which is
 //! what keeps signature wrapping out.
 //!
 //! Sans-IO: the private key, the timestamp and the revocation data come from
@@ -13,15 +13,15 @@
 //! the document it was given, and all that stands outside the signature slot
 //! stays as its author wrote it.
 
-mod extend;
+mod envelope;
 mod profile;
 mod signing;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-pub use extend::{extend_lt, extend_t, timestamp_input};
-pub use signing::{Prepared, prepare};
+pub use envelope::Envelope;
+pub use signing::{Prepared, prepare, prepare_parsed};
 pub use verify::{Verified, slot_of, verify};
 
 pub use crate::x509::Level;

@@ -84,7 +84,13 @@ impl Signer {
         let prepared =
             prepare(form.as_bytes(), slot, &self.cert, self.algorithm(), TIME).expect("prepare");
         let value = self.sign(prepared.to_be_signed());
-        String::from_utf8(prepared.finish(&value).expect("finish")).expect("UTF-8")
+        let made = prepared.finish(&value).expect("finish");
+        // What the maker knows is what a reader finds.
+        let read = Envelope::open(made.xml().to_vec(), slot).expect("open");
+        assert_eq!(read.timestamp_input, made.timestamp_input);
+        assert_eq!((read.next, read.level), (made.next, made.level));
+        assert_eq!(read.signer, made.signer);
+        String::from_utf8(made.into_xml()).expect("UTF-8")
     }
 
     /// Makes an edited signature hold again: digests and value are computed
@@ -658,16 +664,28 @@ fn revocation_values_without_a_value_are_no_level() {
 #[test]
 fn levels_are_climbed_in_order() {
     let signed = Signer::p256().sign_form(FORM);
-    let refused = extend_lt(signed.as_bytes(), &[], &[vec![0x30, 0]], &[]);
+    let mut envelope = Envelope::open(signed.into_bytes(), &slot()).expect("open");
     assert!(matches!(
-        refused,
+        envelope.extend_lt(&[], &[vec![0x30, 0]], &[]),
         Err(XadesError::Level {
             have: Level::B,
             wanted: Level::T
         })
     ));
-    assert!(matches!(
-        extend_t(signed.as_bytes(), &[0x30, 0]),
-        Err(XadesError::Timestamp(_))
-    ));
+}
+
+/// A document of the profile with other prefixes verifies, but our text
+/// cannot be put into it.
+#[test]
+fn a_signature_with_other_prefixes_is_not_extended() {
+    let signer = Signer::p256();
+    let signed = signer.sign_form(FORM);
+    let other = signed
+        .replace("<xades:", "<x:")
+        .replace("</xades:", "</x:")
+        .replace("xmlns:xades=", "xmlns:x=");
+    let other = signer.resign(&other);
+    check(&other).expect("verified");
+    let opened = Envelope::open(other.into_bytes(), &slot());
+    assert!(matches!(opened, Err(XadesError::Profile(what)) if what.contains("prefixes")));
 }

@@ -2,7 +2,6 @@
 //! recomputed. Whether the certificates deserve trust, and whether the
 //! revocation data suffices, is for the caller to decide.
 
-use super::extend::check_timestamp;
 use super::profile::{
     DS, ENVELOPED, EXC_C14N, MIME_TYPE, Parts, SHA256, SIGNED_PROPERTIES, Unsigned, XADES,
     algorithm, attribute, canonical, children, decode, ecdsa_size, elements, fault, is, text,
@@ -47,14 +46,23 @@ pub struct Verified {
 pub fn verify(xml: &[u8], slot: &Slot) -> Result<Verified, XadesError> {
     let doc = xml::parse(xml).map_err(XadesError::Parse)?;
     let parts = Parts::find(&doc)?;
-    in_slot(&doc, slot, &parts)?;
-    unique_ids(&doc, parts.signature)?;
-    check_references(&doc, &parts)?;
+    examine(&doc, &parts, slot)
+}
+
+/// Verifies a signature that has been taken apart.
+pub(super) fn examine(
+    doc: &Document<'_>,
+    parts: &Parts<'_, '_>,
+    slot: &Slot,
+) -> Result<Verified, XadesError> {
+    in_slot(doc, slot, parts)?;
+    unique_ids(doc, parts.signature)?;
+    check_references(doc, parts)?;
     let signer = certificate(parts.certificate)?;
     // Whose signature it is comes before whether its value is right
     // (EN 319 102-1 §5.3.4).
-    let signing_time = check_properties(&parts, &signer)?;
-    let algorithm = check_signature_value(&parts, &signer)?;
+    let signing_time = check_properties(parts, &signer)?;
+    let algorithm = check_signature_value(parts, &signer)?;
     let mut verified = Verified {
         signer,
         algorithm,
@@ -67,13 +75,13 @@ pub fn verify(xml: &[u8], slot: &Slot) -> Result<Verified, XadesError> {
     };
     match parts.unsigned {
         Unsigned::B => {}
-        Unsigned::T { timestamp } => verified.token = Some(read_timestamp(&parts, timestamp)?),
+        Unsigned::T { timestamp } => verified.token = Some(read_timestamp(parts, timestamp)?),
         Unsigned::Lt {
             timestamp,
             certificates,
             revocations,
         } => {
-            verified.token = Some(read_timestamp(&parts, timestamp)?);
+            verified.token = Some(read_timestamp(parts, timestamp)?);
             for value in values(certificates, "EncapsulatedX509Certificate")? {
                 verified.certificates.push(certificate(value)?);
             }
@@ -150,14 +158,14 @@ fn check_references(doc: &Document<'_>, parts: &Parts<'_, '_>) -> Result<(), Xad
         return fault("the first reference must be to the whole document");
     }
     let signature = parts.signature.range();
-    let bytes = c14n::canonicalize(
+    let found = c14n::sha256(
         doc,
         doc.root(),
         |n| n.range().start < signature.start || n.range().end > signature.end,
         &c14n::Options::EXCLUSIVE,
     );
     let expected = reference(document, &[ENVELOPED, EXC_C14N])?;
-    if expected != digest::sha256(&bytes) {
+    if expected != found {
         return Err(XadesError::Digest(Signed::Document));
     }
 
@@ -257,6 +265,8 @@ fn certificate(node: Node<'_, '_>) -> Result<Cert, XadesError> {
     Cert::from_der(&decode(node)?).map_err(XadesError::Certificate)
 }
 
+/// Reads a token and checks that its imprint is that of this signature; all
+/// else about it is the business of [`TimestampToken::verify`].
 fn read_timestamp(
     parts: &Parts<'_, '_>,
     timestamp: Node<'_, '_>,
@@ -269,7 +279,12 @@ fn read_timestamp(
         ],
     )?;
     algorithm(method, EXC_C14N)?;
-    check_timestamp(parts, &decode(token)?)
+    let imprint = digest::sha256(&canonical(parts.signature_value));
+    let token = TimestampToken::from_der(&decode(token)?).map_err(XadesError::Timestamp)?;
+    token
+        .verify(&imprint, None)
+        .map_err(XadesError::Timestamp)?;
+    Ok(token)
 }
 
 /// The children of a list of encapsulated values, all of one name.

@@ -6,6 +6,7 @@ mod commands;
 mod configuration;
 mod contract;
 mod guard;
+mod keys;
 mod limits;
 mod problems;
 mod raw;

@@ -1,5 +1,7 @@
 //! Every kind of key and every way of signing, on tokens of every temper.
 
+mod quirks;
+
 use crate::softhsm::{Authority, Kind, PIN, SoftHsm};
 use crate::token::{Faulty, MESSAGE, always_authenticate, is_locked, now, sign, unlock, wait_for};
 use sceau::token::pkcs11::Pkcs11Token;
@@ -182,7 +184,7 @@ fn a_short_rsa_key_on_a_card_is_refused_before_it_is_used() {
 }
 
 /// Puts RSA with 1024 bits and a signing certificate on the token.
-fn short_rsa(hsm: &SoftHsm) -> Cert {
+pub fn short_rsa(hsm: &SoftHsm) -> Cert {
     let make = [
         "req",
         "-x509",

@@ -1,11 +1,14 @@
 //! A scratch SoftHSM2 token for tests, with keys and certificates imported by
 //! the tools of SoftHSM2 and OpenSC.
 
+use crate::sandbox::Sandbox;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
     RsaKeySize,
 };
 use sceau::token::pkcs11::{Settings, WorkerCommand};
+use sceau::x509::Cert;
+use serde_json::json;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -242,6 +245,18 @@ impl SoftHsm {
     pub fn import_certificate(&self, id: &str, der: &[u8]) {
         let file = self.write(&format!("certificate-{id}.der"), der);
         self.pkcs11_tool(&["--write-object", &file, "--type", "cert", "--id", id]);
+    }
+
+    /// Puts a signing key of the sandbox's authority on the token with its
+    /// certificate alone; the certificates of the authorities.
+    pub fn take_identity(&self, sandbox: &Sandbox, kind: &str) -> Vec<Cert> {
+        let order = json!({ "key": kind, "name": "Dr Testine Exemple" });
+        let identity = sandbox.control("identities", &order.to_string());
+        let text = |name: &str| identity[name].as_str().unwrap();
+        let certificates = |name: &str| Cert::from_pem_many(text(name).as_bytes()).unwrap();
+        let certificate = certificates("certificate_pem");
+        self.import("02", text("key_pem"), certificate[0].der());
+        certificates("chain_pem")
     }
 
     /// Runs OpenSC's tool on the token, logged in.

@@ -5,8 +5,9 @@
 //! further judges: `<case>/signed.xml`, and `root.pem` for all.
 
 use sceau::base::digest::sha256;
+use sceau::x509::tsp::TimestampToken;
 use sceau::x509::{Cert, CertStatus, RsaScheme, SignatureAlgorithm};
-use sceau::xades::{self, Level, Slot, Verified, XadesError};
+use sceau::xades::{self, Envelope, Level, Slot, Verified, XadesError};
 use sceau::xml::path::Namespaces;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -151,11 +152,11 @@ impl Pki {
             ),
         );
         let value = fs::read(work.join("sig")).expect("signature");
-        prepared.finish(&value).expect("finish")
+        prepared.finish(&value).expect("finish").into_xml()
     }
 
     /// A timestamp token over these bytes.
-    fn token(&self, message: &[u8]) -> Vec<u8> {
+    fn token(&self, message: &[u8]) -> TimestampToken {
         let work = self.scratch();
         let at = self.at().display();
         fs::write(work.join("message"), message).expect("message");
@@ -168,7 +169,8 @@ impl Pki {
                  -inkey {at}/tsa.key -chain {at}/root.pem -token_out -out token"
             ),
         );
-        fs::read(work.join("token")).expect("token")
+        let der = fs::read(work.join("token")).expect("token");
+        TimestampToken::from_der(&der).expect("token")
     }
 
     fn ocsp(&self, name: &str) -> Vec<u8> {
@@ -197,8 +199,15 @@ impl Pki {
     }
 
     fn stamp(&self, signed: &[u8]) -> Vec<u8> {
-        let token = self.token(&xades::timestamp_input(signed).expect("input"));
-        xades::extend_t(signed, &token).expect("level T")
+        let mut envelope = open(signed);
+        let token = self.token(envelope.timestamp_input());
+        envelope.extend_t(token).expect("level T");
+        // A rest between changes nothing.
+        assert_eq!(
+            open(envelope.xml()).timestamp_input(),
+            envelope.timestamp_input()
+        );
+        envelope.into_xml()
     }
 
     /// Level LT; one signer with OCSP responses, one with a list, one with both.
@@ -218,7 +227,11 @@ impl Pki {
             "p256" => vec![],
             _ => vec![self.crl()],
         };
-        xades::extend_lt(stamped, &certificates, &ocsp, &crls).expect("level LT")
+        let mut envelope = open(stamped);
+        envelope
+            .extend_lt(&certificates, &ocsp, &crls)
+            .expect("level LT");
+        envelope.into_xml()
     }
 }
 
@@ -231,6 +244,10 @@ fn openssl(folder: &Path, line: &str) {
 fn slot() -> Slot {
     let namespaces = Namespaces::from([("f".to_owned(), "urn:test:form".to_owned())]);
     Slot::parse("/f:form/f:slot", &namespaces).expect("path")
+}
+
+fn open(xml: &[u8]) -> Envelope {
+    Envelope::open(xml.to_vec(), &slot()).expect("verified")
 }
 
 fn check(xml: &[u8]) -> Result<Verified, XadesError> {
@@ -321,8 +338,7 @@ fn validation_data_comes_out_as_it_went_in() {
     assert_eq!(verified.crls[0].der(), pki.crl());
     let token = verified.token.expect("token");
     assert_eq!(token.signer(), &pki.tsa);
-    let input = xades::timestamp_input(&lt).expect("input");
-    assert_eq!(token.imprint(), sha256(&input));
+    assert_eq!(token.imprint(), sha256(open(&lt).timestamp_input()));
     for (response, cert) in verified
         .ocsp
         .iter()
@@ -340,9 +356,9 @@ fn a_timestamp_over_another_signature_is_refused() {
     let Some(pki) = Pki::get() else { return };
     let one = pki.sign_b("p256", FORM);
     let other = pki.sign_b("rsa", FORM);
-    let token = pki.token(&xades::timestamp_input(&other).expect("input"));
+    let token = pki.token(open(&other).timestamp_input());
     assert!(matches!(
-        xades::extend_t(&one, &token),
+        open(&one).extend_t(token),
         Err(XadesError::Timestamp(_))
     ));
     // Put in by force: the stamped signature's token into the other document.
@@ -376,21 +392,21 @@ fn a_changed_document_is_refused_by_all() {
 fn levels_are_climbed_once() {
     let Some(pki) = Pki::get() else { return };
     let t = pki.stamp(&pki.sign_b("p256", FORM));
-    let token = pki.token(&xades::timestamp_input(&t).expect("input"));
+    let token = pki.token(open(&t).timestamp_input());
     assert!(matches!(
-        xades::extend_t(&t, &token),
+        open(&t).extend_t(token),
         Err(XadesError::Level { have: Level::T, .. })
     ));
     let lt = pki.complete("p256", &t);
     assert!(matches!(
-        xades::extend_lt(&lt, &[], &[pki.ocsp("p256")], &[]),
+        open(&lt).extend_lt(&[], &[pki.ocsp("p256")], &[]),
         Err(XadesError::Level {
             have: Level::LT,
             ..
         })
     ));
     assert!(matches!(
-        xades::extend_lt(&t, std::slice::from_ref(&pki.root), &[], &[]),
+        open(&t).extend_lt(std::slice::from_ref(&pki.root), &[], &[]),
         Err(XadesError::Profile(_))
     ));
 }
@@ -428,7 +444,8 @@ fn signing_time_is_written_in_utc() {
     );
     let signed = prepared
         .finish(&fs::read(work.join("sig")).expect("signature"))
-        .expect("finish");
+        .expect("finish")
+        .into_xml();
     let text = String::from_utf8(signed.clone()).expect("UTF-8");
     assert!(text.contains("<xades:SigningTime>2030-03-17T17:46:40Z</xades:SigningTime>"));
     let verified = check(&signed).expect("verified");

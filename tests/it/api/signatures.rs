@@ -3,16 +3,18 @@
 
 use super::raw::Answer;
 use super::{Service, example, files};
-use crate::daemon::Setup;
+use crate::daemon::{self, Setup};
 use crate::outage::soft_token;
 use crate::sandbox::Sandbox;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sceau::pades;
 use sceau::xades::{self, Level, Slot};
 use sceau::xml::path::Namespaces;
 use serde_json::json;
 
 const XML: &str = "application/xml";
+const PDF: &str = "application/pdf";
 const LETTER: &str = "<?xml version=\"1.0\"?>\r\n<l:letter xmlns:l=\"urn:test:letter\" xml:id='a'>\r\n\
     <!-- beside --><sig/>\r\n<l:text>é &lt; <![CDATA[<]]></l:text>\r\n</l:letter>\r\n";
 
@@ -67,6 +69,44 @@ fn xml_is_signed_at_each_level_in_each_place() {
     xades::verify(&answer.body, &Slot::EndOfRoot).unwrap();
     assert_eq!(kept(), before, "something was stored");
     assert_eq!(service.get("/v1/submissions").json(), json!([]));
+}
+
+#[test]
+fn a_pdf_is_signed_at_each_level_and_its_bytes_stay() {
+    let service = Service::start(&Setup::default());
+    for name in ["memoire-gs-a2b.pdf", "memoire-typst-a3b.pdf"] {
+        let original = daemon::pdf(name);
+        let mut signed = original.clone();
+        for (word, level) in [("B-B", Level::B), ("B-T", Level::T), ("B-LT", Level::LT)] {
+            // Each further signature goes over those before it.
+            let before = std::mem::take(&mut signed);
+            let answer = service.sign(&format!("&level=PAdES-{word}"), PDF, &before);
+            let cell = format!("{word} on {name}");
+            assert_eq!(
+                answer.status,
+                200,
+                "{cell}: {:?}",
+                answer.header("content-type")
+            );
+            assert_eq!(answer.header("content-type"), Some(PDF), "{cell}");
+            let named = answer.header("sceau-level");
+            assert_eq!(named, Some(format!("PAdES-{word}").as_str()), "{cell}");
+            signed = answer.body;
+            assert!(signed.starts_with(&before), "{cell}");
+            let found = pades::verify(&signed).expect(&cell);
+            assert_eq!(found.level, level, "{cell}");
+            assert_eq!(found.token.is_some(), level > Level::B, "{cell}");
+        }
+        let all = pades::verify_all(&signed).unwrap();
+        assert_eq!(all.into_iter().filter(Result::is_ok).count(), 3, "{name}");
+    }
+    let part = [
+        b"--b\r\nContent-Disposition: form-data; name=\"pdf\"\r\n\r\n".as_slice(),
+        &daemon::pdf("memoire-gs-a2b.pdf"),
+        b"\r\n--b--\r\n",
+    ];
+    let answer = service.sign("", "multipart/form-data; boundary=b", &part.concat());
+    assert_eq!(answer.header("sceau-level"), Some("PAdES-B-LT"));
 }
 
 #[test]
@@ -169,6 +209,13 @@ fn what_cannot_be_signed_is_refused_with_the_reason() {
         let answer = service.sign("", kind, LETTER.as_bytes());
         assert_eq!(answer.problem(), "media-type-refused");
     }
+    for name in [
+        "memoire-gs-encrypted.pdf",
+        "memoire-gs-a2b-certified-p1.pdf",
+    ] {
+        let answer = service.sign("", PDF, &daemon::pdf(name));
+        assert_eq!(answer.problem(), "pdf-refused", "{name}");
+    }
     let none = service.sign("", "multipart/form-data; boundary=b", b"--b--\r\n");
     assert_eq!(none.problem(), "body-malformed");
     // Three practitioners are configured.
@@ -187,7 +234,11 @@ fn a_level_is_reached_or_nothing_is_given() {
         service.sandbox.control("scenario", &rule.to_string());
     };
     let refused = |level: &str, code: &str, says: &str| {
-        let answer = service.sign(&format!("&level={level}"), XML, LETTER.as_bytes());
+        let (kind, body) = match level.starts_with("XAdES") {
+            true => (XML, LETTER.as_bytes().to_vec()),
+            false => (PDF, daemon::pdf("memoire-gs-a2b.pdf")),
+        };
+        let answer = service.sign(&format!("&level={level}"), kind, &body);
         assert_eq!((answer.status, answer.problem().as_str()), (503, code));
         assert_eq!(answer.header("retry-after"), Some("30"));
         assert_eq!(answer.header("sceau-level"), None);
@@ -205,6 +256,7 @@ fn a_level_is_reached_or_nothing_is_given() {
         ("stale", "apart"),
     ] {
         fails("tsa", action);
+        refused("PAdES-B-LT", "timestamp-unavailable", says);
         refused("XAdES-B-T", "timestamp-unavailable", says);
         refused("XAdES-B-LT", "timestamp-unavailable", says);
         signs("XAdES-B-B");
@@ -214,6 +266,7 @@ fn a_level_is_reached_or_nothing_is_given() {
     fails("crl", "unavailable");
     let unavailable = "validation-data-unavailable";
     refused("XAdES-B-LT", unavailable, "no evidence");
+    refused("PAdES-B-LT", unavailable, "no evidence");
     signs("XAdES-B-T");
     service.sandbox.calm();
     signs("XAdES-B-LT");
@@ -240,6 +293,8 @@ fn a_certificate_that_is_revoked_or_not_valid_signs_nothing() {
         let answer = service.sign(&format!("&level={level}"), XML, LETTER.as_bytes());
         assert_eq!(answer.problem(), "certificate-refused", "{answer:?}");
     }
+    let answer = service.sign("", PDF, &daemon::pdf("memoire-gs-a2b.pdf"));
+    assert_eq!(answer.problem(), "certificate-refused", "{answer:?}");
 }
 
 #[test]

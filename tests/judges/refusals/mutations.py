@@ -22,11 +22,11 @@ ROOT = HERE.parents[2]
 # protection: (file below src, text, its replacement, cases that must fail)
 MUTANTS = {
     "unique identifiers": (
-        "xades/verify.rs", "    unique_ids(&doc, parts.signature)?;\n", "",
+        "xades/verify.rs", "    unique_ids(doc, parts.signature)?;\n", "",
         "id-of-properties-as-Id-in-content id-of-properties-as-xml-id-in-content id-of-signature-in-content",
     ),
     "the slot": (
-        "xades/verify.rs", "    in_slot(&doc, slot, &parts)?;\n    unique_ids", "    let _ = slot;\n    unique_ids",
+        "xades/verify.rs", "    in_slot(doc, slot, parts)?;\n    unique_ids", "    let _ = slot;\n    unique_ids",
         "moved-after-signing moved-to-the-end two-slots company-in-slot slot-of-another-namespace",
     ),
     "digest of the document": (
