@@ -345,6 +345,7 @@ impl SignedData {
         if stated != tlv::element(tag::OCTET_STRING, &[&expected]) {
             return Err(X509Error::MessageDigest);
         }
+        check_binding(attributes, signer, binding)?;
         let algorithm = SignatureAlgorithm::in_cms(&info.signature_algorithm, digest)
             .ok_or_else(|| X509Error::algorithm(&info.signature_algorithm))?;
         verify(signer, algorithm, attributes, &info.signature)?;
