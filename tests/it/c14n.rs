@@ -179,7 +179,10 @@ fn generated_documents_agree_with_libxml2() {
     let mut random = Random(0x5CEA_0001);
     let mut cases = Vec::new();
     for _ in 0..250 {
-        variants(&Generator::document(&mut random, &["hole", "gap"]), &mut cases);
+        variants(
+            &Generator::document(&mut random, &["hole", "gap"]),
+            &mut cases,
+        );
     }
     compare(&cases);
 }
