@@ -54,11 +54,10 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn temporary_in(folder: &Path) -> PathBuf {
-    folder.join(format!(".{}.tmp", hex::encode(&random::bytes::<8>())))
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file that must not be there yet, readable by its owner only, and
+/// flushes it to disk. Its name is durable after [`sync_folder`]; a crash before
+/// may leave a part of the file.
+pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -69,4 +68,8 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = options.open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+fn temporary_in(folder: &Path) -> PathBuf {
+    folder.join(format!(".{}.tmp", hex::encode(&random::bytes::<8>())))
 }

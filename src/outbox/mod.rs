@@ -23,7 +23,7 @@ pub use record::{Kind, Record, Stage, State, Wait};
 use crate::audit;
 use crate::base::{Clock, Uuid4, hold, random};
 use crate::store::rusqlite::Transaction;
-use crate::store::{Body, Store, StoreError};
+use crate::store::{Body, Store, StoreError, files};
 use serde_json::{Value, json};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -576,20 +576,11 @@ impl Outbox {
         Ok(())
     }
 
-    /// Stores all bodies or leaves none behind: a full disk must not be filled
-    /// further by each try.
+    /// Stores all bodies or leaves none behind.
     fn seal_all(&self, bodies: &[(Kind, Vec<u8>)]) -> Result<Vec<(Kind, Body)>, StoreError> {
-        let mut sealed = Vec::new();
-        for (kind, bytes) in bodies {
-            match self.store.put_body(bytes) {
-                Ok(body) => sealed.push((*kind, body)),
-                Err(error) => {
-                    self.discard(&files(&sealed));
-                    return Err(error);
-                }
-            }
-        }
-        Ok(sealed)
+        let plains: Vec<&[u8]> = bodies.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+        let kinds = bodies.iter().map(|(kind, _)| *kind);
+        Ok(kinds.zip(self.store.put_bodies(&plains)?).collect())
     }
 
     /// Removes new bodies that no row will ever name. Only after a lost lease:
@@ -600,7 +591,7 @@ impl Outbox {
         bodies: &[(Kind, Body)],
     ) -> Result<T, OutboxError> {
         if let Err(OutboxError::LeaseLost(_)) = &result {
-            self.discard(&files(bodies));
+            self.discard(&files(bodies.iter().map(|(_, body)| body)));
         }
         result
     }
@@ -702,10 +693,6 @@ fn held(held: bool, claim: Claim) -> Result<(), OutboxError> {
     } else {
         Err(OutboxError::LeaseLost(claim.uuid))
     }
-}
-
-fn files(bodies: &[(Kind, Body)]) -> Vec<String> {
-    bodies.iter().map(|(_, body)| body.file.clone()).collect()
 }
 
 fn wait_detail(wait: &Wait) -> Value {

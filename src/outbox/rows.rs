@@ -258,28 +258,29 @@ pub(super) fn clock_set_back(tx: &Transaction<'_>, now: OffsetDateTime) -> Resul
     Ok(())
 }
 
-/// Names `body` as the submission's `kind`; returns the file it replaces.
+/// Keeps `body` as the submission's `kind`; returns the file it replaces.
 pub(super) fn put_body(
     tx: &Transaction<'_>,
     uuid: Uuid4,
     kind: Kind,
     body: &Body,
 ) -> Result<Option<String>, StoreError> {
-    let failed = StoreError::sql("name a body");
+    let failed = StoreError::sql("keep a body");
     let uuid = uuid.to_string();
     let old = tx
-        .prepare_cached("SELECT file FROM body WHERE uuid = ?1 AND kind = ?2")
+        .prepare_cached("SELECT name FROM body WHERE uuid = ?1 AND kind = ?2 AND sealed IS NULL")
         .and_then(|mut s| {
             s.query_row([&uuid, kind.word()], |row| row.get(0))
                 .optional()
         })
         .map_err(&failed)?;
-    tx.prepare_cached("INSERT OR REPLACE INTO body VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+    tx.prepare_cached("INSERT OR REPLACE INTO body VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
         .and_then(|mut s| {
             s.execute(params![
                 uuid,
                 kind.word(),
-                body.file,
+                body.name,
+                body.sealed,
                 body.wrapped_key,
                 body.sha256,
                 body.bytes as i64
@@ -296,15 +297,16 @@ pub(super) fn body(
 ) -> Result<Option<Body>, StoreError> {
     connection
         .prepare_cached(
-            "SELECT file, wrapped_key, sha256, bytes FROM body WHERE uuid = ?1 AND kind = ?2",
+            "SELECT name, sealed, wrapped_key, sha256, bytes FROM body WHERE uuid = ?1 AND kind = ?2",
         )
         .and_then(|mut s| {
             s.query_row([uuid.to_string().as_str(), kind.word()], |row| {
                 Ok(Body {
-                    file: row.get(0)?,
-                    wrapped_key: row.get(1)?,
-                    sha256: row.get(2)?,
-                    bytes: row.get::<_, i64>(3)? as usize,
+                    name: row.get(0)?,
+                    sealed: row.get(1)?,
+                    wrapped_key: row.get(2)?,
+                    sha256: row.get(3)?,
+                    bytes: row.get::<_, i64>(4)? as usize,
                 })
             })
             .optional()
@@ -313,9 +315,9 @@ pub(super) fn body(
 }
 
 pub(super) fn body_files(connection: &Connection) -> Result<HashSet<String>, StoreError> {
-    let failed = StoreError::sql("list bodies");
+    let failed = StoreError::sql("list files");
     let mut statement = connection
-        .prepare("SELECT file FROM body")
+        .prepare("SELECT name FROM body WHERE sealed IS NULL")
         .map_err(&failed)?;
     let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)

@@ -26,7 +26,8 @@ CREATE INDEX submission_received ON submission (received_ms);
 CREATE TABLE body (
     uuid        TEXT    NOT NULL REFERENCES submission (uuid),
     kind        TEXT    NOT NULL,
-    file        TEXT    NOT NULL,
+    name        TEXT    NOT NULL,
+    sealed      BLOB,
     wrapped_key BLOB    NOT NULL,
     sha256      BLOB    NOT NULL,
     bytes       INTEGER NOT NULL,

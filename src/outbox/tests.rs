@@ -67,6 +67,11 @@ fn new(uuid: Uuid4, content: u8) -> New {
     }
 }
 
+/// Too large for a row.
+fn large(text: &[u8]) -> Vec<u8> {
+    text.repeat(10_000)
+}
+
 fn ready(outbox: &Outbox, uuid: Uuid4) {
     outbox.receive(new(uuid, 1)).unwrap();
     let lease = outbox.claim(Stage::Intake).unwrap().unwrap();
@@ -145,16 +150,17 @@ fn a_late_holder_of_a_lease_records_nothing() {
         wait: None,
     };
     f.outbox
-        .prepared(quick, step(State::Ready, b"quick"))
+        .prepared(quick, step(State::Ready, &large(b"quick")))
         .unwrap();
-    let late = f.outbox.prepared(slow, step(State::Signed, b"slow"));
+    let late = step(State::Signed, &large(b"slow"));
+    let late = f.outbox.prepared(slow, late);
     assert!(matches!(late, Err(OutboxError::LeaseLost(u)) if u == uuid));
     let record = f.outbox.find(uuid).unwrap().unwrap();
     assert_eq!(record.state, State::Ready);
     let document = f.outbox.body(uuid, Kind::Document).unwrap().unwrap();
-    assert_eq!(document, b"quick");
+    assert_eq!(document, large(b"quick"));
     let files = std::fs::read_dir(f.folder.path().join("bodies")).unwrap();
-    assert_eq!(files.count(), 3, "request XML, request PDF, one document");
+    assert_eq!(files.count(), 1, "one document");
 }
 
 #[test]
@@ -388,7 +394,7 @@ fn a_replaced_body_leaves_no_file_behind() {
     let lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
     let step = |state, wait| Prepared {
         state,
-        bodies: vec![(Kind::Document, b"level".to_vec())],
+        bodies: vec![(Kind::Document, large(b"level"))],
         events: vec![],
         wait,
     };
@@ -400,7 +406,7 @@ fn a_replaced_body_leaves_no_file_behind() {
     assert_eq!(lease.record.state, State::Signed);
     f.outbox.prepared(lease, step(State::Ready, None)).unwrap();
     let files = std::fs::read_dir(f.folder.path().join("bodies")).unwrap();
-    assert_eq!(files.count(), 3, "request XML, request PDF, one document");
+    assert_eq!(files.count(), 1, "one document");
     assert_eq!(words(&f.outbox, uuid), ["received", "checked", "waiting"]);
 }
 

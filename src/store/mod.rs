@@ -2,8 +2,9 @@
 //! for bodies. This module opens, migrates, transacts and seals; what the
 //! records mean is the business of `outbox` and `audit`.
 //!
-//! Bodies stand in files because a body in a row puts a checkpoint of 10 to
-//! 14 ms inside every thirteenth insert; files never cost above 2 ms.
+//! Large bodies stand in files because a document in a row puts a checkpoint of
+//! 10 to 14 ms inside every thirteenth insert; files never cost above 2 ms.
+//! Small ones stay in their row, where they cost no flush of their own.
 
 mod seal;
 #[cfg(test)]
@@ -23,6 +24,9 @@ const SQLITE_VERSION_MIN: i32 = 3_053_000;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const DATABASE: &str = "sceau.db";
 const SEAL_KEY_BYTES: usize = 32;
+/// Largest sealed body that stays in its row, in bytes: receipts, answers and
+/// timestamps do, documents with a PDF do not.
+const ROW_BODY_BYTES_MAX: usize = 16 << 10;
 
 /// Where the state stands.
 #[derive(Debug, Clone)]
@@ -99,14 +103,17 @@ pub struct Store {
     seal: Seal,
 }
 
-/// A sealed body on disk, to be named by a row. Not yet referenced by one, it
-/// is garbage that [`Store::sweep`] removes.
+/// A sealed body, to be kept by a row. A file not yet named by one is garbage
+/// that [`Store::sweep`] removes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
-    /// File name inside the bodies folder: a random UUID.
-    pub file: String,
-    /// The body's own key, sealed with the store's key. Without it the file
-    /// cannot be read: deleting the row shreds the body.
+    /// A random UUID the seal is bound to; names the file inside the bodies
+    /// folder, if there is one.
+    pub name: String,
+    /// A small body itself, sealed; `None` when it is in a file.
+    pub sealed: Option<Vec<u8>>,
+    /// The body's own key, sealed with the store's key. Without it the body
+    /// cannot be read: deleting the row shreds the file.
     pub wrapped_key: Vec<u8>,
     /// SHA-256 of the plain bytes.
     pub sha256: [u8; 32],
@@ -170,36 +177,71 @@ impl Store {
         work(&self.lock())
     }
 
-    /// Seals `plain` into a durable file. The row that names it must be
-    /// committed after this returns, never before.
+    /// Seals each of `plains`, large ones into durable files; after an error no
+    /// file is left. The rows that keep them must be committed after this
+    /// returns, never before.
     ///
     /// # Errors
     /// [`StoreError::File`] when the disk refuses.
-    pub fn put_body(&self, plain: &[u8]) -> Result<Body, StoreError> {
+    pub fn put_bodies(&self, plains: &[&[u8]]) -> Result<Vec<Body>, StoreError> {
+        let mut put = Vec::with_capacity(plains.len());
+        let written = plains
+            .iter()
+            .try_for_each(|plain| self.put_body(plain, &mut put))
+            .and_then(|()| self.flush_files(&put));
+        if let Err(error) = written {
+            // A full disk must not be filled further by each try; what cannot
+            // be removed now is swept at the next start.
+            let _ = self.discard(&files(&put));
+            return Err(error);
+        }
+        Ok(put)
+    }
+
+    /// No row names the file before it is whole, so it is written in its place.
+    fn put_body(&self, plain: &[u8], put: &mut Vec<Body>) -> Result<(), StoreError> {
         let name = Uuid4::random().to_string();
-        let (wrapped_key, sealed) = self.seal.seal(&name, plain);
         let path = self.bodies.join(&name);
-        file::write_atomic(&path, &sealed).map_err(StoreError::file("write", &path))?;
-        Ok(Body {
-            file: name,
+        let (wrapped_key, sealed) = self.seal.seal(&name, plain);
+        let body = |sealed| Body {
+            name,
+            sealed,
             wrapped_key,
             sha256: digest::sha256(plain),
             bytes: plain.len(),
-        })
+        };
+        if sealed.len() <= ROW_BODY_BYTES_MAX {
+            put.push(body(Some(sealed)));
+            return Ok(());
+        }
+        put.push(body(None));
+        file::write_new(&path, &sealed).map_err(StoreError::file("write", &path))
+    }
+
+    fn flush_files(&self, put: &[Body]) -> Result<(), StoreError> {
+        if put.iter().all(|body| body.sealed.is_some()) {
+            return Ok(());
+        }
+        file::sync_folder(&self.bodies).map_err(StoreError::file("flush", &self.bodies))
     }
 
     /// Reads a body back and compares its digest.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when the file is not what was stored.
+    /// [`StoreError::Damaged`] when it is not what was stored.
     pub fn body(&self, body: &Body) -> Result<Vec<u8>, StoreError> {
-        let path = self.bodies.join(&body.file);
-        let sealed = std::fs::read(&path).map_err(StoreError::file("read", &path))?;
+        let sealed = match &body.sealed {
+            Some(sealed) => sealed.clone(),
+            None => {
+                let path = self.bodies.join(&body.name);
+                std::fs::read(&path).map_err(StoreError::file("read", &path))?
+            }
+        };
         let plain = self
             .seal
-            .open(&body.file, &body.wrapped_key, sealed)
+            .open(&body.name, &body.wrapped_key, sealed)
             .filter(|plain| digest::sha256(plain) == body.sha256);
-        plain.ok_or_else(|| StoreError::Damaged(body.file.clone()))
+        plain.ok_or_else(|| StoreError::Damaged(body.name.clone()))
     }
 
     /// A keyed hash of a searchable text, so that the text itself need not be
@@ -246,6 +288,12 @@ impl Store {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The files of these bodies, for [`Store::discard`].
+pub fn files<'a>(bodies: impl IntoIterator<Item = &'a Body>) -> Vec<String> {
+    let in_files = bodies.into_iter().filter(|body| body.sealed.is_none());
+    in_files.map(|body| body.name.clone()).collect()
 }
 
 fn load_key(settings: &Settings) -> Result<Secret, StoreError> {

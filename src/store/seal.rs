@@ -78,5 +78,8 @@ fn decrypt(cipher: &LessSafeKey, name: &str, mut sealed: Vec<u8>) -> Option<Vec<
     let plain = cipher
         .open_in_place(nonce, Aad::from(name.as_bytes()), body)
         .ok()?;
-    Some(plain.to_vec())
+    let length = plain.len();
+    sealed.drain(..1 + NONCE_LEN);
+    sealed.truncate(length);
+    Some(sealed)
 }

@@ -2,6 +2,10 @@ use super::*;
 
 const SCHEMA: &[&str] = &["CREATE TABLE t (v TEXT NOT NULL) STRICT"];
 
+fn put(store: &Store, plain: &[u8]) -> Body {
+    store.put_bodies(&[plain]).unwrap().remove(0)
+}
+
 fn open(folder: &Path) -> Store {
     let settings = Settings {
         folder: folder.to_owned(),
@@ -10,25 +14,40 @@ fn open(folder: &Path) -> Store {
     Store::open(&settings, SCHEMA).expect("a fresh store opens")
 }
 
+/// Too large for a row.
+fn large(text: &[u8]) -> Vec<u8> {
+    text.repeat(ROW_BODY_BYTES_MAX / text.len() + 1)
+}
+
 #[test]
 fn a_body_comes_back_and_is_not_in_clear_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let canary = b"Nom-Canari-Patient".repeat(100);
-    let body = store.put_body(&canary).unwrap();
-    assert_eq!(store.body(&body).unwrap(), canary);
-    let on_disk = std::fs::read(folder.path().join("bodies").join(&body.file)).unwrap();
-    assert!(!on_disk.windows(10).any(|w| w == &canary[..10]));
+    let canary = b"Nom-Canari-Patient".as_slice();
+    for (plain, in_row) in [(canary.to_vec(), true), (large(canary), false)] {
+        let body = put(&store, &plain);
+        assert_eq!(store.body(&body).unwrap(), plain);
+        assert_eq!(body.sealed.is_some(), in_row);
+        let path = folder.path().join("bodies").join(&body.name);
+        let kept = body.sealed.unwrap_or_else(|| std::fs::read(path).unwrap());
+        assert!(!kept.windows(10).any(|w| w == &canary[..10]));
+    }
 }
 
 #[test]
 fn any_changed_byte_of_a_body_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let body = store.put_body(b"signed bytes").unwrap();
-    let path = folder.path().join("bodies").join(&body.file);
+    let body = put(&store, b"signed bytes");
+    for i in 0..body.sealed.as_ref().unwrap().len() {
+        let mut bad = body.clone();
+        bad.sealed.as_mut().unwrap()[i] ^= 1;
+        assert!(store.body(&bad).is_err(), "byte {i}");
+    }
+    let body = put(&store, &large(b"signed bytes"));
+    let path = folder.path().join("bodies").join(&body.name);
     let sealed = std::fs::read(&path).unwrap();
-    for i in 0..sealed.len() {
+    for i in (0..sealed.len()).step_by(97) {
         let mut bad = sealed.clone();
         bad[i] ^= 1;
         std::fs::write(&path, &bad).unwrap();
@@ -40,10 +59,12 @@ fn any_changed_byte_of_a_body_is_noticed() {
 fn one_body_cannot_stand_in_for_another() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let first = store.put_body(b"one").unwrap();
-    let second = store.put_body(b"two").unwrap();
+    let (first, mut second) = (put(&store, b"one"), put(&store, b"two"));
+    second.sealed = first.sealed;
+    assert!(store.body(&second).is_err());
+    let (first, second) = (put(&store, &large(b"one")), put(&store, &large(b"two")));
     let bodies = folder.path().join("bodies");
-    std::fs::copy(bodies.join(&first.file), bodies.join(&second.file)).unwrap();
+    std::fs::copy(bodies.join(&first.name), bodies.join(&second.name)).unwrap();
     assert!(store.body(&second).is_err());
 }
 
@@ -84,9 +105,9 @@ fn a_newer_schema_is_refused() {
 fn sweep_removes_only_files_no_row_names() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let kept = store.put_body(b"kept").unwrap();
-    let lost = store.put_body(b"lost").unwrap();
-    assert_eq!(store.sweep(|name| name == kept.file).unwrap(), 1);
+    let kept = put(&store, &large(b"kept"));
+    let lost = put(&store, &large(b"lost"));
+    assert_eq!(store.sweep(|name| name == kept.name).unwrap(), 1);
     assert!(store.body(&kept).is_ok());
     assert!(store.body(&lost).is_err());
 }
@@ -110,7 +131,7 @@ fn a_lost_key_is_not_replaced_by_a_new_one() {
 fn processes_that_start_at_once_agree_on_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let bodies: Vec<Body> = std::thread::scope(|scope| {
-        let open_and_put = || open(folder.path()).put_body(b"plain").unwrap();
+        let open_and_put = || put(&open(folder.path()), b"plain");
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(open_and_put)).collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });

@@ -16,6 +16,7 @@ mod base_uri;
 mod tests;
 
 use super::name_of;
+use crate::base::digest::Sha256;
 use roxmltree::{Document, Node, NodeType};
 use std::borrow::Cow;
 
@@ -64,12 +65,50 @@ pub fn canonicalize<'a, 'i>(
     visible: impl Fn(Node<'a, 'i>) -> bool,
     options: &Options<'_>,
 ) -> Vec<u8> {
+    let out = Vec::with_capacity(apex.range().len());
+    write(doc, apex, visible, options, out)
+}
+
+/// The SHA-256 of what [`canonicalize`] gives, without holding it.
+pub fn sha256<'a, 'i>(
+    doc: &'a Document<'i>,
+    apex: Node<'a, 'i>,
+    visible: impl Fn(Node<'a, 'i>) -> bool,
+    options: &Options<'_>,
+) -> [u8; 32] {
+    write(doc, apex, visible, options, Sha256::new()).finish()
+}
+
+/// Where the canonical form goes, piece by piece.
+trait Output {
+    fn write(&mut self, piece: &[u8]);
+}
+
+impl Output for Vec<u8> {
+    fn write(&mut self, piece: &[u8]) {
+        self.extend_from_slice(piece);
+    }
+}
+
+impl Output for Sha256 {
+    fn write(&mut self, piece: &[u8]) {
+        self.update(piece);
+    }
+}
+
+fn write<'a, 'i, O: Output>(
+    doc: &'a Document<'i>,
+    apex: Node<'a, 'i>,
+    visible: impl Fn(Node<'a, 'i>) -> bool,
+    options: &Options<'_>,
+    out: O,
+) -> O {
     let mut writer = Writer {
         source: doc.input_text(),
         apex,
         visible,
         options,
-        out: Vec::with_capacity(apex.range().len()),
+        out,
         rendered: Vec::new(),
         marks: Vec::new(),
     };
@@ -87,12 +126,12 @@ struct Attribute<'a> {
     value: Cow<'a, str>,
 }
 
-struct Writer<'a, 'i, 'o, V> {
+struct Writer<'a, 'i, 'o, V, O> {
     source: &'a str,
     apex: Node<'a, 'i>,
     visible: V,
     options: &'o Options<'o>,
-    out: Vec<u8>,
+    out: O,
     /// Namespaces (prefix, name) written by the open output elements, oldest
     /// first; the last entry of a prefix is the one in force.
     rendered: Vec<(&'a str, &'a str)>,
@@ -100,7 +139,7 @@ struct Writer<'a, 'i, 'o, V> {
     marks: Vec<usize>,
 }
 
-impl<'a, 'i, V: Fn(Node<'a, 'i>) -> bool> Writer<'a, 'i, '_, V> {
+impl<'a, 'i, V: Fn(Node<'a, 'i>) -> bool, O: Output> Writer<'a, 'i, '_, V, O> {
     /// Visits the subtree in document order without recursion: the depth of a
     /// document is the sender's choice, our stack is not.
     fn walk(&mut self) {
@@ -140,7 +179,7 @@ impl<'a, 'i, V: Fn(Node<'a, 'i>) -> bool> Writer<'a, 'i, '_, V> {
             NodeType::Element => self.start_tag(node),
             NodeType::Text => {
                 if let Some(text) = node.text() {
-                    push_escaped(&mut self.out, text, text_escape);
+                    push_escaped(&mut self.out, text, &TEXT_REFERENCES);
                 }
             }
             NodeType::Comment => {
@@ -176,7 +215,7 @@ impl<'a, 'i, V: Fn(Node<'a, 'i>) -> bool> Writer<'a, 'i, '_, V> {
     }
 
     fn push(&mut self, text: &str) {
-        self.out.extend_from_slice(text.as_bytes());
+        self.out.write(text.as_bytes());
     }
 
     /// Writes a comment or processing instruction; outside the document
@@ -241,7 +280,7 @@ impl<'a, 'i, V: Fn(Node<'a, 'i>) -> bool> Writer<'a, 'i, '_, V> {
 
     fn push_value(&mut self, value: &str) {
         self.push("=\"");
-        push_escaped(&mut self.out, value, attribute_escape);
+        push_escaped(&mut self.out, value, &ATTRIBUTE_REFERENCES);
         self.push("\"");
     }
 
@@ -365,37 +404,46 @@ fn line_ends(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn text_escape(byte: u8) -> Option<&'static str> {
-    match byte {
-        b'&' => Some("&amp;"),
-        b'<' => Some("&lt;"),
-        b'>' => Some("&gt;"),
-        b'\r' => Some("&#xD;"),
-        _ => None,
-    }
-}
+/// What stands for a character in text (Canonical XML 1.0 §1.1, §2.3).
+const TEXT_REFERENCES: [(u8, &str); 4] = [
+    (b'&', "&amp;"),
+    (b'<', "&lt;"),
+    (b'>', "&gt;"),
+    (b'\r', "&#xD;"),
+];
+/// What stands for a character in an attribute value.
+const ATTRIBUTE_REFERENCES: [(u8, &str); 6] = [
+    (b'&', "&amp;"),
+    (b'<', "&lt;"),
+    (b'"', "&quot;"),
+    (b'\t', "&#x9;"),
+    (b'\n', "&#xA;"),
+    (b'\r', "&#xD;"),
+];
+/// Bytes looked at together: a PDF in base64 has nothing to replace, and a
+/// search without branches costs a tenth of one that stops at each byte.
+const BLOCK_BYTES: usize = 256;
 
-fn attribute_escape(byte: u8) -> Option<&'static str> {
-    match byte {
-        b'&' => Some("&amp;"),
-        b'<' => Some("&lt;"),
-        b'"' => Some("&quot;"),
-        b'\t' => Some("&#x9;"),
-        b'\n' => Some("&#xA;"),
-        b'\r' => Some("&#xD;"),
-        _ => None,
-    }
-}
-
-fn push_escaped(out: &mut Vec<u8>, text: &str, escape: impl Fn(u8) -> Option<&'static str>) {
+fn push_escaped<const N: usize>(out: &mut impl Output, text: &str, references: &[(u8, &str); N]) {
     let bytes = text.as_bytes();
     let mut done = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        if let Some(reference) = escape(*byte) {
-            out.extend_from_slice(&bytes[done..at]);
-            out.extend_from_slice(reference.as_bytes());
-            done = at + 1;
+    for (index, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
+        let is_found = block.iter().fold(false, |found, byte| {
+            references
+                .iter()
+                .fold(found, |found, (c, _)| found | (c == byte))
+        });
+        if !is_found {
+            continue;
+        }
+        for (offset, byte) in block.iter().enumerate() {
+            if let Some((_, reference)) = references.iter().find(|(c, _)| c == byte) {
+                let at = index * BLOCK_BYTES + offset;
+                out.write(bytes.get(done..at).unwrap_or_default());
+                out.write(reference.as_bytes());
+                done = at + 1;
+            }
         }
     }
-    out.extend_from_slice(&bytes[done..]);
+    out.write(bytes.get(done..).unwrap_or_default());
 }

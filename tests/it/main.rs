@@ -12,6 +12,7 @@ mod fuzzed;
 mod gateway;
 #[cfg(target_os = "linux")] // measures in /proc
 mod hostile;
+mod keys;
 mod layers;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;

@@ -16,7 +16,8 @@ use sceau::store::{self, Store};
 use sceau::token::soft::SoftToken;
 use sceau::token::{Identity, Token};
 use sceau::trust::Trust;
-use sceau::x509::SignatureAlgorithm;
+use sceau::x509::{RsaScheme, SignatureAlgorithm};
+use sceau::xades::Envelope;
 use sceau::{pades, xades};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -98,8 +99,8 @@ fn main() {
     for _ in 0..ROUNDS + WARM_UP {
         let (uuid, xml) = bench.document();
         bench.accept(uuid, &xml);
-        let (pdf, document) = bench.sign(&xml);
-        let sealed = bench.climb(pdf, &document);
+        let (pdf, envelope) = bench.sign(&xml);
+        let sealed = bench.climb(pdf, envelope);
         bench.deliver(uuid, &sealed);
     }
     let bytes = bench.pdf.len();
@@ -138,7 +139,12 @@ impl Bench {
         let password = Secret::from_file(&pki.join("signer.password")).unwrap();
         let token: Arc<dyn Token> = Arc::new(SoftToken::open(&p12, &password).unwrap());
         let trust = Arc::new(Trust::new(configuration.trust, clock.clone()).unwrap());
-        let signer = Signer::new(token.clone(), trust.clone(), clock.clone());
+        let signer = Signer::new(
+            token.clone(),
+            trust.clone(),
+            clock.clone(),
+            RsaScheme::Pkcs1V15,
+        );
         let settings = store::Settings {
             folder: folder.path().join("state"),
             key_file: None,
@@ -197,11 +203,12 @@ impl Bench {
     }
 
     /// The signed PDF, and the signed XML around it.
-    fn sign(&mut self, xml: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    fn sign(&mut self, xml: &[u8]) -> (Vec<u8>, Envelope) {
         let t = &mut self.table;
         let certificate = &self.identity.certificate;
-        let algorithm = SignatureAlgorithm::for_key(certificate.key()).unwrap();
-        let slot = &self.pack.operation("depot").unwrap().signature.path;
+        let algorithm =
+            SignatureAlgorithm::for_key(certificate.key(), RsaScheme::Pkcs1V15).unwrap();
+        let slot = &self.pack.operation("depot").unwrap().signature.slot;
         let now = self.clock.now();
         let pool = &self.identity.chain;
         let chain = self.trust.chain(certificate, pool, now, &mut Vec::new());
@@ -220,42 +227,47 @@ impl Bench {
             pades::verify(&signed).unwrap();
             signed
         });
-        let whole = t.time("embed the PDF, XSD of the whole", || {
-            self.pack.embed("depot", xml, &pdf).unwrap()
+        let whole = t.time("embed the PDF", || {
+            self.pack.assemble("depot", xml, &pdf).unwrap()
+        });
+        let tree = t.time("parse and XSD of the whole", || {
+            self.pack.read_whole("depot", &whole).unwrap()
         });
         let prepared = t.time("XAdES: C14N, digests, SignedInfo", || {
-            xades::prepare(&whole, slot, certificate, algorithm, now).unwrap()
+            let document = (whole.as_slice(), &tree);
+            xades::prepare_parsed(document, slot, certificate, algorithm, now).unwrap()
         });
         let value = t.time("token: signature of the XML", || {
             sign(prepared.to_be_signed())
         });
-        let document = t.time("XAdES-B-B: value into the XML, self-check", || {
-            let document = prepared.finish(&value).unwrap();
-            xades::verify(&document, slot).unwrap();
-            document
+        let envelope = t.time("XAdES-B-B: value into the XML", || {
+            prepared.finish(&value).unwrap()
         });
-        (pdf, document)
+        (pdf, envelope)
     }
 
     /// The document at XAdES-B-LT, durable.
-    fn climb(&mut self, pdf: Vec<u8>, document: &[u8]) -> Vec<u8> {
+    fn climb(&mut self, pdf: Vec<u8>, mut envelope: Envelope) -> Vec<u8> {
         let t = &mut self.table;
-        let operation = self.pack.operation("depot").unwrap();
+        let slot = &self.pack.operation("depot").unwrap().signature.slot;
         let calls = &mut Vec::new();
-        let stamped = t.time("timestamp: RFC 3161, XAdES-B-T, self-check", || {
-            self.signer.stamp(operation, document, calls).unwrap()
+        t.time("timestamp: RFC 3161, XAdES-B-T", || {
+            self.signer.stamp(&mut envelope, calls).unwrap()
         });
-        let sealed = t.time("revocation: XAdES-B-LT, self-check", || {
-            let document = &stamped.document;
-            self.signer.seal(operation, document, calls).unwrap()
+        t.time("revocation: XAdES-B-LT", || {
+            self.signer.seal(&mut envelope, calls).unwrap()
+        });
+        let token = envelope.token().unwrap().der().to_vec();
+        let document = t.time("self-check of the final bytes", || {
+            self.signer.check(envelope, slot).unwrap()
         });
         let lease = self.outbox.claim(Stage::Intake).unwrap().unwrap();
         let step = Prepared {
             state: State::Ready,
             bodies: vec![
                 (Kind::Pdf, pdf),
-                (Kind::Timestamp, stamped.token),
-                (Kind::Document, sealed.document.clone()),
+                (Kind::Timestamp, token),
+                (Kind::Document, document.clone()),
             ],
             events: Vec::new(),
             wait: None,
@@ -263,7 +275,7 @@ impl Bench {
         t.time("D2: seal and commit", || {
             self.outbox.prepared(lease, step).unwrap()
         });
-        sealed.document
+        document
     }
 
     fn deliver(&mut self, uuid: Uuid4, document: &[u8]) {
