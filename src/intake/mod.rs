@@ -264,9 +264,11 @@ impl Intake {
                 return Ok(());
             }
         };
-        let climbed = self.climb(operation, &mut envelope, way, calls);
+        let Err(error) = self.climb(operation, &mut envelope, way, calls) else {
+            return Ok(());
+        };
         if way.state != record.state {
-            // What was reached is checked once, as a whole, before it is stored.
+            // It rests below its level: what is stored is checked all the same.
             match self.signer.check(envelope, slot) {
                 Ok(document) => way.body(Kind::Document, document),
                 Err(error) => {
@@ -275,10 +277,11 @@ impl Intake {
                 }
             }
         }
-        climbed
+        Err(error)
     }
 
-    /// From B to the level of the pack, or as far as it goes.
+    /// From B to the level of the pack. The final bytes are checked once, as a
+    /// whole; `envelope` keeps the level from which the next try goes on.
     fn climb(
         &self,
         operation: &Operation,
@@ -298,16 +301,19 @@ impl Intake {
                 way.body(Kind::Timestamp, token.der().to_vec());
             }
         }
+        let mut last = envelope.clone();
         let mut revocation_values = 0;
         if level == Level::LT {
-            revocation_values = self.signer.seal(envelope, calls)?;
+            revocation_values = self.signer.seal(&mut last, calls)?;
         }
+        let document = self.signer.check(last, &operation.signature.slot)?;
         let detail = json!({
             "level": format!("XAdES-{}", level.as_str()), "revocation_values": revocation_values,
-            "sha256": hex::encode(&digest::sha256(envelope.xml())),
+            "sha256": hex::encode(&digest::sha256(&document)),
             "calls": calls_json(&std::mem::take(calls)),
         });
         way.reach(State::Ready, "sealed", self.clock.now(), detail);
+        way.body(Kind::Document, document);
         Ok(())
     }
 

@@ -364,6 +364,23 @@ fn an_object_with_two_roles_may_not_change() {
 }
 
 #[test]
+fn bytes_that_are_no_revision_are_suspicious() {
+    let pdf = signed();
+    for junk in ["4 0 obj\n(other)\nendobj\n", "% remark\n", "%%EOF\n"] {
+        let text = suspicious(&[&pdf, junk.as_bytes()].concat());
+        assert_eq!(
+            text,
+            "what follows the signature is no revision of the file"
+        );
+    }
+    // An end of line that a transport adds is none.
+    assert!(matches!(
+        changes(&[&pdf[..], b"\r\n"].concat()),
+        Changes::Allowed(_)
+    ));
+}
+
+#[test]
 fn a_hybrid_update_after_a_signature_is_suspicious() {
     let pdf = signed();
     let hybrid = String::from_utf8_lossy(&pdf).rfind("startxref").map(|_| {
