@@ -166,6 +166,7 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
                 PdfError::LoadTooLarge { .. }
                 | PdfError::Load(_)
                 | PdfError::LoadRepaired
+                | PdfError::LoadCostly { .. }
                 | PdfError::Structure { .. }
                 | PdfError::AppendForbidden
                 | PdfError::AppendLocked
