@@ -44,6 +44,14 @@ pub const PDF_TOKEN_BYTES: usize = 12 << 10;
 /// Most bytes kept for the CMS of a PDF signature, its token included, before
 /// hexadecimal coding.
 pub const PDF_CMS_BYTES_MAX: usize = 64 << 10;
+/// Most fields of one PDF form that are looked at.
+pub const PDF_FIELDS_MAX: usize = 10_000;
+/// Longest full name of a field of a PDF form, in bytes.
+pub const PDF_FIELD_NAME_BYTES_MAX: usize = 4 << 10;
+/// Most signed signature fields of one PDF.
+pub const PDF_SIGNATURES_MAX: usize = 32;
+/// Most bytes the validation data of one PDF may inflate to.
+pub const PDF_VALIDATION_BYTES_MAX: usize = 32 << 20;
 /// Bytes shown of what a site's PDF validator says.
 pub const VALIDATOR_OUTPUT_BYTES: usize = 2 << 10;
 

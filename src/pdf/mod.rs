@@ -128,9 +128,14 @@ pub fn load(bytes: &[u8]) -> Result<Document, PdfError> {
 /// readers that do not know such streams will not see.
 pub fn is_hybrid(pdf: &[u8]) -> bool {
     const TRAILER: &[u8] = b"trailer";
-    find_all(pdf, TRAILER)
-        .filter_map(|at| raw::entries(pdf, at + TRAILER.len()))
-        .any(|trailer| trailer.iter().any(|(key, _)| key == b"XRefStm"))
+    // No honest file has as many; they would take their time.
+    const TRAILERS_MAX: usize = 1_000;
+    let names_stream = |at| {
+        let trailer = raw::trailer_entries(pdf, at + TRAILER.len());
+        trailer.is_some_and(|trailer| trailer.iter().any(|(key, _)| key == b"XRefStm"))
+    };
+    let mut trailers = find_all(pdf, TRAILER).enumerate();
+    trailers.any(|(count, at)| count >= TRAILERS_MAX || names_stream(at))
 }
 
 /// Offsets at which `needle` occurs.

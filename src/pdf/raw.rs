@@ -4,6 +4,10 @@
 
 use std::ops::Range;
 
+/// Longest dictionary that is read, in bytes.
+const BYTES_MAX: usize = 4 << 20;
+/// Longest trailer that is read, in bytes.
+const TRAILER_BYTES_MAX: usize = 64 << 10;
 /// Deepest nesting that is skipped over.
 const DEPTH_MAX: usize = 64;
 
@@ -16,16 +20,16 @@ pub(super) type Entry = (Vec<u8>, Range<usize>);
 /// The entries of the dictionary that is the indirect object at `offset`, in
 /// their order and with repetitions; `None` when there is no such object.
 pub(super) fn object_entries(bytes: &[u8], offset: usize) -> Option<Vec<Entry>> {
-    let mut scan = Scan { bytes, at: offset };
+    let mut scan = Scan::new(bytes, offset, BYTES_MAX);
     scan.number()?;
     scan.number()?;
     scan.word(b"obj")?;
     scan.entries()
 }
 
-/// The entries of the dictionary that begins at `offset` or behind white space.
-pub(super) fn entries(bytes: &[u8], offset: usize) -> Option<Vec<Entry>> {
-    Scan { bytes, at: offset }.entries()
+/// The entries of the trailer that begins at `offset` or behind white space.
+pub(super) fn trailer_entries(bytes: &[u8], offset: usize) -> Option<Vec<Entry>> {
+    Scan::new(bytes, offset, TRAILER_BYTES_MAX).entries()
 }
 
 /// Whether the values of all indirect objects, wherever the file has the words
@@ -95,6 +99,12 @@ fn is_regular(byte: u8) -> bool {
 }
 
 impl<'a> Scan<'a> {
+    fn new(bytes: &'a [u8], at: usize, limit: usize) -> Self {
+        let end = at.saturating_add(limit).min(bytes.len());
+        let bytes = bytes.get(..end).unwrap_or_default();
+        Self { bytes, at }
+    }
+
     fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()
     }
