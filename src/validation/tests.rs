@@ -1,6 +1,8 @@
 use super::*;
 use crate::x509::testing::{Builder, List, NOW, OCSP_SIGNING, Ocsp, Party, Stamp, TIME_STAMPING};
+use crate::x509::tsp::TimestampToken;
 use crate::x509::{CertStatus, SignatureAlgorithm};
+use crate::xades::Envelope;
 use crate::xml::path::Namespaces;
 use SubIndication as Sub;
 use rcgen::{KeyPair, SigningKey};
@@ -65,7 +67,7 @@ impl World {
         let cert = &self.signer.cert;
         let prepared = xades::prepare(FORM.as_bytes(), &slot(), cert, algorithm, claimed).unwrap();
         let value = self.signer.key.sign(prepared.to_be_signed()).unwrap();
-        prepared.finish(&value).unwrap()
+        prepared.finish(&value).unwrap().into_xml()
     }
 
     fn signed(&self) -> Vec<u8> {
@@ -78,12 +80,14 @@ impl World {
     }
 
     fn stamp(&self, signed: &[u8], at: OffsetDateTime) -> Vec<u8> {
-        xades::extend_t(signed, &self.token(signed, at)).unwrap()
+        let mut envelope = open(signed);
+        let token = TimestampToken::from_der(&self.token(signed, at)).unwrap();
+        envelope.extend_t(token).unwrap();
+        envelope.into_xml()
     }
 
     fn token(&self, signed: &[u8], at: OffsetDateTime) -> Vec<u8> {
-        let input = xades::timestamp_input(signed).unwrap();
-        let imprint = crate::base::digest::sha256(&input);
+        let imprint = crate::base::digest::sha256(open(signed).timestamp_input());
         Stamp::new(imprint, &[1], at).token(&self.tsa, &[self.ca.cert.clone()])
     }
 
@@ -95,7 +99,9 @@ impl World {
     fn sealed(&self, ocsp: &[Vec<u8>]) -> Vec<u8> {
         let list = List::empty(STAMPED).sign(&self.root);
         let certificates = [self.ca.cert.clone(), self.root.cert.clone()];
-        xades::extend_lt(&self.stamped(), &certificates, ocsp, &[list]).unwrap()
+        let mut envelope = open(&self.stamped());
+        envelope.extend_lt(&certificates, ocsp, &[list]).unwrap();
+        envelope.into_xml()
     }
 
     fn about_signer(&self, response: &Ocsp) -> Vec<u8> {
@@ -139,6 +145,10 @@ impl Context {
         self.evidence.extend(read);
         self
     }
+}
+
+fn open(signed: &[u8]) -> Envelope {
+    Envelope::open(signed.to_vec(), &slot()).unwrap()
 }
 
 fn slot() -> Slot {

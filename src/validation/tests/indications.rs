@@ -397,7 +397,7 @@ fn stamps() -> Vec<Case> {
         use base64::Engine;
         let code = |der: &[u8]| base64::engine::general_purpose::STANDARD.encode(der);
         let own = world.token(&signed, STAMPED);
-        let stamped = xades::extend_t(&signed, &own).unwrap();
+        let stamped = world.stamp(&signed, STAMPED);
         check(&edit(&stamped, &code(&own), &code(token)), &full)
     };
     let other = world.token(&world.signed_at(SIGNED - Span::days(1)), STAMPED);
