@@ -3,9 +3,11 @@
 //! durable, and from then on only waits, never falls.
 
 mod isolated;
+mod screen;
 mod validation;
 
 pub use isolated::{IsolatedError, Original, Place};
+pub use screen::{Hybrid, PdfSettings, ScreenError, Validator};
 pub use validation::Signed;
 
 use crate::base::{Clock, digest, hex, limits};
@@ -77,6 +79,9 @@ pub enum IntakeError {
     /// The PDF is not a plausible PDF/A.
     #[error("the PDF is not an acceptable PDF/A")]
     Pdf(Vec<Violation>),
+    /// The PDF is not one this site takes, or its validator failed.
+    #[error(transparent)]
+    Screen(#[from] ScreenError),
     /// Nobody is configured for this code prestataire.
     #[error("the code prestataire {code} is not configured here")]
     UnknownPractitioner {
@@ -113,6 +118,7 @@ pub struct Intake {
     outbox: Arc<Outbox>,
     signer: Arc<Signer>,
     practitioners: Vec<Practitioner>,
+    pdfs: PdfSettings,
     clock: Arc<dyn Clock>,
 }
 
@@ -127,12 +133,13 @@ struct Vetted {
 }
 
 impl Intake {
-    /// An intake for these practitioners.
+    /// An intake for these practitioners and a site's settings for PDFs.
     pub fn new(
         packs: Arc<Packs>,
         outbox: Arc<Outbox>,
         signer: Arc<Signer>,
         practitioners: Vec<Practitioner>,
+        pdfs: PdfSettings,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -140,6 +147,7 @@ impl Intake {
             outbox,
             signer,
             practitioners,
+            pdfs,
             clock,
         }
     }
@@ -429,6 +437,8 @@ impl Intake {
             Some(claim) if found.violations.is_empty() => claim.to_string(),
             Some(_) | None => return Err(IntakeError::Pdf(found.violations)),
         };
+        self.pdfs.hybrid(&pdf)?;
+        self.pdfs.validated(&pdf)?;
         Ok(Vetted {
             pack: pack.clone(),
             checked,
