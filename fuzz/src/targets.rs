@@ -6,8 +6,8 @@ use sceau::x509::crl::Crl;
 use sceau::x509::ocsp::OcspResponse;
 use sceau::x509::tsp::TimestampToken;
 use sceau::x509::{Cert, SignatureAlgorithm, cms, ecdsa_der_to_fixed, ecdsa_fixed_to_der};
-use sceau::xml::c14n::{Mode, Options, canonicalize};
 use sceau::xades::{self, Envelope, Slot};
+use sceau::xml::c14n::{Mode, Options, canonicalize};
 use sceau::xml::path::Namespaces;
 use sceau::{pades, pdf, token, xml};
 use std::sync::{Arc, LazyLock};
@@ -51,11 +51,17 @@ fn xml(data: &[u8]) {
     };
     let limits = xml::gate::Limits::default();
     let mut positions = xml::Positions::new(data);
-    for node in document.descendants().filter(|node| node.is_element()).take(200) {
+    for node in document
+        .descendants()
+        .filter(|node| node.is_element())
+        .take(200)
+    {
         assert!(node.ancestors().count() <= limits.depth + 1);
         assert!(node.attributes().len() <= limits.attributes);
         assert!(node.namespaces().len() <= limits.namespaces + 1);
-        assert!(xml::xpath_of(node).ends_with(']') || xml::xpath_of(node).ends_with(xml::name_of(node)));
+        assert!(
+            xml::xpath_of(node).ends_with(']') || xml::xpath_of(node).ends_with(xml::name_of(node))
+        );
         let at = positions.at(node.range().start);
         assert_eq!(at, xml::position(data, node.range().start));
     }
@@ -66,7 +72,10 @@ fn c14n(data: &[u8]) {
     let Ok(document) = xml::parse(data) else {
         return;
     };
-    let middle = document.descendants().filter(|node| node.is_element()).nth(2);
+    let middle = document
+        .descendants()
+        .filter(|node| node.is_element())
+        .nth(2);
     for mode in [Mode::Inclusive10, Mode::Inclusive11, Mode::Exclusive] {
         for comments in [false, true] {
             let options = Options {
@@ -125,9 +134,12 @@ fn cms(data: &[u8]) {
 }
 
 fn tsp(data: &[u8]) {
-    for token in [TimestampToken::from_der(data), TimestampToken::from_response(data)]
-        .into_iter()
-        .flatten()
+    for token in [
+        TimestampToken::from_der(data),
+        TimestampToken::from_response(data),
+    ]
+    .into_iter()
+    .flatten()
     {
         let _ = (token.accuracy(), token.policy(), token.gen_time());
         let imprint = <[u8; 32]>::try_from(token.imprint());
@@ -177,7 +189,8 @@ fn xades(data: &[u8]) {
         let _ = envelope.extend_lt(&[ROOT.clone()], &[vec![0x30, 0]], &[]);
     }
     let time = datetime!(2026-10-05 09:30:00 UTC);
-    if let Ok(prepared) = xades::prepare(data, &slot, &LEAF, SignatureAlgorithm::EcdsaSha256, time) {
+    if let Ok(prepared) = xades::prepare(data, &slot, &LEAF, SignatureAlgorithm::EcdsaSha256, time)
+    {
         assert!(!prepared.to_be_signed().is_empty());
     }
 }
