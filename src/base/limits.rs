@@ -38,6 +38,8 @@ pub const PDF_TOKEN_BYTES: usize = 12 << 10;
 /// Most bytes kept for the CMS of a PDF signature, its token included, before
 /// hexadecimal coding.
 pub const PDF_CMS_BYTES_MAX: usize = 64 << 10;
+/// Bytes shown of what a site's PDF validator says.
+pub const VALIDATOR_OUTPUT_BYTES: usize = 2 << 10;
 
 /// Largest certificate, in bytes of DER.
 pub const CERTIFICATE_BYTES_MAX: usize = 64 << 10;

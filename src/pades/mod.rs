@@ -70,6 +70,9 @@ pub enum PadesError {
     /// No readable `M`.
     #[error("verify: the signature states no time")]
     VerifyTime,
+    /// The CMS claims a time, which only `M` may (EN 319 142-1 §6.3).
+    #[error("verify: the signature states a second time")]
+    VerifyTwoTimes,
     /// Something beside the contents is not covered.
     #[error("verify: the byte range does not leave out exactly the signature: {what}")]
     VerifyRange {

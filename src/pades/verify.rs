@@ -104,6 +104,9 @@ fn verify_value(
     let verified = data
         .verify_detached_content(&signed)
         .map_err(PadesError::VerifyCms)?;
+    if verified.claims_time {
+        return Err(PadesError::VerifyTwoTimes);
+    }
     let token = token_of(&data)?;
     let certificates = data.certificates().to_vec();
     let level = match &token {

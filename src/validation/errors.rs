@@ -56,6 +56,7 @@ pub(super) fn pades(error: &PadesError) -> Fault {
         }
         PadesError::VerifyFormat { .. }
         | PadesError::VerifyTime
+        | PadesError::VerifyTwoTimes
         | PadesError::Prepare(_)
         | PadesError::Finish(_)
         | PadesError::Extend(_)
@@ -98,8 +99,6 @@ fn cms(error: &X509Error) -> (BlockKind, Sub) {
             BlockKind::SigningCertificate,
             Sub::NoSigningCertificateFound,
         ),
-        X509Error::Attribute(_) | X509Error::Forbidden(_) => {
-            (BlockKind::Acceptance, Sub::SigConstraintsFailure)
-        }
+        X509Error::Attribute(_) => (BlockKind::Acceptance, Sub::SigConstraintsFailure),
     }
 }

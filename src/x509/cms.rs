@@ -179,6 +179,8 @@ pub struct Verified {
     pub signer: Cert,
     /// The signature's algorithm.
     pub algorithm: SignatureAlgorithm,
+    /// Whether a signing-time attribute is signed (RFC 5652 §11.3).
+    pub claims_time: bool,
 }
 
 /// Which ESS attribute may bind the signer's certificate.
@@ -343,20 +345,15 @@ impl SignedData {
         if stated != tlv::element(tag::OCTET_STRING, &[&expected]) {
             return Err(X509Error::MessageDigest);
         }
-        // The claimed time of a PAdES signature is /M; a second one could say
-        // something else (EN 319 142-1 §6.3).
-        if binding == Binding::V2
-            && optional_value(attributes, SIGNING_TIME, "signing-time")?.is_some()
-        {
-            return Err(X509Error::Forbidden("signing-time"));
-        }
         check_binding(attributes, signer, binding)?;
         let algorithm = SignatureAlgorithm::in_cms(&info.signature_algorithm, digest)
             .ok_or_else(|| X509Error::algorithm(&info.signature_algorithm))?;
         verify(signer, algorithm, attributes, &info.signature)?;
+        let claims_time = optional_value(attributes, SIGNING_TIME, "signing-time")?.is_some();
         Ok(Verified {
             signer: signer.clone(),
             algorithm,
+            claims_time,
         })
     }
 }

@@ -123,9 +123,6 @@ pub enum X509Error {
     /// An attribute is missing or occurs twice.
     #[error("the attribute {0} must occur exactly once")]
     Attribute(&'static str),
-    /// An attribute that the profile does not allow.
-    #[error("the attribute {0} must not occur")]
-    Forbidden(&'static str),
     /// The content type is another one.
     #[error("the content type is wrong")]
     ContentType,

@@ -15,7 +15,7 @@ use std::fmt::Write;
 
 /// A document with its signature, and what the next level needs to know of
 /// it: a step inserts bytes and reads nothing again.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Envelope {
     pub(super) xml: Vec<u8>,
     pub(super) level: Level,
