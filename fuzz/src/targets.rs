@@ -50,17 +50,11 @@ fn xml(data: &[u8]) {
     };
     let limits = xml::gate::Limits::default();
     let mut positions = xml::Positions::new(data);
-    for node in document
-        .descendants()
-        .filter(|node| node.is_element())
-        .take(200)
-    {
+    for node in document.descendants().filter(|node| node.is_element()).take(200) {
         assert!(node.ancestors().count() <= limits.depth + 1);
         assert!(node.attributes().len() <= limits.attributes);
         assert!(node.namespaces().len() <= limits.namespaces + 1);
-        assert!(
-            xml::xpath_of(node).ends_with(']') || xml::xpath_of(node).ends_with(xml::name_of(node))
-        );
+        assert!(xml::xpath_of(node).ends_with(']') || xml::xpath_of(node).ends_with(xml::name_of(node)));
         let at = positions.at(node.range().start);
         assert_eq!(at, xml::position(data, node.range().start));
     }
@@ -71,10 +65,7 @@ fn c14n(data: &[u8]) {
     let Ok(document) = xml::parse(data) else {
         return;
     };
-    let middle = document
-        .descendants()
-        .filter(|node| node.is_element())
-        .nth(2);
+    let middle = document.descendants().filter(|node| node.is_element()).nth(2);
     for mode in [Mode::Inclusive10, Mode::Inclusive11, Mode::Exclusive] {
         for comments in [false, true] {
             let options = Options {
@@ -133,12 +124,9 @@ fn cms(data: &[u8]) {
 }
 
 fn tsp(data: &[u8]) {
-    for token in [
-        TimestampToken::from_der(data),
-        TimestampToken::from_response(data),
-    ]
-    .into_iter()
-    .flatten()
+    for token in [TimestampToken::from_der(data), TimestampToken::from_response(data)]
+        .into_iter()
+        .flatten()
     {
         let _ = (token.accuracy(), token.policy(), token.gen_time());
         let imprint = <[u8; 32]>::try_from(token.imprint());
@@ -187,14 +175,10 @@ fn xades(data: &[u8]) {
         assert!(!verified.signer.der().is_empty());
     }
     let _ = xades::timestamp_input(data);
-    let _ = xades::extend_t(
-        data,
-        include_bytes!("../../tests/fixtures/pki/timestamp-v2.tsr"),
-    );
+    let _ = xades::extend_t(data, include_bytes!("../../tests/fixtures/pki/timestamp-v2.tsr"));
     let _ = xades::extend_lt(data, &[ROOT.clone()], &[], &[]);
     let time = datetime!(2026-10-05 09:30:00 UTC);
-    if let Ok(prepared) = xades::prepare(data, &slot, &LEAF, SignatureAlgorithm::EcdsaSha256, time)
-    {
+    if let Ok(prepared) = xades::prepare(data, &slot, &LEAF, SignatureAlgorithm::EcdsaSha256, time) {
         assert!(!prepared.to_be_signed().is_empty());
     }
 }
