@@ -1,0 +1,216 @@
+//! One document on its whole way, stage by stage, through the real parts.
+
+use crate::floors::{
+    ALL_FLOORS, BARE_SIGNATURE, DOCUMENT_HASH, FILES_AND_COMMIT, ONE_COMMIT, PDF_BASE64, PDF_HASH,
+};
+use crate::meter::{self, Cost};
+use crate::scene::Scene;
+use crate::table::Ratio::{self, Over};
+use crate::table::Table;
+use sceau::base::{Uuid4, digest};
+use sceau::gateway::{Gateway, Message, Outcome};
+use sceau::outbox::{Accepted, Conclusion, Evidence, Kind, New, Prepared, Stage, State};
+use sceau::token::Token;
+use sceau::x509::SignatureAlgorithm;
+use sceau::{pades, pdf, xades};
+
+const STAGES: &str = "Stages of one document";
+const SIGNATURES: &str = "The signatures among them, each with its self-checks";
+pub const PADES_B: &str = "Sceau PAdES-B-B";
+pub const XADES_LT: &str = "Sceau XAdES-B-LT";
+
+/// The way of one document of one size.
+pub struct Passage<'a> {
+    scene: &'a Scene,
+    table: &'a mut Table,
+    size: usize,
+    sum: Cost,
+}
+
+impl<'a> Passage<'a> {
+    pub fn new(scene: &'a Scene, table: &'a mut Table, size: usize) -> Self {
+        Self {
+            scene,
+            table,
+            size,
+            sum: Cost::default(),
+        }
+    }
+
+    /// From the request to the receipt. Returns the document as it was when
+    /// its signature was made: with the signed PDF inside.
+    pub fn go(mut self) -> Vec<u8> {
+        let (uuid, xml) = self.scene.document();
+        self.accept(uuid, &xml);
+        let pdf = self.sign_pdf();
+        let whole = self.time("embed the PDF, XSD of the whole", Over(PDF_BASE64), |s| {
+            s.pack.embed("depot", &xml, &pdf).unwrap()
+        });
+        let sealed = self.sign_xml(&whole, pdf);
+        self.deliver(uuid, &sealed);
+        let all = (STAGES, "all stages", Over(ALL_FLOORS));
+        self.table.add(self.size, all, self.sum);
+        whole
+    }
+
+    fn time<T>(&mut self, stage: &'static str, ratio: Ratio, work: impl FnOnce(&Scene) -> T) -> T {
+        let scene = self.scene;
+        let (value, cost) = meter::measure(scene.worker, || work(scene));
+        self.table.add(self.size, (STAGES, stage, ratio), cost);
+        self.sum = self.sum + cost;
+        value
+    }
+
+    /// Puts what was spent since `before` into a row of its own.
+    fn signature(&mut self, name: &'static str, before: Cost) {
+        let row = (SIGNATURES, name, Ratio::None);
+        self.table.add(self.size, row, self.sum - before);
+    }
+
+    fn accept(&mut self, uuid: Uuid4, xml: &[u8]) {
+        let pdf = &self.scene.pdfs[self.size];
+        self.time("check: gate, XSD, rules", Ratio::None, |s| {
+            s.pack.check("depot", xml).unwrap()
+        });
+        self.time("check: PDF/A plausibility", Over(PDF_HASH), |_| {
+            assert_eq!(pdf::precheck(pdf).violations, []);
+        });
+        let scene = self.scene;
+        let new = New {
+            uuid,
+            form: scene.pack.form.clone(),
+            version: scene.pack.version.clone(),
+            operation: "depot".into(),
+            code_prestataire: scene.practitioner.code_prestataire.to_string(),
+            client: "bench".into(),
+            request_sha256: digest::sha256(xml),
+            xml: xml.to_vec(),
+            pdf: pdf.clone(),
+            detail: serde_json::json!({}),
+        };
+        let floor = Over(FILES_AND_COMMIT);
+        let accepted = self.time("D1: seal and commit", floor, |s| s.outbox.receive(new));
+        assert!(matches!(accepted.unwrap(), Accepted::Fresh(_)));
+    }
+
+    fn sign_pdf(&mut self) -> Vec<u8> {
+        let (scene, before) = (self.scene, self.sum);
+        let pdf = &scene.pdfs[self.size];
+        let certificate = &scene.identity.certificate;
+        let algorithm = SignatureAlgorithm::for_key(certificate.key()).unwrap();
+        let (chain, now) = (scene.chain(), scene.clock.now());
+        let (over_pdf, over_key) = (Over(PDF_HASH), Over(BARE_SIGNATURE));
+        let prepared = self.time("PAdES: incremental update, digest", over_pdf, |_| {
+            pades::prepare(pdf, certificate, &chain[1..], algorithm, now).unwrap()
+        });
+        let value = self.time("token: signature of the PDF", over_key, |s| {
+            s.sign(&*s.token, prepared.to_be_signed())
+        });
+        let signed = self.time("PAdES: CMS into the PDF, self-check", over_pdf, |_| {
+            let signed = prepared.finish(&value).unwrap();
+            pades::verify(&signed).unwrap();
+            signed
+        });
+        self.signature(PADES_B, before);
+        signed
+    }
+
+    /// The document at XAdES-B-LT, durable.
+    fn sign_xml(&mut self, whole: &[u8], pdf: Vec<u8>) -> Vec<u8> {
+        let (scene, before) = (self.scene, self.sum);
+        let certificate = &scene.identity.certificate;
+        let algorithm = SignatureAlgorithm::for_key(certificate.key()).unwrap();
+        let operation = scene.pack.operation("depot").unwrap();
+        let slot = &operation.signature.path;
+        let floor = Over(DOCUMENT_HASH);
+        let prepared = self.time("XAdES: C14N, digests, SignedInfo", floor, |s| {
+            xades::prepare(whole, slot, certificate, algorithm, s.clock.now()).unwrap()
+        });
+        let over_key = Over(BARE_SIGNATURE);
+        let value = self.time("token: signature of the XML", over_key, |s| {
+            s.sign(&*s.token, prepared.to_be_signed())
+        });
+        let document = self.time("XAdES-B-B: value in, self-check", floor, |_| {
+            let document = prepared.finish(&value).unwrap();
+            xades::verify(&document, slot).unwrap();
+            document
+        });
+        let calls = &mut Vec::new();
+        let stamped = self.time("timestamp: RFC 3161, XAdES-B-T, self-check", floor, |s| {
+            s.signer.stamp(operation, &document, calls).unwrap()
+        });
+        let sealed = self.time("revocation: XAdES-B-LT, self-check", floor, |s| {
+            s.signer.seal(operation, &stamped.document, calls).unwrap()
+        });
+        self.signature(XADES_LT, before);
+        let lease = scene.outbox.claim(Stage::Intake).unwrap().unwrap();
+        let step = Prepared {
+            state: State::Ready,
+            bodies: vec![
+                (Kind::Pdf, pdf),
+                (Kind::Timestamp, stamped.token),
+                (Kind::Document, sealed.document.clone()),
+            ],
+            events: Vec::new(),
+            wait: None,
+        };
+        let floor = Over(FILES_AND_COMMIT);
+        self.time("D2: seal and commit", floor, |s| {
+            s.outbox.prepared(lease, step).unwrap()
+        });
+        sealed.document
+    }
+
+    fn deliver(&mut self, uuid: Uuid4, document: &[u8]) {
+        let scene = self.scene;
+        let lease = scene.outbox.claim(Stage::Delivery).unwrap().unwrap();
+        let floor = Over(ONE_COMMIT);
+        let lease = self.time("D3: commit", floor, |s| {
+            s.outbox.begin_attempt(lease).unwrap()
+        });
+        let over_document = Over(DOCUMENT_HASH);
+        let report = self.time(
+            "send: WS-Security, TLS, answer verified",
+            over_document,
+            |s| {
+                s.gateway.deliver(&Message {
+                    uuid,
+                    code_prestataire: s.practitioner.code_prestataire.as_str(),
+                    ehealth_id: &s.practitioner.ehealth_id,
+                    model_id: &s.pack.operation("depot").unwrap().model_id,
+                    payload: document,
+                })
+            },
+        );
+        let answered = matches!(report.outcome, Outcome::Answered);
+        assert!(answered, "{:?}", report.outcome);
+        let evidence = Evidence {
+            correlation_id: report.correlation_id,
+            answer: report.answer,
+            envelope: report.envelope,
+        };
+        let done = Conclusion::Receipted { insurer_id: None };
+        self.time("D4: seal and commit", floor, |s| {
+            s.outbox.conclude(lease, done, evidence).unwrap()
+        });
+    }
+}
+
+impl Scene {
+    /// The example with a UUID of its own.
+    fn document(&self) -> (Uuid4, Vec<u8>) {
+        let uuid = Uuid4::random();
+        let start = self.example.find("uuid>").unwrap() + 5;
+        let (head, tail) = (&self.example[..start], &self.example[start + 36..]);
+        (uuid, format!("{head}{uuid}{tail}").into_bytes())
+    }
+
+    /// A signature with the identity's key.
+    pub fn sign(&self, token: &dyn Token, message: &[u8]) -> Vec<u8> {
+        let certificate = &self.identity.certificate;
+        let algorithm = SignatureAlgorithm::for_key(certificate.key()).unwrap();
+        token
+            .sign(&certificate.sha256(), algorithm, message)
+            .unwrap()
+    }
+}
