@@ -19,6 +19,9 @@ use time::{Duration, OffsetDateTime};
 
 /// How long a request is valid for its receiver.
 const LIFETIME: Duration = Duration::minutes(5);
+/// About what signature, tags and signed request around a document take, in
+/// bytes: with it a large document is not copied again for want of room.
+const ROOM_BYTES: usize = 8 << 10;
 
 /// Why a request cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,7 @@ pub fn build(
 ) -> Result<Vec<u8>, MessageError> {
     let ids = Ids::random();
     let mut text = head(transport, carried, &ids, now);
+    text.reserve(content.payload.len() + ROOM_BYTES);
     let insert_at = text.len();
     text.push_str("</wsse:Security></soap:Header><soap:Body xmlns:wsu=\"");
     text.push_str(&format!("{WSU}\" wsu:Id=\"{}\">", ids.body));
