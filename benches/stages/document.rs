@@ -4,19 +4,21 @@ use crate::floors::{
     ALL_FLOORS, BARE_SIGNATURE, DOCUMENT_HASH, FILES_AND_COMMIT, ONE_COMMIT, PDF_BASE64, PDF_HASH,
 };
 use crate::meter::{self, Cost};
-use crate::scene::Scene;
+use crate::scene::{RSA_SCHEME, Scene};
 use crate::table::Ratio::{self, Over};
 use crate::table::Table;
+use roxmltree::Document;
 use sceau::base::{Uuid4, digest};
 use sceau::gateway::{Gateway, Message, Outcome};
 use sceau::outbox::{Accepted, Conclusion, Evidence, Kind, New, Prepared, Stage, State};
 use sceau::token::Token;
-use sceau::x509::SignatureAlgorithm;
+use sceau::x509::{Level, SignatureAlgorithm};
 use sceau::{pades, pdf, xades};
 
 const STAGES: &str = "Stages of one document";
 const SIGNATURES: &str = "The signatures among them, each with its self-checks";
 pub const PADES_B: &str = "Sceau PAdES-B-B";
+pub const PADES_LT: &str = "Sceau PAdES-B-LT";
 pub const XADES_LT: &str = "Sceau XAdES-B-LT";
 
 /// The way of one document of one size.
@@ -43,14 +45,34 @@ impl<'a> Passage<'a> {
         let (uuid, xml) = self.scene.document();
         self.accept(uuid, &xml);
         let pdf = self.sign_pdf();
-        let whole = self.time("embed the PDF, XSD of the whole", Over(PDF_BASE64), |s| {
-            s.pack.embed("depot", &xml, &pdf).unwrap()
+        let whole = self.time("embed the PDF", Over(PDF_BASE64), |s| {
+            s.pack.assemble("depot", &xml, &pdf).unwrap()
         });
-        let sealed = self.sign_xml(&whole, pdf);
+        let tree = self.time(
+            "gate, tree and XSD of the whole",
+            Over(DOCUMENT_HASH),
+            |s| s.pack.read_whole("depot", &whole).unwrap(),
+        );
+        let sealed = self.sign_xml((&whole, &tree), pdf);
         self.deliver(uuid, &sealed);
         let all = (STAGES, "all stages", Over(ALL_FLOORS));
         self.table.add(self.size, all, self.sum);
+        self.pades_lt();
         whole
+    }
+
+    /// A signature that belongs to no submission.
+    fn pades_lt(&mut self) {
+        let (scene, pdf) = (self.scene, &self.scene.pdfs[self.size]);
+        let (signed, cost) = meter::measure(scene.worker, || {
+            let calls = &mut Vec::new();
+            scene
+                .signer
+                .sign_pdf(pdf, Level::LT, &scene.practitioner, calls)
+        });
+        signed.unwrap();
+        self.table
+            .add(self.size, (SIGNATURES, PADES_LT, Ratio::None), cost);
     }
 
     fn time<T>(&mut self, stage: &'static str, ratio: Ratio, work: impl FnOnce(&Scene) -> T) -> T {
@@ -97,7 +119,7 @@ impl<'a> Passage<'a> {
         let (scene, before) = (self.scene, self.sum);
         let pdf = &scene.pdfs[self.size];
         let certificate = &scene.identity.certificate;
-        let algorithm = SignatureAlgorithm::for_key(certificate.key()).unwrap();
+        let algorithm = SignatureAlgorithm::for_key(certificate.key(), RSA_SCHEME).unwrap();
         let (chain, now) = (scene.chain(), scene.clock.now());
         let (over_pdf, over_key) = (Over(PDF_HASH), Over(BARE_SIGNATURE));
         let prepared = self.time("PAdES: incremental update, digest", over_pdf, |_| {
@@ -106,9 +128,9 @@ impl<'a> Passage<'a> {
         let value = self.time("token: signature of the PDF", over_key, |s| {
             s.sign(&*s.token, prepared.to_be_signed())
         });
-        let signed = self.time("PAdES: CMS into the PDF, self-check", over_pdf, |_| {
+        let signed = self.time("PAdES: CMS into the PDF, self-check", over_pdf, |s| {
             let signed = prepared.finish(&value).unwrap();
-            pades::verify(&signed).unwrap();
+            s.signer.check_pdf(&signed, Level::B).unwrap();
             signed
         });
         self.signature(PADES_B, before);
@@ -116,31 +138,31 @@ impl<'a> Passage<'a> {
     }
 
     /// The document at XAdES-B-LT, durable.
-    fn sign_xml(&mut self, whole: &[u8], pdf: Vec<u8>) -> Vec<u8> {
+    fn sign_xml(&mut self, document: (&[u8], &Document<'_>), pdf: Vec<u8>) -> Vec<u8> {
         let (scene, before) = (self.scene, self.sum);
         let certificate = &scene.identity.certificate;
-        let algorithm = SignatureAlgorithm::for_key(certificate.key()).unwrap();
-        let operation = scene.pack.operation("depot").unwrap();
-        let slot = &operation.signature.path;
+        let algorithm = SignatureAlgorithm::for_key(certificate.key(), RSA_SCHEME).unwrap();
+        let slot = &scene.pack.operation("depot").unwrap().signature.slot;
         let floor = Over(DOCUMENT_HASH);
         let prepared = self.time("XAdES: C14N, digests, SignedInfo", floor, |s| {
-            xades::prepare(whole, slot, certificate, algorithm, s.clock.now()).unwrap()
+            xades::prepare_parsed(document, slot, certificate, algorithm, s.clock.now()).unwrap()
         });
-        let over_key = Over(BARE_SIGNATURE);
-        let value = self.time("token: signature of the XML", over_key, |s| {
+        let value = self.time("token: signature of the XML", Over(BARE_SIGNATURE), |s| {
             s.sign(&*s.token, prepared.to_be_signed())
         });
-        let document = self.time("XAdES-B-B: value in, self-check", floor, |_| {
-            let document = prepared.finish(&value).unwrap();
-            xades::verify(&document, slot).unwrap();
-            document
+        let mut envelope = self.time("XAdES-B-B: value into the XML", floor, |_| {
+            prepared.finish(&value).unwrap()
         });
         let calls = &mut Vec::new();
-        let stamped = self.time("timestamp: RFC 3161, XAdES-B-T, self-check", floor, |s| {
-            s.signer.stamp(operation, &document, calls).unwrap()
+        self.time("timestamp: RFC 3161, XAdES-B-T", floor, |s| {
+            s.signer.stamp(&mut envelope, calls).unwrap();
         });
-        let sealed = self.time("revocation: XAdES-B-LT, self-check", floor, |s| {
-            s.signer.seal(operation, &stamped.document, calls).unwrap()
+        let token = envelope.token().unwrap().der().to_vec();
+        self.time("revocation: OCSP and CRL, XAdES-B-LT", floor, |s| {
+            s.signer.seal(&mut envelope, calls).unwrap();
+        });
+        let document = self.time("self-check: validation of the whole", floor, |s| {
+            s.signer.check(envelope, slot).unwrap()
         });
         self.signature(XADES_LT, before);
         let lease = scene.outbox.claim(Stage::Intake).unwrap().unwrap();
@@ -148,8 +170,8 @@ impl<'a> Passage<'a> {
             state: State::Ready,
             bodies: vec![
                 (Kind::Pdf, pdf),
-                (Kind::Timestamp, stamped.token),
-                (Kind::Document, sealed.document.clone()),
+                (Kind::Timestamp, token),
+                (Kind::Document, document.clone()),
             ],
             events: Vec::new(),
             wait: None,
@@ -158,7 +180,7 @@ impl<'a> Passage<'a> {
         self.time("D2: seal and commit", floor, |s| {
             s.outbox.prepared(lease, step).unwrap()
         });
-        sealed.document
+        document
     }
 
     fn deliver(&mut self, uuid: Uuid4, document: &[u8]) {
@@ -208,7 +230,7 @@ impl Scene {
     /// A signature with the identity's key.
     pub fn sign(&self, token: &dyn Token, message: &[u8]) -> Vec<u8> {
         let certificate = &self.identity.certificate;
-        let algorithm = SignatureAlgorithm::for_key(certificate.key()).unwrap();
+        let algorithm = SignatureAlgorithm::for_key(certificate.key(), RSA_SCHEME).unwrap();
         token
             .sign(&certificate.sha256(), algorithm, message)
             .unwrap()

@@ -14,14 +14,14 @@ mod scene;
 mod table;
 mod token;
 
-use document::{PADES_B, Passage, XADES_LT};
+use document::{PADES_B, PADES_LT, Passage, XADES_LT};
 use floors::Floors;
 use meter::Load;
 use peers::{Peer, Place};
 use scene::Scene;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use table::Ratio::{self, Over};
+use table::Ratio::Over;
 use table::{SIZES, Table};
 use token::SoftHsm;
 
@@ -128,7 +128,7 @@ fn peer_round(peer: &mut Peer, table: &mut Table, folder: &Path) {
             let ratio = match *level {
                 "PAdES-B-B" => Over(PADES_B),
                 "XAdES-B-LT" => Over(XADES_LT),
-                _ => Ratio::None,
+                _ => Over(PADES_LT),
             };
             let cost = peer.sign(level, order(level, &files)).unwrap();
             table.add(size, (PEERS, row, ratio), cost);

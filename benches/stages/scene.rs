@@ -14,13 +14,15 @@ use sceau::store::{self, Store};
 use sceau::token::soft::SoftToken;
 use sceau::token::{Identity, Token};
 use sceau::trust::Trust;
-use sceau::x509::Cert;
+use sceau::x509::{Cert, RsaScheme};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How every signer of the run uses the key.
+pub const RSA_SCHEME: RsaScheme = RsaScheme::Pkcs1V15;
 /// Bytes that [`SIZES`] stands for; the first two are fixtures as they are.
 const LARGE_PDF_BYTES: usize = 2_000_000;
 
@@ -109,7 +111,7 @@ impl Scene {
             pdfs: [small, middle, large],
             example: String::from_utf8(example).unwrap(),
             gateway: MySecu::new(configuration.mysecu.unwrap(), clock.clone()).unwrap(),
-            signer: Signer::new(token.clone(), trust.clone(), clock.clone()),
+            signer: Signer::new(token.clone(), trust.clone(), clock.clone(), RSA_SCHEME),
             outbox: Outbox::open(store, clock.clone(), Duration::from_secs(60)).unwrap(),
             practitioner: configuration.practitioners[0].clone(),
             pack: Packs::builtin()

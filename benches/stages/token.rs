@@ -131,7 +131,7 @@ impl SoftHsm {
         let token = Pkcs11Token::start(Settings::new(self.module.clone(), worker)).unwrap();
         let pin = Secret::new(Self::PIN.as_bytes().to_vec());
         token.identities().unwrap();
-        token.unlock(pin, LastTry::Refuse).unwrap();
+        token.unlock(Some(pin), LastTry::Refuse).unwrap();
         token
     }
 }

@@ -14,7 +14,7 @@ case "${1:-build}" in
 build) ;;
 test)
     need softhsm2-util softhsm2
-    need pkcs11-tool opensc
+    need pkcs11-tool opensc # and opensc-pkcs11, for pkcs11-spy.so
     need openssl openssl
     need xmlsec1 xmlsec1
     need xmllint libxml2-utils

@@ -1,6 +1,7 @@
-//! Reads a document out of a request, in any of the three forms taken:
+//! Reads documents out of a request. A form comes in any of three ways:
 //! multipart with the parts `xml` and `pdf`, plain XML with the PDF embedded,
-//! or JSON with `xml` as text and `pdf` in base64.
+//! or JSON with `xml` as text and `pdf` in base64. A document alone comes as
+//! XML, as PDF, or as the one part of a multipart body.
 
 use super::problem::{BODY_MALFORMED, MEDIA_TYPE_REFUSED, Problem};
 use crate::base::limits;
@@ -47,34 +48,85 @@ pub(super) struct Parts {
     pdf: Option<String>,
 }
 
-impl<S: Send + Sync> FromRequest<S> for Documents {
+/// The one document of a request: XML, PDF, or multipart with one of the two.
+pub(super) enum Sole {
+    Xml(Vec<u8>),
+    Pdf(Vec<u8>),
+}
+
+/// One document as a part.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only describes what `multipart` reads")]
+pub(super) struct SolePart {
+    /// The XML.
+    #[schema(format = Binary)]
+    xml: Option<String>,
+    /// The PDF, instead of the XML.
+    #[schema(format = Binary)]
+    pdf: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Sole {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let value = request.headers().get(header::CONTENT_TYPE);
-        let value = value.and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let kind = value
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
+        let kind = kind(&request);
         if declared(&request).is_some_and(|bytes| bytes > limits::BODY_BYTES_MAX) {
             return Err(refuse_large(request).await);
         }
         match kind.as_str() {
-            "multipart/form-data" => multipart(request, state).await,
+            "multipart/form-data" => match multipart(request, state).await? {
+                (Some(xml), None) => Ok(Self::Xml(xml)),
+                (None, Some(pdf)) => Ok(Self::Pdf(pdf)),
+                (_, _) => {
+                    let text = "Exactly one of the parts \"xml\" and \"pdf\" is needed.";
+                    Err(Problem::new(&BODY_MALFORMED, text))
+                }
+            },
+            "application/xml" | "text/xml" => {
+                Ok(Self::Xml(Bytes::from_request(request, state).await?.into()))
+            }
+            "application/pdf" => Ok(Self::Pdf(Bytes::from_request(request, state).await?.into())),
+            other => Err(refuse_kind(other)),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Documents {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let kind = kind(&request);
+        if declared(&request).is_some_and(|bytes| bytes > limits::BODY_BYTES_MAX) {
+            return Err(refuse_large(request).await);
+        }
+        match kind.as_str() {
+            "multipart/form-data" => {
+                let (xml, pdf) = multipart(request, state).await?;
+                let missing = || Problem::new(&BODY_MALFORMED, "The part \"xml\" is missing.");
+                let xml = xml.ok_or_else(missing)?;
+                Ok(Self { xml, pdf })
+            }
             "application/xml" | "text/xml" => Ok(Self {
                 xml: Bytes::from_request(request, state).await?.to_vec(),
                 pdf: None,
             }),
             "application/json" => json(&Bytes::from_request(request, state).await?),
-            other => Err(Problem::new(
-                &MEDIA_TYPE_REFUSED,
-                format!("\"{other}\" is not taken."),
-            )),
+            other => Err(refuse_kind(other)),
         }
     }
+}
+
+/// The media type of the body, without parameters.
+fn kind(request: &Request) -> String {
+    let value = request.headers().get(header::CONTENT_TYPE);
+    let value = value.and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let kind = value.split(';').next().unwrap_or_default();
+    kind.trim().to_ascii_lowercase()
+}
+
+fn refuse_kind(kind: &str) -> Problem {
+    Problem::new(&MEDIA_TYPE_REFUSED, format!("\"{kind}\" is not taken."))
 }
 
 /// What the parser says, unless it would repeat a value of the document.
@@ -112,7 +164,11 @@ async fn refuse_large(request: Request) -> Problem {
     Problem::unreadable(StatusCode::PAYLOAD_TOO_LARGE, "")
 }
 
-async fn multipart<S: Send + Sync>(request: Request, state: &S) -> Result<Documents, Problem> {
+/// The parts `xml` and `pdf`, each at most once, and no other.
+async fn multipart<S: Send + Sync>(
+    request: Request,
+    state: &S,
+) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), Problem> {
     let mut form = Multipart::from_request(request, state)
         .await
         .map_err(|error| Problem::unreadable(error.status(), &error.body_text()))?;
@@ -141,8 +197,7 @@ async fn multipart<S: Send + Sync>(request: Request, state: &S) -> Result<Docume
             return Err(Problem::new(&BODY_MALFORMED, text));
         }
     }
-    let xml = xml.ok_or_else(|| Problem::new(&BODY_MALFORMED, "The part \"xml\" is missing."))?;
-    Ok(Documents { xml, pdf })
+    Ok((xml, pdf))
 }
 
 fn json(bytes: &[u8]) -> Result<Documents, Problem> {

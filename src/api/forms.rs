@@ -40,18 +40,21 @@ pub struct Operation {
     /// Name used in addresses, such as `depot`.
     operation: String,
     /// Level of the XML signature.
-    signature_level: &'static str,
+    signature_level: String,
     /// Level of the embedded PDF's signature.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pdf_level: Option<&'static str>,
+    pdf_level: Option<String>,
 }
 
 impl From<&Pack> for Form {
     fn from(pack: &Pack) -> Self {
         let operations = pack.operations.iter().map(|(name, operation)| Operation {
             operation: name.clone(),
-            signature_level: operation.signature.level.as_str(),
-            pdf_level: operation.document.as_ref().map(|d| d.level.as_str()),
+            signature_level: format!("XAdES-{}", operation.signature.level.as_str()),
+            pdf_level: operation
+                .document
+                .as_ref()
+                .map(|d| format!("PAdES-{}", d.level.as_str())),
         });
         Self {
             form: pack.form.clone(),

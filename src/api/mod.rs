@@ -8,8 +8,10 @@ mod forms;
 mod guard;
 mod problem;
 mod server;
+mod signatures;
 mod status;
 mod submissions;
+mod validations;
 
 pub use problem::{KINDS, Problem, catalogue};
 pub use server::{Server, serve};
@@ -21,7 +23,7 @@ use crate::sign::Signer;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::http::{Method, Uri};
+use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware;
 use axum::routing::{get, post};
 use std::net::SocketAddr;
@@ -63,6 +65,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/forms", get(forms::list))
         .route("/v1/forms/{form}", get(forms::one))
         .route("/v1/forms/{form}/{operation}", post(forms::submit))
+        .route("/v1/signatures", post(signatures::sign))
+        .route("/v1/validations", post(validations::validate))
         .route("/v1/uuids", post(status::uuids))
         .route("/v1/submissions", get(submissions::list))
         .route("/v1/submissions/{uuid}", get(submissions::one))
@@ -109,7 +113,7 @@ pub fn router(api: Arc<Api>) -> Router {
         license(name = "Apache-2.0")
     ),
     paths(
-        forms::list, forms::one, forms::submit, status::uuids,
+        forms::list, forms::one, forms::submit, signatures::sign, validations::validate, status::uuids,
         submissions::list, submissions::one, submissions::retry, submissions::xml,
         submissions::pdf, submissions::timestamp, submissions::receipt,
         status::tokens, status::unlock, status::health, status::openapi
@@ -154,6 +158,19 @@ impl utoipa::Modify for Problems {
             }
         }
     }
+}
+
+/// Whether a media type is accepted by name (RFC 9110 §12.5.1); `*/*` gets what
+/// the route gives by itself.
+fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    accepted
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|kind| {
+            let name = kind.split(';').next().unwrap_or_default();
+            name.trim().eq_ignore_ascii_case(wanted)
+        })
 }
 
 /// The OpenAPI description as served and as kept in `proto/openapi.json`.

@@ -3,11 +3,14 @@
 //! test compares with it.
 
 use crate::base::limits;
-use crate::forms::{Code, Finding, Severity};
-use crate::intake::IntakeError;
+use crate::forms::{Code, Finding, FormsError, Rejected, Severity};
+use crate::intake::{IntakeError, IsolatedError, ScreenError, chain_of};
 use crate::outbox::OutboxError;
+use crate::sign::SignError;
 use crate::token::TokenError;
-use crate::xml::Position;
+use crate::trust::TrustError;
+use crate::xades::XadesError;
+use crate::xml::{Position, XmlError};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Serialize, Serializer};
@@ -116,14 +119,44 @@ kinds! {
         "Send the PDF either as a part or inside the XML.",
         ["Deux PDF différents ont été fournis.", "Es wurden zwei verschiedene PDF übergeben.", "Two different PDFs were given."];
     PDF_INVALID = 422 "pdf-invalid", "The PDF is not an acceptable PDF/A",
-        "Each entry of `faults` names a rule of ISO 19005. This is a plausibility check, not a full validation.",
+        "Each entry of `faults` names a rule of ISO 19005. This is a plausibility check, not a full validation. Without entries, the detail has the verdict of the site's validator.",
         ["Le PDF n'est pas au format d'archivage PDF/A.", "Das PDF hat nicht das Archivformat PDF/A.", "The PDF is not in the PDF/A archive format."];
     PRACTITIONER_UNKNOWN = 422 "practitioner-unknown", "The code prestataire is not configured here",
         "Add a [[practitioner]] with this code to the configuration, or correct the document.",
         ["Ce code prestataire n'est pas configuré sur ce poste.", "Dieser Code prestataire ist hier nicht eingerichtet.", "This code prestataire is not set up here."];
+    XML_UNREADABLE = 422 "xml-unreadable", "The XML cannot be read",
+        "Each entry of `faults` names the fault and its place. Only UTF-8 without DOCTYPE and processing instructions is taken.",
+        ["Le document n'a pas pu être lu ; il n'est pas signé.", "Das Dokument konnte nicht gelesen werden und ist nicht signiert.", "The document could not be read and is not signed."];
+    SLOT_REFUSED = 422 "slot-refused", "The place for the signature is not in the document",
+        "The path must lead to exactly one element, and that element must be empty; without slot the signature goes to the end of the root element.",
+        ["La place de la signature manque dans le document.", "Im Dokument fehlt der Platz für die Signatur.", "The document has no place for the signature."];
+    ALREADY_SIGNED = 422 "already-signed", "The XML carries a signature already",
+        "Send it unsigned: a document has one signature.",
+        ["Ce document est déjà signé.", "Dieses Dokument ist schon signiert.", "This document is signed already."];
+    PDF_REFUSED = 422 "pdf-refused", "The PDF cannot take a signature",
+        "The detail has the reason: the file is damaged or encrypted, or its author allows no further signature.",
+        ["Ce PDF ne peut pas être signé.", "Dieses PDF kann nicht signiert werden.", "This PDF cannot be signed."];
+    CERTIFICATE_REFUSED = 409 "certificate-refused", "The signing certificate is revoked, not valid or not trusted",
+        "The detail names certificate and reason. Set up a valid certificate, or configure the anchor it leads to.",
+        ["Le certificat de signature n'est pas valable ; le document n'est pas signé.", "Das Signaturzertifikat ist nicht gültig; das Dokument ist nicht signiert.", "The signing certificate is not valid; the document is not signed."];
+    LEVEL_UNAVAILABLE = 409 "level-unavailable", "The level cannot be reached as Sceau is set up",
+        "The detail says what is missing. Change the configuration, or ask for a lower level.",
+        ["Sceau n'est pas configuré pour ce niveau de signature.", "Sceau ist für diese Signaturstufe nicht eingerichtet.", "Sceau is not set up for this level of signature."];
     INTERNAL = 500 "internal", "Something failed inside Sceau",
         "The log has the cause. Repeat the request: the same UUID is never taken twice.",
         ["Sceau a rencontré une erreur interne. Rien n'est perdu ; réessayez.", "In Sceau ist ein Fehler aufgetreten. Nichts ist verloren; versuchen Sie es erneut.", "Sceau met an internal error. Nothing is lost; try again."];
+    TOKEN_UNAVAILABLE = 503 "token-unavailable", "The token cannot sign now",
+        "The detail says what it waits for: plug it in, unlock it with `sceau unlock`, or look at GET /v1/tokens.",
+        ["La carte n'est pas prête ; le document n'est pas signé.", "Die Karte ist nicht bereit; das Dokument ist nicht signiert.", "The card is not ready; the document is not signed."];
+    TIMESTAMP_UNAVAILABLE = 503 "timestamp-unavailable", "No timestamp authority gave a timestamp",
+        "The detail has the cause. Repeat the request after Retry-After; a document without its timestamp is never given.",
+        ["Le service d'horodatage ne répond pas. Réessayez plus tard.", "Der Zeitstempeldienst antwortet nicht. Versuchen Sie es später.", "The timestamp service does not answer. Try again later."];
+    VALIDATION_DATA_UNAVAILABLE = 503 "validation-data-unavailable", "Certificates or revocation data could not be had",
+        "The detail has the cause. Repeat the request after Retry-After; a document without its validation data is never given as B-LT.",
+        ["L'autorité de certification ne répond pas. Réessayez plus tard.", "Die Zertifizierungsstelle antwortet nicht. Versuchen Sie es später.", "The certification authority does not answer. Try again later."];
+    PDF_VALIDATOR_FAILED = 503 "pdf-validator-failed", "The site's PDF validator gave no verdict",
+        "The detail says why, the log has the cause. Nothing was kept: mend `pdf.validator` in the configuration, then send the same bytes again.",
+        ["Le contrôle du PDF n'a pas fonctionné ; le document n'est pas accepté.", "Die Prüfung des PDF ist fehlgeschlagen; das Dokument ist nicht angenommen.", "The PDF could not be checked; the document is not accepted."];
     STORAGE_FAILED = 503 "storage-failed", "The document could not be stored durably",
         "It was not accepted. Check disk space and the log, then repeat the request.",
         ["Le document n'a pas pu être enregistré ; il n'est pas accepté. Réessayez.", "Das Dokument konnte nicht gespeichert werden und ist nicht angenommen. Versuchen Sie es erneut.", "The document could not be stored and is not accepted. Try again."];
@@ -373,6 +406,14 @@ impl From<IntakeError> for Problem {
                 let text = counted("The PDF fails the PDF/A check", faults.len());
                 Self::new(&PDF_INVALID, text).with_faults(faults)
             }
+            IntakeError::Screen(error) => match error {
+                ScreenError::Hybrid => Self::new(&PDF_REFUSED, text),
+                ScreenError::Refused(_) => Self::new(&PDF_INVALID, text),
+                ScreenError::Run(_) | ScreenError::Timeout(_) => {
+                    tracing::error!("{}", chain_of(&error));
+                    Self::new(&PDF_VALIDATOR_FAILED, text)
+                }
+            },
             IntakeError::UnknownPractitioner { code, place } => {
                 let fault = Fault {
                     code: PRACTITIONER_UNKNOWN.code.into(),
@@ -390,17 +431,79 @@ impl From<IntakeError> for Problem {
     }
 }
 
+impl From<IsolatedError> for Problem {
+    fn from(error: IsolatedError) -> Self {
+        let text = sentence(&chain_of(&error));
+        match error {
+            IsolatedError::Intake(error) => error.into(),
+            IsolatedError::Xml(error) => Self::unreadable_xml(&error),
+            IsolatedError::Slot(_)
+            | IsolatedError::PractitionerOpen
+            | IsolatedError::PractitionerOther { .. } => Self::new(&QUERY_MALFORMED, text),
+            IsolatedError::Sign(error) => Self::unsigned(error, text),
+        }
+    }
+}
+
+impl Problem {
+    fn unreadable_xml(error: &XmlError) -> Self {
+        let rejected = Rejected::unreadable(error);
+        let faults = rejected.findings.iter().map(Fault::from).collect();
+        Self::new(&XML_UNREADABLE, sentence(&error.to_string())).with_faults(faults)
+    }
+
+    /// Why there is no signature of the level asked for.
+    fn unsigned(error: SignError, text: String) -> Self {
+        match error {
+            SignError::Token(_) => Self::new(&TOKEN_UNAVAILABLE, text),
+            SignError::Timestamp(error) if error.is_transient() => {
+                Self::new(&TIMESTAMP_UNAVAILABLE, text)
+            }
+            SignError::Trust(error) | SignError::ValidationData(error) if error.is_transient() => {
+                Self::new(&VALIDATION_DATA_UNAVAILABLE, text)
+            }
+            SignError::ValidationData(TrustError::NoEvidence { .. }) => {
+                Self::new(&LEVEL_UNAVAILABLE, text)
+            }
+            SignError::Trust(_) | SignError::ValidationData(_) => {
+                Self::new(&CERTIFICATE_REFUSED, text)
+            }
+            SignError::Timestamp(_) | SignError::KeyKind { .. } => {
+                Self::new(&LEVEL_UNAVAILABLE, text)
+            }
+            SignError::PdfRefused(_) => Self::new(&PDF_REFUSED, text),
+            SignError::Embed(FormsError::EmbedRejected(rejected)) => {
+                IntakeError::Xml(rejected).into()
+            }
+            SignError::Xml(XadesError::Parse(error)) => Self::unreadable_xml(&error),
+            SignError::Xml(XadesError::Slot { .. }) => Self::new(&SLOT_REFUSED, text),
+            SignError::Xml(XadesError::AlreadySigned) => Self::new(&ALREADY_SIGNED, text),
+            SignError::Xml(_)
+            | SignError::Embed(_)
+            | SignError::Pdf(_)
+            | SignError::PartialPdf
+            | SignError::SelfCheck(_)
+            | SignError::Level { .. } => {
+                tracing::error!(%text, "a signature could not be made");
+                Self::new(&INTERNAL, text)
+            }
+        }
+    }
+}
+
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
         let text = sentence(&error.to_string());
         match error {
             TokenError::PinIncorrect | TokenError::PinMalformed => Self::new(&PIN_REFUSED, text),
+            TokenError::PinOnReader => Self::new(&BODY_MALFORMED, text),
             // A driver's failure is not a wrong PIN.
             TokenError::PinPossiblyUsed => Self::new(&PIN_UNCERTAIN, text),
             TokenError::PinLocked => Self::new(&PIN_LOCKED, text),
             TokenError::Absent
             | TokenError::Locked
             | TokenError::FinalTry
+            | TokenError::PinCancelled
             | TokenError::Hung { .. }
             | TokenError::WorkerDied { .. }
             | TokenError::Restarting
@@ -410,6 +513,8 @@ impl From<TokenError> for Problem {
             | TokenError::NotForSigning { .. }
             | TokenError::Ambiguous { .. }
             | TokenError::Algorithm
+            | TokenError::KeyTooShort { .. }
+            | TokenError::NotOffered { .. }
             | TokenError::Refused { .. }
             | TokenError::BadSignature
             | TokenError::Pkcs12Open

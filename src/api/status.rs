@@ -6,7 +6,8 @@ use crate::base::clock::rfc3339;
 use crate::base::{Secret, Uuid4};
 use crate::outbox::OutboxError;
 use crate::sign::fingerprint;
-use crate::token::{LastTry, PinWarning, TokenStatus};
+use crate::token::{self, LastTry, PinEntry, PinWarning, TokenStatus};
+use crate::trust::{AuthorityHealth, ClockReading};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
@@ -22,7 +23,7 @@ const UUIDS_MAX: usize = 1000;
 /// Whether the service can do its work, from real operations.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
-    /// `ok`; `degraded` when documents are accepted but wait.
+    /// `ok`; `degraded` when documents are accepted but wait, or the clock is wrong.
     status: &'static str,
     /// Exact version of the program.
     version: &'static str,
@@ -30,8 +31,15 @@ pub struct Health {
     environment: String,
     /// State of the token, as in `GET /v1/tokens`.
     token: String,
+    /// Where its PIN is entered, as in `GET /v1/tokens`.
+    pin_entry: &'static str,
     /// Whether an insurer is configured.
     delivers: bool,
+    /// Timestamp authorities in their configured order.
+    timestamp_authorities: Vec<Authority>,
+    /// This machine's clock beside the last signed time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<ClockCheck>,
     /// Last time a timestamp was obtained.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_stamped: Option<String>,
@@ -43,11 +51,74 @@ pub struct Health {
     last_receipted: Option<String>,
 }
 
+/// A timestamp authority, from the last real calls since the start.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Authority {
+    /// Its configured name.
+    name: String,
+    /// When it last gave a good timestamp.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_success: Option<String>,
+    /// How long that took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_millis: Option<u64>,
+    /// When it last failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_failure: Option<String>,
+    /// How it failed then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+    /// Until when others are asked first, because it failed or was slow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused_until: Option<String>,
+}
+
+impl From<AuthorityHealth> for Authority {
+    fn from(health: AuthorityHealth) -> Self {
+        let (last_failure, failure) = health.last_failure.unzip();
+        Self {
+            name: health.name,
+            last_success: health.last_success.map(rfc3339),
+            last_millis: health.last_millis,
+            last_failure: last_failure.map(rfc3339),
+            failure,
+            paused_until: health.paused_until.map(rfc3339),
+        }
+    }
+}
+
+/// This machine's clock beside a signed time.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClockCheck {
+    /// `ok`; `wrong` when the clocks are more than five minutes apart.
+    status: &'static str,
+    /// Signed time minus this machine's, in seconds.
+    offset_seconds: i64,
+    /// Whose time: a timestamp authority or an OCSP responder.
+    source: String,
+    /// When they were compared.
+    at: String,
+}
+
+impl From<ClockReading> for ClockCheck {
+    fn from(reading: ClockReading) -> Self {
+        Self {
+            status: if reading.is_fault() { "wrong" } else { "ok" },
+            offset_seconds: reading.offset_seconds,
+            source: reading.source,
+            at: rfc3339(reading.at),
+        }
+    }
+}
+
 /// The token and its certificates.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Token {
     /// `starting`, `absent`, `locked`, `ready`, `blocked`, `restarting`, `quarantined` or `unusable`.
     status: String,
+    /// `keyboard`: the PIN goes through `sceau unlock`. `reader`: the reader or
+    /// the driver asks for it, and no PIN comes through Sceau.
+    pin_entry: &'static str,
     /// What a person should know before entering a PIN.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
@@ -66,6 +137,10 @@ pub struct Certificate {
     sha256: String,
     /// Whether its key usage has nonRepudiation: only such a one signs forms.
     signs: bool,
+    /// Whether forms can be signed with it now: `fits`, or why not:
+    /// `not-for-signing` (no nonRepudiation), `weak-key`, `not-yet-valid`,
+    /// `expired`, `renewed` (another one of the same key lasts longer).
+    fitness: &'static str,
     /// Last day of validity.
     not_after: String,
     /// Label of the token.
@@ -94,8 +169,8 @@ pub struct UuidsQuery {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unlock {
-    /// The PIN.
-    pin: String,
+    /// The PIN; left out exactly when it is entered on the reader.
+    pin: Option<String>,
     /// Use the last attempt although the token warns that it is the last.
     #[serde(default)]
     use_last_try: bool,
@@ -110,14 +185,19 @@ pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem
         Ok::<_, OutboxError>((last("stamped")?, last("sealed")?, last("receipted")?))
     });
     let (last_stamped, last_sealed, last_receipted) = last.await??;
-    let status = api.signer.token().status();
-    let ready = status == TokenStatus::Ready && api.delivers;
+    let token = api.signer.token();
+    let status = token.status();
+    let trust = api.signer.trust().health();
+    let ready = status == TokenStatus::Ready && api.delivers && trust.is_good();
     Ok(Json(Health {
         status: if ready { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
         environment: api.environment.clone(),
         token: word(&status).0.to_owned(),
+        pin_entry: entry(token.pin_entry()),
         delivers: api.delivers,
+        timestamp_authorities: trust.authorities.into_iter().map(Authority::from).collect(),
+        clock: trust.clock.map(ClockCheck::from),
         last_stamped,
         last_sealed,
         last_receipted,
@@ -129,16 +209,19 @@ pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem
     responses((status = 200, body = Vec<Token>)))]
 pub async fn tokens(State(api): State<Arc<Api>>) -> Result<Json<Vec<Token>>, Problem> {
     let token = api.signer.token().clone();
-    let status = token.status();
+    let (status, pin_entry) = (token.status(), entry(token.pin_entry()));
     let identities = blocking(move || token.identities()).await?;
     // An absent token has no certificates; that is its status, not an error.
-    let certificates = identities.unwrap_or_default().into_iter().map(|identity| {
+    let identities = identities.unwrap_or_default();
+    let fitness = token::fitness(&identities, api.signer.now());
+    let certificates = identities.iter().zip(fitness).map(|(identity, fitness)| {
         let certificate = &identity.certificate;
         Certificate {
             subject: certificate.subject(),
             issuer: certificate.issuer(),
             sha256: fingerprint(certificate),
             signs: certificate.key_usage().is_some_and(|u| u.non_repudiation),
+            fitness: fitness.word(),
             not_after: rfc3339(certificate.not_after()),
             token_label: identity.token_label.clone(),
             token_serial: identity.token_serial.clone(),
@@ -147,13 +230,15 @@ pub async fn tokens(State(api): State<Arc<Api>>) -> Result<Json<Vec<Token>>, Pro
     let (status, warning) = word(&status);
     Ok(Json(vec![Token {
         status: status.to_owned(),
+        pin_entry,
         warning,
         certificates: certificates.collect(),
     }]))
 }
 
 /// Unlocks the token: one PIN, one try. Only with the administrator's token,
-/// which `sceau unlock` reads from the state folder.
+/// which `sceau unlock` reads from the state folder. Where `pin_entry` is
+/// `reader` the body has no PIN, and the answer comes when it was entered there.
 #[utoipa::path(post, operation_id = "unlockToken", path = "/v1/tokens/unlock", tag = "service", security(("administrator" = [])),
     request_body = Unlock,
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem)))]
@@ -168,8 +253,11 @@ pub async fn unlock(
     } else {
         LastTry::Refuse
     };
-    let pin = Secret::new(unlock.pin.into_bytes());
     let (token, outbox) = (api.signer.token().clone(), api.outbox.clone());
+    if unlock.pin.is_none() && token.pin_entry() == PinEntry::Keyboard {
+        return Err(Problem::new(&BODY_MALFORMED, "Send {\"pin\": \"...\"}."));
+    }
+    let pin = unlock.pin.map(|pin| Secret::new(pin.into_bytes()));
     blocking(move || token.unlock(pin, last_try).map(|()| outbox.token_ready())).await???;
     Ok(axum::http::StatusCode::NO_CONTENT.into_response())
 }
@@ -197,6 +285,13 @@ pub async fn uuids(
     responses((status = 200, content_type = "application/json", body = serde_json::Value)))]
 pub async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], openapi_json()).into_response()
+}
+
+fn entry(entry: PinEntry) -> &'static str {
+    match entry {
+        PinEntry::Keyboard => "keyboard",
+        PinEntry::Reader => "reader",
+    }
 }
 
 fn word(status: &TokenStatus) -> (&'static str, Option<String>) {

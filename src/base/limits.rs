@@ -32,8 +32,14 @@ pub const XML_TEXT_BYTES_MAX: usize = 28 << 20;
 pub const PDF_BYTES_MAX: usize = 20 << 20;
 /// Most bytes a PDF may inflate to, all streams together.
 pub const PDF_INFLATED_BYTES_MAX: usize = 200 << 20;
-/// Bytes reserved for the CMS of a PDF signature, before hexadecimal coding.
-pub const PDF_CMS_BYTES: usize = 16 << 10;
+/// Bytes kept for a timestamp token in the place of a PDF signature, before
+/// hexadecimal coding.
+pub const PDF_TOKEN_BYTES: usize = 12 << 10;
+/// Most bytes kept for the CMS of a PDF signature, its token included, before
+/// hexadecimal coding.
+pub const PDF_CMS_BYTES_MAX: usize = 64 << 10;
+/// Bytes shown of what a site's PDF validator says.
+pub const VALIDATOR_OUTPUT_BYTES: usize = 2 << 10;
 
 /// Largest certificate, in bytes of DER.
 pub const CERTIFICATE_BYTES_MAX: usize = 64 << 10;
@@ -41,6 +47,8 @@ pub const CERTIFICATE_BYTES_MAX: usize = 64 << 10;
 pub const CRL_BYTES_MAX: usize = 10 << 20;
 /// Largest OCSP or timestamp response, in bytes of DER.
 pub const RESPONSE_BYTES_MAX: usize = 1 << 20;
+/// Most redirects followed from a certificate's or list's address to it.
+pub const REDIRECTS_MAX: usize = 3;
 /// Longest certificate chain, anchor included.
 pub const CHAIN_CERTIFICATES_MAX: usize = 8;
 

@@ -77,10 +77,16 @@ pub(super) fn unlock(files: &[PathBuf], use_last_try: bool) -> Done {
             path.display()
         )
     })?;
-    let pin = Zeroizing::new(rpassword::prompt_password("PIN: ")?);
-    let body = Zeroizing::new(serde_json::to_vec(
-        &serde_json::json!({ "pin": *pin, "use_last_try": use_last_try }),
-    )?);
+    let health = call(&configuration, "/v1/health", None, None)?;
+    let health: Value = serde_json::from_slice(&health.body).unwrap_or_default();
+    let body = if health["pin_entry"] == "reader" {
+        println!("Enter the PIN on the reader.");
+        serde_json::json!({ "use_last_try": use_last_try })
+    } else {
+        let pin = Zeroizing::new(rpassword::prompt_password("PIN: ")?);
+        serde_json::json!({ "pin": *pin, "use_last_try": use_last_try })
+    };
+    let body = Zeroizing::new(serde_json::to_vec(&body)?);
     let token = String::from_utf8_lossy(token.expose()).into_owned();
     let answer = call(
         &configuration,

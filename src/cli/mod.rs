@@ -2,6 +2,7 @@
 
 mod commands;
 mod demo;
+mod validate;
 
 use clap::{Args, Parser, Subcommand};
 use std::error::Error;
@@ -47,6 +48,11 @@ enum Command {
     },
     /// Verify that no entry of the audit log is missing or altered.
     Audit(Files),
+    /// Validate signed XML and PDF documents (EN 319 102-1) and print the reports.
+    ///
+    /// Exit status: 0 when every document is TOTAL-PASSED, 3 when one is not,
+    /// 2 when the command cannot be carried out.
+    Validate(validate::Options),
     /// Submit an example to a sandbox and tell the story.
     Demo {
         /// Leave sandbox and service running until Ctrl-C.
@@ -97,6 +103,7 @@ pub fn main() -> ExitCode {
                 Ok(())
             }
         },
+        Command::Validate(options) => return validate::run(&options),
         Command::Audit(files) => commands::audit(&files.config),
         Command::Demo { keep, folder } => demo::run(&folder, keep),
         Command::TokenWorker { module } => {

@@ -8,14 +8,16 @@ mod tests;
 
 pub use reader::Fault;
 
-use crate::base::{Secret, hex, paths};
+use crate::base::{Secret, hex, limits, paths};
 use crate::gateway::mysecu;
 use crate::gateway::mysecu::transport::Transport;
 use crate::http;
+use crate::intake;
 use crate::sign::Practitioner;
 use crate::store;
-use crate::trust::{self, TsaSettings};
-use crate::x509::Cert;
+use crate::trust::{self, AlgorithmPolicy, TsaEvidence, TsaSettings};
+use crate::x509::ocsp::CertIdDigest;
+use crate::x509::{Cert, RsaScheme};
 use reader::{Faults, Section};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,7 +28,7 @@ use toml::{Table, Value};
 pub const DEFAULT: &str = include_str!("../../service-config/default.toml");
 
 /// Keys that hold paths, made absolute against the file they stand in.
-const PATH_KEYS: [&str; 13] = [
+const PATH_KEYS: [&str; 14] = [
     "store.folder",
     "store.key_file",
     "forms.folder",
@@ -36,6 +38,7 @@ const PATH_KEYS: [&str; 13] = [
     "token.password_file",
     "trust.anchors",
     "trust.tls_anchors",
+    "trust.algorithms",
     "mysecu.tls_anchor",
     "mysecu.answer_anchor",
     "mysecu.transport",
@@ -55,8 +58,12 @@ pub struct Configuration {
     pub environment: String,
     /// Where the signing key is.
     pub token: TokenSettings,
+    /// How RSA keys sign.
+    pub rsa_scheme: RsaScheme,
     /// Trust services.
     pub trust: trust::Settings,
+    /// What is asked of PDFs.
+    pub pdfs: intake::PdfSettings,
     /// The insurer's services; `None` leaves documents queued.
     pub mysecu: Option<mysecu::Settings>,
     /// Queue and workers.
@@ -187,13 +194,20 @@ fn absolute(layer: &mut Table, folder: Option<&Path>) {
 fn read(root: &Section<'_>) -> Configuration {
     let outbox = root.section("outbox");
     let log = root.section("log");
+    let token_section = root.section("token");
+    let store = store_settings(&root.section("store"));
     Configuration {
         listen: listen(&root.section("api")),
-        store: store_settings(&root.section("store")),
         forms_folder: root.section("forms").path("folder"),
         environment: root.section("environment").text("name"),
-        token: token(&root.section("token")),
-        trust: trust_settings(&root.section("trust")),
+        token: token(&token_section),
+        rsa_scheme: match token_section.word("rsa_scheme", &["pkcs1-v1_5", "pss"]) {
+            "pss" => RsaScheme::Pss,
+            _ => RsaScheme::Pkcs1V15,
+        },
+        trust: trust_settings(&root.section("trust"), &store.folder),
+        store,
+        pdfs: pdf_settings(&root.section("pdf")),
         mysecu: mysecu_settings(&root.section("mysecu")),
         practitioners: practitioners(root),
         outbox: OutboxSettings {
@@ -280,21 +294,43 @@ fn token(section: &Section<'_>) -> TokenSettings {
     }
 }
 
-fn trust_settings(section: &Section<'_>) -> trust::Settings {
+fn trust_settings(section: &Section<'_>, state: &Path) -> trust::Settings {
     let timeout = Duration::from_secs(section.number("timeout_seconds", 1..=600));
     let authorities = section.tables("timestamp_authority");
     trust::Settings {
         anchors: certificates(section, "anchors", &section.texts("anchors")),
         timestamp_authorities: authorities.iter().map(timestamp_authority).collect(),
+        authority_pause: Duration::from_secs(section.number("authority_pause_seconds", 1..=86_400)),
+        authority_slow: Duration::from_secs(section.number("authority_slow_seconds", 1..=600)),
+        ocsp_cert_id: match section.word("ocsp_cert_id", &["sha1", "sha256"]) {
+            "sha256" => CertIdDigest::Sha256,
+            _ => CertIdDigest::Sha1,
+        },
+        ocsp_nonce: section.word("ocsp_nonce", &["no", "yes"]) == "yes",
+        cache_folder: Some(state.join("trust")),
         clock_tolerance: Duration::from_secs(section.number("clock_tolerance_seconds", 1..=86_400)),
         revocation_skew: Duration::from_secs(section.number("revocation_skew_seconds", 0..=86_400)),
+        algorithms: algorithms(section),
         http: http::Settings {
             tls_anchors_pem: pem(section, "tls_anchors", &section.texts("tls_anchors")),
             identity_pem: None,
+            redirects_max: limits::REDIRECTS_MAX,
             connect_timeout: timeout.min(Duration::from_secs(10)),
             timeout,
         },
     }
+}
+
+fn algorithms(section: &Section<'_>) -> AlgorithmPolicy {
+    let Some(path) = section.path("algorithms") else {
+        return AlgorithmPolicy::built_in();
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"));
+    let policy = text.and_then(|text| AlgorithmPolicy::from_toml(&text).map_err(|e| e.to_string()));
+    policy.unwrap_or_else(|reason| {
+        section.fault("algorithms", reason);
+        AlgorithmPolicy::built_in()
+    })
 }
 
 fn timestamp_authority(section: &Section<'_>) -> TsaSettings {
@@ -302,6 +338,39 @@ fn timestamp_authority(section: &Section<'_>) -> TsaSettings {
         name: section.text("name"),
         url: url(section, "url", section.text("url")),
         policy: section.optional("policy"),
+        evidence: match section.optional("evidence").as_deref() {
+            None | Some("issued-since") => TsaEvidence::IssuedSince,
+            Some("current") => TsaEvidence::Current,
+            Some(other) => {
+                let reason = format!("is \"{other}\"; must be issued-since or current");
+                section.fault("evidence", reason);
+                TsaEvidence::IssuedSince
+            }
+        },
+    }
+}
+
+fn pdf_settings(section: &Section<'_>) -> intake::PdfSettings {
+    let hybrid = match section.word("hybrid", &["accept", "refuse"]) {
+        "refuse" => intake::Hybrid::Refuse,
+        _ => intake::Hybrid::Accept,
+    };
+    let timeout = section.number("validator_timeout_seconds", 1..=600);
+    let mut command = section.texts("validator").into_iter();
+    let program = command.next().map(PathBuf::from);
+    if program.as_ref().is_some_and(|path| !path.is_absolute()) {
+        section.fault(
+            "validator",
+            "must begin with the absolute path of a program",
+        );
+    }
+    intake::PdfSettings {
+        hybrid,
+        validator: program.map(|program| intake::Validator {
+            program,
+            arguments: command.collect(),
+            timeout: Duration::from_secs(timeout),
+        }),
     }
 }
 

@@ -7,7 +7,7 @@ use super::finding::{Code, Finding, Rejected, Severity};
 use super::{Operation, Pack, matricule};
 use crate::base::{Uuid4, limits};
 use crate::xml::gate::GateFault;
-use crate::xml::path::{Path, text_of};
+use crate::xml::path::{Path, Slot, text_of};
 use crate::xml::xsd::{Fault, XsdError, cut_value};
 use crate::xml::{Positions, XmlError, name_of, parse, without_mark, xpath_of};
 use base64::Engine;
@@ -114,6 +114,8 @@ const SIGNATURE_NAMESPACE: &str = "http://www.w3.org/2000/09/xmldsig#";
 enum Stage {
     /// From the practice: unsigned, the PDF may still be apart.
     Incoming,
+    /// With its PDF put in by us; about to be signed.
+    Assembled,
     /// With its PDF inside; signed or about to be.
     Complete,
 }
@@ -131,7 +133,36 @@ impl Pack {
         self.examine(operation, xml, Stage::Complete)
     }
 
+    /// Checks an assembled document that has been parsed.
+    pub(super) fn check_assembled(
+        &self,
+        name: &str,
+        xml: &[u8],
+        document: &Document<'_>,
+    ) -> Result<(), Rejected> {
+        self.judge(name, (xml, document), Stage::Assembled)?;
+        Ok(())
+    }
+
     fn examine(&self, name: &str, xml: &[u8], stage: Stage) -> Result<Checked, Rejected> {
+        let xml = without_mark(xml);
+        let document = parse(xml).map_err(|error| Rejected::unreadable(&error))?;
+        let (facts, warnings, embedded_pdf) = self.judge(name, (xml, &document), stage)?;
+        Ok(Checked {
+            facts,
+            warnings,
+            embedded_pdf,
+            xml: xml.to_vec(),
+        })
+    }
+
+    /// Facts, warnings and the PDF inside, or all faults.
+    fn judge(
+        &self,
+        name: &str,
+        (xml, document): (&[u8], &Document<'_>),
+        stage: Stage,
+    ) -> Result<(Facts, Vec<Finding>, Option<Vec<u8>>), Rejected> {
         let Some(operation) = self.operations.get(name) else {
             let message = format!(
                 "The form {} has no operation \"{}\".",
@@ -140,8 +171,6 @@ impl Pack {
             );
             return Err(alone(Code::FormOperation, message));
         };
-        let xml = without_mark(xml);
-        let document = parse(xml).map_err(|error| structure(&error))?;
         let root = document.root_element();
         let mut findings = Findings::new();
         if !operation.root.matches(root) {
@@ -149,27 +178,27 @@ impl Pack {
             return Err(findings.rejected(xml));
         }
         match self.schema.validate(xml) {
-            Ok(faults) => findings.schema(operation, &document, faults),
-            Err(XsdError::Document(error)) => return Err(structure(&error)),
+            Ok(faults) => findings.schema(operation, document, faults),
+            Err(XsdError::Document(error)) => return Err(Rejected::unreadable(&error)),
             Err(XsdError::Compile { reason, .. } | XsdError::Unfinished(reason)) => {
                 let message = format!("The document could not be validated: {reason}.");
                 findings.error(Code::FormUnvalidated, root, message);
             }
         }
-        if stage == Stage::Incoming {
-            unsigned(operation, &document, &mut findings);
+        if stage != Stage::Complete {
+            unsigned(operation, document, &mut findings);
         }
         let facts = facts(operation, root, &mut findings);
         rules::sums(operation, root, &mut findings);
         rules::dates(operation, root, &mut findings);
-        let embedded_pdf = embedded(operation, root, stage, &mut findings);
+        let embedded_pdf = match stage {
+            Stage::Incoming | Stage::Complete => embedded(operation, root, stage, &mut findings),
+            Stage::Assembled => None,
+        };
         match facts {
-            Some(facts) if findings.none_is_error() => Ok(Checked {
-                facts,
-                warnings: findings.located(xml),
-                embedded_pdf,
-                xml: xml.to_vec(),
-            }),
+            Some(facts) if findings.none_is_error() => {
+                Ok((facts, findings.located(xml), embedded_pdf))
+            }
             _ => Err(findings.rejected(xml)),
         }
     }
@@ -291,26 +320,29 @@ fn alone(code: Code, message: String) -> Rejected {
     }
 }
 
-fn structure(error: &XmlError) -> Rejected {
-    let code = match error {
-        XmlError::Malformed { .. } => Code::XmlMalformed,
-        XmlError::Gate(gate) => match &gate.kind {
-            GateFault::Encoding(_) => Code::XmlEncoding,
-            GateFault::Version(_) | GateFault::Malformed(_) => Code::XmlMalformed,
-            GateFault::Doctype => Code::XmlDoctype,
-            GateFault::ProcessingInstruction(_) => Code::XmlProcessingInstruction,
-            GateFault::Limit { .. } => Code::XmlLimit,
-        },
-    };
-    let text = error.to_string();
-    let mut letters = text.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    let message = format!("{}{}.", first.unwrap_or_default(), letters.as_str());
-    let mut rejected = alone(code, message);
-    for finding in &mut rejected.findings {
-        finding.position = Some(error.position());
+impl Rejected {
+    /// The refusal of bytes that are no XML document we take.
+    pub fn unreadable(error: &XmlError) -> Self {
+        let code = match error {
+            XmlError::Malformed { .. } => Code::XmlMalformed,
+            XmlError::Gate(gate) => match &gate.kind {
+                GateFault::Encoding(_) => Code::XmlEncoding,
+                GateFault::Version(_) | GateFault::Malformed(_) => Code::XmlMalformed,
+                GateFault::Doctype => Code::XmlDoctype,
+                GateFault::ProcessingInstruction(_) => Code::XmlProcessingInstruction,
+                GateFault::Limit { .. } => Code::XmlLimit,
+            },
+        };
+        let text = error.to_string();
+        let mut letters = text.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        let message = format!("{}{}.", first.unwrap_or_default(), letters.as_str());
+        let mut rejected = alone(code, message);
+        for finding in &mut rejected.findings {
+            finding.position = Some(error.position());
+        }
+        rejected
     }
-    rejected
 }
 
 fn wrong_root(operation: &Operation, root: Node<'_, '_>) -> String {
@@ -339,8 +371,11 @@ fn unsigned(operation: &Operation, document: &Document<'_>, findings: &mut Findi
         findings.error(Code::FormSignaturePresent, signature, message);
         return;
     }
-    let slots = operation.signature.path.select(document.root());
-    let taken = slots
+    let Slot::Wrapper(path) = &operation.signature.slot else {
+        return;
+    };
+    let taken = path
+        .select(document.root())
         .into_iter()
         .find(|slot| slot.first_element_child().is_some());
     if let Some(slot) = taken {

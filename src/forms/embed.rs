@@ -1,68 +1,125 @@
 //! Embedding at the level of bytes: the PDF goes into its element, the wrapper
 //! for the signature in front of it, and every other byte stays the client's.
 
-use super::{FormsError, Pack};
-use crate::xml::path::{Name, Path};
+use super::{FormsError, Pack, SignaturePlace};
+use crate::xml::path::{Name, Path, Slot};
 use crate::xml::{escape_attribute, name_of, parse, without_mark};
 use base64::Engine;
 use roxmltree::{Document, Node};
 use std::ops::Range;
 
+/// Text to put in the place of some bytes.
+struct Edit {
+    range: Range<usize>,
+    text: String,
+}
+
 impl Pack {
+    /// Puts a PDF into a checked document and checks the whole.
+    pub fn embed(&self, operation: &str, xml: &[u8], pdf: &[u8]) -> Result<Vec<u8>, FormsError> {
+        let whole = self.assemble(operation, xml, pdf)?;
+        self.read_whole(operation, &whole)?;
+        Ok(whole)
+    }
+
     /// Puts a PDF into a checked document: fills or replaces the content of
     /// the document element, or appends that element to its parent; an absent
     /// wrapper for the signature is created in front of the element the pack
-    /// names. The result is checked as a whole. A byte order mark is dropped.
-    pub fn embed(&self, operation: &str, xml: &[u8], pdf: &[u8]) -> Result<Vec<u8>, FormsError> {
-        let place = self.operation(operation)?.document.as_ref();
-        let place = place.ok_or_else(|| {
-            FormsError::NoSuchOperation(format!("document to embed in {operation}"))
-        })?;
+    /// names. A byte order mark is dropped. What comes of it is not checked.
+    pub fn assemble(&self, name: &str, xml: &[u8], pdf: &[u8]) -> Result<Vec<u8>, FormsError> {
+        let operation = self.operation(name)?;
+        let place = operation
+            .document
+            .as_ref()
+            .ok_or_else(|| FormsError::NoSuchOperation(format!("document to embed in {name}")))?;
+        if !pdf.starts_with(b"%PDF-") {
+            return Err(FormsError::Embed("it is not a PDF".to_owned()));
+        }
+        let xml = without_mark(xml);
+        let document = parse(xml).map_err(FormsError::EmbedParse)?;
         let coded = base64::engine::general_purpose::STANDARD.encode(pdf);
-        let filled = fill(without_mark(xml), &place.path, &coded)?;
-        let signature = &self.operation(operation)?.signature;
-        let complete = wrapper(filled, &signature.path, signature.before.as_ref())?;
-        self.check_complete(operation, &complete)
+        let mut edits = vec![fill(xml, &document, &place.path, &coded)?];
+        if let Some(made) = wrapper(xml, &document, &operation.signature)? {
+            // Both may go to the end of one element.
+            let first = operation.signature.before.as_ref() == Some(&place.path);
+            edits.insert(if first { 0 } else { 1 }, made);
+        }
+        edits.sort_by_key(|edit| edit.range.start);
+        Ok(apply(xml, &edits))
+    }
+
+    /// Reads and checks an assembled document; its PDF is not looked at again.
+    pub fn read_whole<'x>(&self, name: &str, xml: &'x [u8]) -> Result<Document<'x>, FormsError> {
+        let document = parse(xml).map_err(FormsError::EmbedParse)?;
+        self.check_assembled(name, xml, &document)
             .map_err(FormsError::EmbedRejected)?;
-        Ok(complete)
+        Ok(document)
+    }
+
+    /// Makes the place for the signature in a document that gets no PDF from
+    /// us: as [`Pack::assemble`] does, checked as [`Pack::check`] does.
+    pub fn open_slot(&self, name: &str, xml: &[u8]) -> Result<Vec<u8>, FormsError> {
+        let operation = self.operation(name)?;
+        let xml = without_mark(xml);
+        let document = parse(xml).map_err(FormsError::EmbedParse)?;
+        let Some(made) = wrapper(xml, &document, &operation.signature)? else {
+            return Ok(xml.to_vec());
+        };
+        let opened = apply(xml, &[made]);
+        self.check(name, &opened)
+            .map_err(FormsError::EmbedRejected)?;
+        Ok(opened)
     }
 }
 
 /// Puts `text` into the element at `path`.
-fn fill(xml: &[u8], path: &Path, text: &str) -> Result<Vec<u8>, FormsError> {
-    let document = parse(xml).map_err(FormsError::EmbedParse)?;
+fn fill(xml: &[u8], document: &Document<'_>, path: &Path, text: &str) -> Result<Edit, FormsError> {
     let Some(element) = path.select(document.root()).into_iter().next() else {
-        let (parent, name) = parent(&document, path)?;
+        let (parent, name) = parent(document, path)?;
         let (open, close) = tags(parent, name);
         let at = content(xml, parent)?.end;
-        return Ok(splice(xml, at..at, &format!("{open}{text}{close}")));
+        return Ok(Edit {
+            range: at..at,
+            text: [&open, text, &close].concat(),
+        });
     };
-    let range = element.range();
-    if xml
-        .get(..range.end)
-        .is_some_and(|head| head.ends_with(b"/>"))
-    {
-        let end = format!(">{text}</{}>", name_of(element));
-        return Ok(splice(xml, range.end - 2..range.end, &end));
+    let end = element.range().end;
+    if xml.get(..end).is_some_and(|head| head.ends_with(b"/>")) {
+        return Ok(Edit {
+            range: end - 2..end,
+            text: [">", text, "</", name_of(element), ">"].concat(),
+        });
     }
-    Ok(splice(xml, content(xml, element)?, text))
+    Ok(Edit {
+        range: content(xml, element)?,
+        text: text.to_owned(),
+    })
 }
 
-/// Creates the wrapper at `path` unless it is there.
-fn wrapper(xml: Vec<u8>, path: &Path, before: Option<&Path>) -> Result<Vec<u8>, FormsError> {
-    let document = parse(&xml).map_err(FormsError::EmbedParse)?;
+/// Creates the wrapper of a signature unless it is there or none is needed.
+fn wrapper(
+    xml: &[u8],
+    document: &Document<'_>,
+    signature: &SignaturePlace,
+) -> Result<Option<Edit>, FormsError> {
+    let Slot::Wrapper(path) = &signature.slot else {
+        return Ok(None);
+    };
     if !path.select(document.root()).is_empty() {
-        drop(document);
-        return Ok(xml);
+        return Ok(None);
     }
-    let (parent, name) = parent(&document, path)?;
+    let (parent, name) = parent(document, path)?;
+    let before = signature.before.as_ref();
     let next = before.and_then(|path| path.select(document.root()).into_iter().next());
     let at = match next {
         Some(next) => next.range().start,
-        None => content(&xml, parent)?.end,
+        None => content(xml, parent)?.end,
     };
     let (open, close) = tags(parent, name);
-    Ok(splice(&xml, at..at, &format!("{open}{close}")))
+    Ok(Some(Edit {
+        range: at..at,
+        text: open + &close,
+    }))
 }
 
 /// The element that must contain the last step of `path`, and that step.
@@ -114,10 +171,16 @@ fn content(xml: &[u8], element: Node<'_, '_>) -> Result<Range<usize>, FormsError
     Ok(start.unwrap_or(end)..end)
 }
 
-fn splice(xml: &[u8], range: Range<usize>, text: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(xml.len() + text.len());
-    out.extend_from_slice(xml.get(..range.start).unwrap_or_default());
-    out.extend_from_slice(text.as_bytes());
-    out.extend_from_slice(xml.get(range.end..).unwrap_or_default());
+/// `xml` with edits that follow one another made.
+fn apply(xml: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let added: usize = edits.iter().map(|edit| edit.text.len()).sum();
+    let mut out = Vec::with_capacity(xml.len() + added);
+    let mut done = 0;
+    for edit in edits {
+        out.extend_from_slice(xml.get(done..edit.range.start).unwrap_or_default());
+        out.extend_from_slice(edit.text.as_bytes());
+        done = edit.range.end;
+    }
+    out.extend_from_slice(xml.get(done..).unwrap_or_default());
     out
 }

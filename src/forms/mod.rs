@@ -12,9 +12,7 @@ mod pack;
 pub use answer::{Anomaly, Answer, Status};
 pub use check::{Checked, CodePrestataire, CodePrestataireError, Facts};
 pub use finding::{Code, DoctorText, Finding, Rejected, Severity};
-pub use pack::{
-    DocumentPlace, Operation, Pack, PdfLevel, SignaturePlace, StatusService, Title, XmlLevel,
-};
+pub use pack::{DocumentPlace, Operation, Pack, SignaturePlace, StatusService, Title};
 
 use crate::xml::{XmlError, xsd};
 use std::path::{Path, PathBuf};

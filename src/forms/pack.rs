@@ -1,7 +1,8 @@
 //! A form pack: what `pack.toml` says, read strictly and compiled once.
 
 use super::FormsError;
-use crate::xml::path::{Name, Namespaces, Path};
+use crate::x509::Level;
+use crate::xml::path::{Name, Namespaces, Path, Slot};
 use crate::xml::xsd::Schema;
 use crate::xml::{Position, parse, position, without_mark, xpath_of};
 use serde::Deserialize;
@@ -68,57 +69,15 @@ impl Operation {
     }
 }
 
-/// Level a document's XML signature must reach, EN 319 132-1 §6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum XmlLevel {
-    /// Signature alone.
-    #[serde(rename = "XAdES-B-B")]
-    B,
-    /// With a timestamp over the signature.
-    #[serde(rename = "XAdES-B-T")]
-    T,
-    /// With certificates and revocation data for later validation.
-    #[serde(rename = "XAdES-B-LT")]
-    Lt,
-}
-
-impl XmlLevel {
-    /// The level's name in the standard.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::B => "XAdES-B-B",
-            Self::T => "XAdES-B-T",
-            Self::Lt => "XAdES-B-LT",
-        }
-    }
-}
-
-impl PdfLevel {
-    /// The level's name in the standard.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::B => "PAdES-B-B",
-        }
-    }
-}
-
-/// Level the embedded PDF's signature must reach, EN 319 142-1 §6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum PdfLevel {
-    /// Signature alone.
-    #[serde(rename = "PAdES-B-B")]
-    B,
-}
-
 /// Where the XML signature goes.
 #[derive(Debug, Clone)]
 pub struct SignaturePlace {
-    /// Level to reach.
-    pub level: XmlLevel,
-    /// Path of the wrapper element, in the prefixes of the pack.
-    pub slot: String,
-    /// The same, to select with.
-    pub path: Path,
+    /// Level to reach, as XAdES.
+    pub level: Level,
+    /// The place.
+    pub slot: Slot,
+    /// Where an absent wrapper is made: in front of this element, else at the
+    /// end of its parent.
     pub(super) before: Option<Path>,
 }
 
@@ -127,8 +86,8 @@ pub struct SignaturePlace {
 pub struct DocumentPlace {
     /// Path of the element, in the prefixes of the pack.
     pub element: String,
-    /// Level its signature must reach.
-    pub level: PdfLevel,
+    /// Level its signature must reach before it is embedded, as PAdES: B or T.
+    pub level: Level,
     /// Whether the operation cannot do without.
     pub required: bool,
     pub(super) path: Path,
@@ -267,7 +226,7 @@ struct DateFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SignatureFile {
-    level: XmlLevel,
+    level: String,
     slot: String,
     before: Option<String>,
 }
@@ -276,7 +235,7 @@ struct SignatureFile {
 #[serde(deny_unknown_fields)]
 struct DocumentFile {
     element: String,
-    level: PdfLevel,
+    level: String,
     required: bool,
 }
 
@@ -439,9 +398,9 @@ impl Reader<'_> {
             root: self.name(&read.root)?,
             model_id: self.model_id(read.model_id)?,
             signature: SignaturePlace {
-                level: read.signature.level,
-                path: self.path(&read.signature.slot)?,
-                slot: read.signature.slot,
+                level: self.level("XAdES", &read.signature.level)?,
+                slot: Slot::parse(&read.signature.slot, self.namespaces)
+                    .map_err(|error| self.fail(error.to_string()))?,
                 before: self.some(read.signature.before)?,
             },
             document: read
@@ -456,11 +415,25 @@ impl Reader<'_> {
         })
     }
 
+    /// Reads a level such as `XAdES-B-LT`.
+    fn level(&self, format: &str, text: &str) -> Result<Level, FormsError> {
+        let name = text
+            .strip_prefix(format)
+            .and_then(|rest| rest.strip_prefix('-'));
+        name.and_then(Level::parse)
+            .ok_or_else(|| self.fail(format!("`{text}` is no level of {format}")))
+    }
+
     fn document(&self, read: DocumentFile) -> Result<DocumentPlace, FormsError> {
+        let level = self.level("PAdES", &read.level)?;
+        if level == Level::LT {
+            let reason = "an embedded PDF reaches PAdES-B-T at most: its validation data would                  be as old as the document's own";
+            return Err(self.fail(reason.to_owned()));
+        }
         Ok(DocumentPlace {
             path: self.path(&read.element)?,
             element: read.element,
-            level: read.level,
+            level,
             required: read.required,
         })
     }

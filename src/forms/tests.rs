@@ -1,5 +1,7 @@
 use super::*;
 use crate::base::Uuid4;
+use crate::x509::Level;
+use crate::xml::path::Slot;
 
 const VALID: &str = include_str!("../../xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
 const DEFAULT_NAMESPACE: &str =
@@ -120,6 +122,32 @@ fn embedding_keeps_the_clients_bytes() {
 }
 
 #[test]
+fn a_pack_says_where_the_signature_stands_and_how_far_it_goes() {
+    let manifest = include_str!("../../xsd/memoire-honoraires/2/pack.toml");
+    let manifest = manifest
+        .replace("\"/mh:memoireHonoraires/mh:signature\"", "\"end-of-root\"")
+        .replace("before = ", "# before = ")
+        .replace("\"XAdES-B-LT\"", "\"XAdES-B-T\"")
+        .replace("\"PAdES-B-B\"", "\"PAdES-B-T\"");
+    let pack = Pack::compile("test", &manifest, |name| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd/memoire-honoraires/2");
+        read(&folder.join(name))
+    });
+    let pack = pack.unwrap();
+    let operation = pack.operation("depot").unwrap();
+    assert_eq!(operation.signature.slot, Slot::EndOfRoot);
+    assert_eq!(operation.signature.level, Level::T);
+    assert_eq!(operation.document.as_ref().unwrap().level, Level::T);
+    let end = "</mh:memoireHonoraires>\n";
+    let expected = VALID.replace(
+        end,
+        &format!("<mh:document>{PDF_BASE64}</mh:document>{end}"),
+    );
+    let embedded = pack.embed("depot", VALID.as_bytes(), PDF).unwrap();
+    assert_eq!(String::from_utf8(embedded).unwrap(), expected);
+}
+
+#[test]
 fn embedding_fills_and_replaces() {
     let filled = format!("<dent:document>{PDF_BASE64}</dent:document>");
     let expected = EMPTY_SLOTS.replace("<dent:document/>", &filled);
@@ -151,7 +179,7 @@ fn embedding_refuses_what_is_not_valid_afterwards() {
     let error = pack()
         .embed("depot", VALID.as_bytes(), b"no pdf")
         .unwrap_err();
-    assert!(matches!(error, FormsError::EmbedRejected(_)));
+    assert!(matches!(error, FormsError::Embed(_)));
     let error = pack().embed("depot", b"<a/>", PDF).unwrap_err();
     assert!(matches!(error, FormsError::Embed(_)));
 }
@@ -273,6 +301,10 @@ fn folders_add_packs() {
         ("SCEAU-MEMHON-DEPOT-2", "SCEAU MEMHON"),
         ("version = \"2\"", "version = \"../2\""),
         ("{uuid}", ""),
+        ("\"/mh:memoireHonoraires/mh:signature\"", "\"mh:signature\""),
+        ("\"XAdES-B-LT\"", "\"XAdES-B-LTA\""),
+        ("\"PAdES-B-B\"", "\"PAdES-B-LT\""),
+        ("\"PAdES-B-B\"", "\"XAdES-B-B\""),
     ] {
         let wrong = manifest.replace(from, to);
         assert_ne!(wrong, manifest);

@@ -1,9 +1,12 @@
 //! The one outbound HTTP client. Callers are worker threads, so it blocks.
-//! It keeps connections, bounds sizes and times, never follows redirects and
-//! says whether a failed request can have reached the other side.
+//! It keeps connections, bounds sizes and times, and says whether a failed
+//! request can have reached the other side. Only a GET follows redirects, a few,
+//! where its caller allows them, and never from `https` to `http`: a POST that is
+//! redirected may lose its body (RFC 9110 §15.4) and belongs to its own address.
 //! It knows nothing of forms, SOAP or ASN.1.
 
 use crate::base::Secret;
+use reqwest::blocking::Response as Answer;
 use std::io::Read;
 use std::time::Duration;
 
@@ -19,12 +22,15 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// Time allowed for a whole exchange.
     pub timeout: Duration,
+    /// Most redirects a GET follows.
+    pub redirects_max: usize,
 }
 
 /// A client with its own connection pool. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: reqwest::blocking::Client,
+    redirects_max: usize,
 }
 
 /// A request. `body: None` is a GET, otherwise a POST.
@@ -125,7 +131,10 @@ impl Client {
             builder = builder.identity(identity);
         }
         let inner = builder.build().map_err(setup)?;
-        Ok(Self { inner })
+        Ok(Self {
+            inner,
+            redirects_max: settings.redirects_max,
+        })
     }
 
     /// Sends a request and reads the whole answer.
@@ -133,54 +142,96 @@ impl Client {
     /// # Errors
     /// Says apart whether the request can have arrived; see [`HttpError`].
     pub fn send(&self, request: Request<'_>) -> Result<Response, HttpError> {
-        let url = request.url;
-        let lost = |reason: String| HttpError::AnswerLost {
-            url: url.to_owned(),
-            reason,
+        let mut url = request.url.to_owned();
+        let follow = match request.body {
+            None => self.redirects_max,
+            Some(_) => 0,
         };
-        let mut builder = match request.body {
+        let mut answer = self.once(&url, request.headers, request.body)?;
+        for _ in 0..follow {
+            let Some(next) = redirect(&url, &answer) else {
+                break;
+            };
+            url = next;
+            answer = self.once(&url, request.headers, None)?;
+        }
+        read(answer, &url, request.answer_bytes_max)
+    }
+
+    fn once(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, HttpError> {
+        let mut builder = match body {
             Some(body) => self.inner.post(url).body(body),
             None => self.inner.get(url),
         };
-        for (name, value) in request.headers {
+        for (name, value) in headers {
             builder = builder.header(*name, *value);
         }
-        let answer = builder.send().map_err(|e| {
+        builder.send().map_err(|e| {
             if e.is_connect() || e.is_builder() {
                 HttpError::Connect {
                     url: url.to_owned(),
                     reason: causes(&e),
                 }
             } else {
-                lost(causes(&e))
+                lost(url, causes(&e))
             }
-        })?;
-        let header = |name: &str| {
-            let value = answer.headers().get(name).and_then(|v| v.to_str().ok());
-            value.unwrap_or_default().to_owned()
-        };
-        let content_type = header("content-type");
-        let content_type = content_type.split(';').next().unwrap_or_default();
-        let retry_after = header("retry-after").parse().ok().map(Duration::from_secs);
-        let mut response = Response {
-            status: answer.status().as_u16(),
-            content_type: content_type.trim().to_ascii_lowercase(),
-            retry_after,
-            body: Vec::new(),
-        };
-        let limit = request.answer_bytes_max;
-        answer
-            .take(limit as u64 + 1)
-            .read_to_end(&mut response.body)
-            .map_err(|e| lost(causes(&e)))?;
-        if response.body.len() > limit {
-            return Err(HttpError::TooLarge {
-                url: url.to_owned(),
-                limit_bytes: limit,
-            });
-        }
-        Ok(response)
+        })
     }
+}
+
+fn lost(url: &str, reason: String) -> HttpError {
+    HttpError::AnswerLost {
+        url: url.to_owned(),
+        reason,
+    }
+}
+
+/// Where an answer sends the reader, when it may be followed.
+fn redirect(from: &str, answer: &Answer) -> Option<String> {
+    if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = answer.headers().get("location")?.to_str().ok()?;
+    let from = reqwest::Url::parse(from).ok()?;
+    let to = from.join(location).ok()?;
+    let allowed = match to.scheme() {
+        "https" => true,
+        "http" => from.scheme() == "http",
+        _ => false,
+    };
+    allowed.then(|| to.into())
+}
+
+fn read(answer: Answer, url: &str, limit: usize) -> Result<Response, HttpError> {
+    let header = |name: &str| {
+        let value = answer.headers().get(name).and_then(|v| v.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
+    let content_type = header("content-type");
+    let content_type = content_type.split(';').next().unwrap_or_default();
+    let retry_after = header("retry-after").parse().ok().map(Duration::from_secs);
+    let mut response = Response {
+        status: answer.status().as_u16(),
+        content_type: content_type.trim().to_ascii_lowercase(),
+        retry_after,
+        body: Vec::new(),
+    };
+    answer
+        .take(limit as u64 + 1)
+        .read_to_end(&mut response.body)
+        .map_err(|e| lost(url, causes(&e)))?;
+    if response.body.len() > limit {
+        return Err(HttpError::TooLarge {
+            url: url.to_owned(),
+            limit_bytes: limit,
+        });
+    }
+    Ok(response)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one outbound client")]

@@ -2,14 +2,25 @@
 //! breaks a rule is refused here with all its faults; one that is accepted is
 //! durable, and from then on only waits, never falls.
 
+mod isolated;
+mod screen;
+mod validation;
+
+pub use isolated::{IsolatedError, Original, Place};
+pub use screen::{Hybrid, PdfSettings, ScreenError, Validator};
+pub use validation::Signed;
+
 use crate::base::{Clock, digest, hex, limits};
 use crate::forms::{Checked, Operation, Pack, Packs, Rejected};
 use crate::outbox::{
     Accepted, Event, Kind, Lease, New, Outbox, OutboxError, Prepared, Record, State, Wait,
 };
+use crate::pades;
 use crate::pdf::{self, Violation};
-use crate::sign::{self, Practitioner, SignError, Signer};
+use crate::sign::{self, Hand, Practitioner, SignError, Signer};
 use crate::trust::Call;
+use crate::x509::Level;
+use crate::xades::Envelope;
 use crate::xml::Position;
 use serde_json::{Value, json};
 use std::error::Error;
@@ -68,6 +79,9 @@ pub enum IntakeError {
     /// The PDF is not a plausible PDF/A.
     #[error("the PDF is not an acceptable PDF/A")]
     Pdf(Vec<Violation>),
+    /// The PDF is not one this site takes, or its validator failed.
+    #[error(transparent)]
+    Screen(#[from] ScreenError),
     /// Nobody is configured for this code prestataire.
     #[error("the code prestataire {code} is not configured here")]
     UnknownPractitioner {
@@ -104,6 +118,7 @@ pub struct Intake {
     outbox: Arc<Outbox>,
     signer: Arc<Signer>,
     practitioners: Vec<Practitioner>,
+    pdfs: PdfSettings,
     clock: Arc<dyn Clock>,
 }
 
@@ -118,12 +133,13 @@ struct Vetted {
 }
 
 impl Intake {
-    /// An intake for these practitioners.
+    /// An intake for these practitioners and a site's settings for PDFs.
     pub fn new(
         packs: Arc<Packs>,
         outbox: Arc<Outbox>,
         signer: Arc<Signer>,
         practitioners: Vec<Practitioner>,
+        pdfs: PdfSettings,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -131,6 +147,7 @@ impl Intake {
             outbox,
             signer,
             practitioners,
+            pdfs,
             clock,
         }
     }
@@ -219,8 +236,11 @@ impl Intake {
             let wait = wait(&error);
             tracing::warn!(uuid = %lease.record.uuid, class = %wait.class, code = %wait.code, "waiting: {}", wait.text);
             way.wait = Some(wait);
+            if way.state == State::Received && !way.bodies.is_empty() {
+                way.event("pdf-signed", self.clock.now(), json!({}));
+            }
         }
-        if way.wait.is_some() && !calls.is_empty() && lease.record.tries == 0 {
+        if way.wait.is_some() && !calls.is_empty() {
             way.event(
                 "asked",
                 self.clock.now(),
@@ -233,32 +253,67 @@ impl Intake {
     fn walk(&self, record: &Record, way: &mut Way, calls: &mut Vec<Call>) -> Result<(), StepError> {
         let (pack, practitioner) = self.context(record)?;
         let operation = operation(&pack, &record.operation)?;
-        let mut document = match way.state {
+        let slot = &operation.signature.slot;
+        let mut envelope = match way.state {
             State::Received => self.sign(record, &pack, &practitioner, way, calls)?,
-            State::Signed | State::Stamped => self.body(record, Kind::Document)?,
+            State::Signed | State::Stamped => {
+                let rested = self.body(record, Kind::Document)?;
+                Envelope::open(rested, slot).map_err(SignError::Xml)?
+            }
             State::Ready | State::Sending | State::Unknown | State::Receipted | State::Rejected => {
                 return Ok(());
             }
         };
-        if way.state == State::Signed {
-            let stamped = self.signer.stamp(operation, &document, calls)?;
-            let detail = json!({
-                "level": "XAdES-B-T", "time": crate::base::clock::rfc3339(stamped.gen_time),
-                "calls": calls_json(&std::mem::take(calls)),
-            });
-            way.reach(State::Stamped, "stamped", self.clock.now(), detail);
-            way.body(Kind::Timestamp, stamped.token);
-            way.body(Kind::Document, stamped.document.clone());
-            document = stamped.document;
+        let Err(error) = self.climb(operation, &mut envelope, way, calls) else {
+            return Ok(());
+        };
+        if way.state != record.state {
+            // It rests below its level: what is stored is checked all the same.
+            match self.signer.check(envelope, slot) {
+                Ok(document) => way.body(Kind::Document, document),
+                Err(error) => {
+                    way.retreat(record.state);
+                    return Err(error.into());
+                }
+            }
         }
-        let sealed = self.signer.seal(operation, &document, calls)?;
+        Err(error)
+    }
+
+    /// From B to the level of the pack. The final bytes are checked once, as a
+    /// whole; `envelope` keeps the level from which the next try goes on.
+    fn climb(
+        &self,
+        operation: &Operation,
+        envelope: &mut Envelope,
+        way: &mut Way,
+        calls: &mut Vec<Call>,
+    ) -> Result<(), StepError> {
+        let level = operation.signature.level;
+        if envelope.level() == Level::B && level > Level::B {
+            self.signer.stamp(envelope, calls)?;
+            if let Some(token) = envelope.token() {
+                let detail = json!({
+                    "level": "XAdES-B-T", "time": crate::base::clock::rfc3339(token.gen_time()),
+                    "calls": calls_json(&std::mem::take(calls)),
+                });
+                way.reach(State::Stamped, "stamped", self.clock.now(), detail);
+                way.body(Kind::Timestamp, token.der().to_vec());
+            }
+        }
+        let mut last = envelope.clone();
+        let mut revocation_values = 0;
+        if level == Level::LT {
+            revocation_values = self.signer.seal(&mut last, calls)?;
+        }
+        let document = self.signer.check(last, &operation.signature.slot)?;
         let detail = json!({
-            "level": "XAdES-B-LT", "revocation_values": sealed.revocation_values,
-            "sha256": hex::encode(&digest::sha256(&sealed.document)),
+            "level": format!("XAdES-{}", level.as_str()), "revocation_values": revocation_values,
+            "sha256": hex::encode(&digest::sha256(&document)),
             "calls": calls_json(&std::mem::take(calls)),
         });
         way.reach(State::Ready, "sealed", self.clock.now(), detail);
-        way.body(Kind::Document, sealed.document);
+        way.body(Kind::Document, document);
         Ok(())
     }
 
@@ -269,21 +324,59 @@ impl Intake {
         practitioner: &Practitioner,
         way: &mut Way,
         calls: &mut Vec<Call>,
-    ) -> Result<Vec<u8>, StepError> {
+    ) -> Result<Envelope, StepError> {
         let xml = self.body(record, Kind::RequestXml)?;
-        let pdf = self.body(record, Kind::RequestPdf)?;
-        let signed =
-            self.signer
-                .sign((pack, &record.operation), practitioner, (&xml, &pdf), calls)?;
+        let hand = self.signer.hand(practitioner, calls)?;
+        let form = (pack, record.operation.as_str());
+        let level = operation(pack, form.1)?
+            .document
+            .as_ref()
+            .map_or(Level::B, |place| place.level);
+        let pdf = self.pdf(record, (&hand, level), way, calls)?;
+        let envelope = self.signer.form_signature(&hand, form, (&xml, &pdf))?;
         let detail = json!({
-            "level": "XAdES-B-B", "pdf_level": "PAdES-B-B",
-            "certificate_sha256": sign::fingerprint(&signed.certificate),
+            "level": "XAdES-B-B", "pdf_level": format!("PAdES-{}", level.as_str()),
+            "certificate_sha256": sign::fingerprint(hand.certificate()),
             "calls": calls_json(&std::mem::take(calls)),
         });
         way.reach(State::Signed, "signed", self.clock.now(), detail);
-        way.body(Kind::Pdf, signed.pdf);
-        way.body(Kind::Document, signed.document.clone());
-        Ok(signed.document)
+        Ok(envelope)
+    }
+
+    /// The PDF with its signature of the pack's level. What is signed is kept,
+    /// also when the way ends here: the key is not used for it a second time.
+    fn pdf(
+        &self,
+        record: &Record,
+        (hand, level): (&Hand, Level),
+        way: &mut Way,
+        calls: &mut Vec<Call>,
+    ) -> Result<Vec<u8>, StepError> {
+        let rested = self.outbox.body(record.uuid, Kind::Pdf);
+        let rested = rested.map_err(StepError::Store)?.filter(|pdf| {
+            // One by a certificate that has been replaced since is not kept.
+            pades::verify(pdf).is_ok_and(|own| own.signer == *hand.certificate())
+        });
+        let mut reached = Level::B;
+        let mut pdf = match rested {
+            Some(pdf) if self.signer.check_pdf(&pdf, level).is_ok() => return Ok(pdf),
+            Some(pdf) => pdf,
+            None => {
+                let pdf = self.body(record, Kind::RequestPdf)?;
+                self.signer.pdf_signature(hand, &pdf)?
+            }
+        };
+        let mut stamped = Ok(());
+        if level > Level::B {
+            match self.signer.stamp_pdf(&pdf, calls) {
+                Ok((higher, _)) => (pdf, reached) = (higher, level),
+                Err(error) => stamped = Err(error),
+            }
+        }
+        self.signer.check_pdf(&pdf, reached)?;
+        way.body(Kind::Pdf, pdf.clone());
+        stamped?;
+        Ok(pdf)
     }
 
     fn context(&self, record: &Record) -> Result<(Arc<Pack>, Practitioner), StepError> {
@@ -320,19 +413,8 @@ impl Intake {
     }
 
     fn vet(&self, draft: &Draft) -> Result<Vetted, IntakeError> {
-        let pack = self
-            .packs
-            .pack(&draft.form, draft.version.as_deref())
-            .ok_or_else(|| IntakeError::UnknownForm {
-                form: draft.form.clone(),
-                version: draft.version.clone(),
-            })?;
-        let operation =
-            pack.operation(&draft.operation)
-                .map_err(|_| IntakeError::UnknownOperation {
-                    form: draft.form.clone(),
-                    operation: draft.operation.clone(),
-                })?;
+        let (pack, operation) =
+            self.find(&draft.form, draft.version.as_deref(), &draft.operation)?;
         let mut checked = pack
             .check(&draft.operation, &draft.xml)
             .map_err(IntakeError::Xml)?;
@@ -355,6 +437,8 @@ impl Intake {
             Some(claim) if found.violations.is_empty() => claim.to_string(),
             Some(_) | None => return Err(IntakeError::Pdf(found.violations)),
         };
+        self.pdfs.hybrid(&pdf)?;
+        self.pdfs.validated(&pdf)?;
         Ok(Vetted {
             pack: pack.clone(),
             checked,
@@ -363,6 +447,26 @@ impl Intake {
             pdfa,
             pages: found.pages,
         })
+    }
+
+    /// A pack and one of its operations.
+    fn find(
+        &self,
+        form: &str,
+        version: Option<&str>,
+        operation: &str,
+    ) -> Result<(Arc<Pack>, Operation), IntakeError> {
+        let pack = self.packs.pack(form, version);
+        let pack = pack.ok_or_else(|| IntakeError::UnknownForm {
+            form: form.to_owned(),
+            version: version.map(str::to_owned),
+        })?;
+        let found = pack.operation(operation).cloned();
+        let found = found.map_err(|_| IntakeError::UnknownOperation {
+            form: form.to_owned(),
+            operation: operation.to_owned(),
+        })?;
+        Ok((pack, found))
     }
 
     fn practitioner(&self, code: &str) -> Option<Practitioner> {
@@ -424,6 +528,13 @@ impl Way {
         self.event(word, at, detail);
     }
 
+    /// Back to where it began; of what was made only the signed PDF is kept.
+    fn retreat(&mut self, state: State) {
+        self.state = state;
+        self.events.clear();
+        self.bodies.retain(|(kind, _)| *kind == Kind::Pdf);
+    }
+
     /// Only the last of a kind is stored: a lower level is inside the higher.
     fn body(&mut self, kind: Kind, bytes: Vec<u8>) {
         self.bodies.retain(|(known, _)| *known != kind);
@@ -472,12 +583,15 @@ fn wait(error: &StepError) -> Wait {
 fn sign_code(error: &SignError) -> &'static str {
     match error {
         SignError::Token(error) => error.code(),
-        SignError::Trust(error) => error.code(),
-        SignError::KeyKind(_) => "key-kind",
-        SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
+        SignError::Trust(error)
+        | SignError::Timestamp(error)
+        | SignError::ValidationData(error) => error.code(),
+        SignError::KeyKind { .. } => "key-kind",
+        SignError::PdfRefused(_) | SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
         SignError::Xml(_) => "xml-signature",
         SignError::Embed(_) => "embedding",
         SignError::Level { .. } => "level-not-reached",
+        SignError::SelfCheck(_) => "self-check-failed",
     }
 }
 
@@ -493,7 +607,7 @@ fn calls_json(calls: &[Call]) -> Value {
 }
 
 /// The error with its causes in one line.
-fn chain_of(error: &dyn Error) -> String {
+pub fn chain_of(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

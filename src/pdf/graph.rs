@@ -156,3 +156,90 @@ pub(super) fn annotations<'a>(doc: &'a Document, pages: &[Page<'a>]) -> Vec<&'a 
     }
     found
 }
+
+/// A named field of the interactive form.
+pub(super) struct Field<'a> {
+    pub(super) id: ObjectId,
+    pub(super) dict: &'a Dictionary,
+    /// The full name, partial names joined by dots (ISO 32000-1 §12.7.3.2).
+    pub(super) name: String,
+    /// `FT`, inherited from the parent when absent.
+    pub(super) kind: Option<&'a [u8]>,
+}
+
+/// The fields of the interactive form in order, each once. What is no field is
+/// passed over, as readers do.
+pub(super) fn fields(doc: &Document) -> Vec<Field<'_>> {
+    let mut found: Vec<Field<'_>> = Vec::new();
+    let mut seen = HashSet::new();
+    let form = doc.catalog().ok();
+    let form = form.and_then(|catalog| get_dict(doc, catalog, b"AcroForm"));
+    let roots = form.and_then(|form| get_array(doc, form, b"Fields"));
+    let mut open: Vec<(&Object, Option<usize>)> = roots
+        .into_iter()
+        .flatten()
+        .rev()
+        .map(|field| (field, None))
+        .collect();
+    while let Some((object, parent)) = open.pop() {
+        let Ok((Some(id), object)) = doc.dereference(object) else {
+            continue;
+        };
+        let Some(dict) = as_dict(object).filter(|dict| dict.has(b"T") && seen.insert(id)) else {
+            continue;
+        };
+        let parent = parent.and_then(|index| found.get(index));
+        let own = get(doc, dict, b"T").and_then(|name| name.as_str().ok());
+        let own = text(own.unwrap_or_default());
+        let name = parent.map_or(own.clone(), |parent| format!("{}.{own}", parent.name));
+        let kind = get_name(doc, dict, b"FT").or(parent.and_then(|parent| parent.kind));
+        let index = found.len();
+        found.push(Field {
+            id,
+            dict,
+            name,
+            kind,
+        });
+        let kids = get_array(doc, dict, b"Kids");
+        open.extend(
+            kids.into_iter()
+                .flatten()
+                .rev()
+                .map(|kid| (kid, Some(index))),
+        );
+    }
+    found
+}
+
+/// A text string (ISO 32000-1 §7.9.2.2); what is not Unicode as Latin-1.
+pub(super) fn text(string: &[u8]) -> String {
+    if let Some(units) = string.strip_prefix(&[0xfe, 0xff]) {
+        let units = units.chunks_exact(2);
+        let units = units.map(|unit| unit.iter().fold(0, |n, byte| n << 8 | u16::from(*byte)));
+        return char::decode_utf16(units)
+            .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect();
+    }
+    match string.strip_prefix(&[0xef, 0xbb, 0xbf]) {
+        Some(utf8) => String::from_utf8_lossy(utf8).into_owned(),
+        None => string.iter().copied().map(char::from).collect(),
+    }
+}
+
+/// Where a chain of references ends.
+pub(super) fn final_id(doc: &Document, id: ObjectId) -> ObjectId {
+    let reference = Object::Reference(id);
+    match doc.dereference(&reference) {
+        Ok((Some(last), _)) => last,
+        Ok((None, _)) | Err(_) => id,
+    }
+}
+
+/// Whether a rectangle shows nothing.
+pub(super) fn is_empty_rectangle(rect: &[Object]) -> bool {
+    let number = |at: usize| rect.get(at).and_then(|n| n.as_float().ok());
+    match (number(0), number(1), number(2), number(3)) {
+        (Some(left), Some(low), Some(right), Some(high)) => left == right && low == high,
+        _ => false,
+    }
+}

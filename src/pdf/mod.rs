@@ -1,20 +1,29 @@
-//! PDF files: strict loading, a structural PDF/A plausibility check, and the
-//! incremental update that carries a signature. Pure: bytes in, bytes out.
+//! PDF files: strict loading, a structural PDF/A plausibility check, the
+//! incremental updates that carry a signature and its validation data, and what
+//! changed after a signature. Pure: bytes in, bytes out.
 //!
 //! `lopdf` reads and serialises objects; everything that decides what may be
 //! in a file or where a signature goes is here.
 
+mod changes;
+mod dss;
+mod field;
 mod graph;
 mod painted;
+mod permissions;
 mod precheck;
+mod raw;
 mod signatures;
+mod slot;
 mod update;
 
+pub use changes::Changes;
+pub use dss::{ValidationData, append_validation_data};
 pub use precheck::{PdfaClaim, Precheck, Violation, precheck};
-pub use signatures::{SignatureValue, signatures};
-pub use update::{Slot, append_signature};
+pub use signatures::{SignatureValue, SignedPdf};
+pub use slot::{Request, Slot, append_signature, fill};
 
-use crate::base::limits::{PDF_BYTES_MAX, PDF_INFLATED_BYTES_MAX};
+use crate::base::limits::{PDF_BYTES_MAX, PDF_CMS_BYTES_MAX, PDF_INFLATED_BYTES_MAX};
 use lopdf::{Document, LoadOptions};
 
 /// A stream may always inflate to this many bytes while a file is loaded,
@@ -42,13 +51,25 @@ pub enum PdfError {
     )]
     AppendForbidden,
     #[error(
-        "append a signature: the signed PDF would have {bytes} bytes, more than the limit of \
+        "append an update: the PDF would have {bytes} bytes, more than the limit of \
          {PDF_BYTES_MAX}"
     )]
     AppendTooLarge { bytes: usize },
-    #[error("append a signature: the object numbers of the PDF are used up")]
+    #[error(
+        "append a signature: an earlier signer locked every field that could be signed or added \
+         (FieldMDP); a further signature would void that one"
+    )]
+    AppendLocked,
+    #[error("append a signature: the author of the empty field {field} demands {what}")]
+    AppendSeed { field: String, what: String },
+    #[error(
+        "append a signature: {room} bytes would be needed for it, more than the limit of \
+         {PDF_CMS_BYTES_MAX}"
+    )]
+    AppendRoom { room: usize },
+    #[error("append an update: the object numbers of the PDF are used up")]
     AppendNumbers(#[source] lopdf::Error),
-    #[error("append a signature: the update could not be written")]
+    #[error("append an update: it could not be written")]
     AppendWrite(#[source] std::io::Error),
     #[error("append a signature: the reserved place was not found exactly once")]
     AppendPlace,
@@ -91,6 +112,16 @@ pub fn load(bytes: &[u8]) -> Result<Document, PdfError> {
         return Err(PdfError::LoadRepaired);
     }
     Ok(document)
+}
+
+/// Whether a file has a hybrid-reference section (ISO 32000-1 §7.5.8.4): a
+/// cross-reference table that names a stream with further objects, which
+/// readers that do not know such streams will not see.
+pub fn is_hybrid(pdf: &[u8]) -> bool {
+    const TRAILER: &[u8] = b"trailer";
+    find_all(pdf, TRAILER)
+        .filter_map(|at| raw::entries(pdf, at + TRAILER.len()))
+        .any(|trailer| trailer.iter().any(|(key, _)| key == b"XRefStm"))
 }
 
 /// Offsets at which `needle` occurs.

@@ -8,8 +8,10 @@
 
 use super::graph::{self, Page};
 use super::painted::{DeviceColours, Painter};
-use super::update::{append_to, changes_forbidden};
+use super::permissions::Permissions;
+use super::slot::{Request, append_to};
 use super::{PdfError, find_all, load};
+use crate::base::limits::PDF_TOKEN_BYTES;
 use lopdf::{Dictionary, Document, Object};
 use std::collections::HashSet;
 use std::error::Error;
@@ -29,6 +31,12 @@ const TRIGGERS: [&[u8]; 20] = [
     b"E", b"X", b"D", b"U", b"Fo", b"Bl", b"PO", b"PC", b"PV", b"PI", b"O", b"C", b"K", b"F", b"V",
     b"WC", b"WS", b"DS", b"WP", b"DP",
 ];
+/// The signature that is tried.
+const TRIAL: Request<'_> = Request {
+    signing_time: OffsetDateTime::UNIX_EPOCH,
+    room: 2 * PDF_TOKEN_BYTES,
+    digest: "SHA256",
+};
 const PDFA_NAMESPACE: &str = "http://www.aiim.org/pdfa/ns/id/";
 
 /// The part and level a file says it conforms to.
@@ -152,20 +160,7 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
     let doc = match load(bytes) {
         Ok(doc) => doc,
         Err(error) => {
-            let rule = match error {
-                PdfError::LoadEncrypted => rules::ENCRYPT,
-                PdfError::LoadHeader => rules::HEADER,
-                PdfError::LoadTooLarge { .. }
-                | PdfError::Load(_)
-                | PdfError::LoadRepaired
-                | PdfError::Structure { .. }
-                | PdfError::AppendForbidden
-                | PdfError::AppendTooLarge { .. }
-                | PdfError::AppendNumbers(_)
-                | PdfError::AppendWrite(_)
-                | PdfError::AppendPlace
-                | PdfError::FillTooLarge { .. } => rules::STRUCTURE,
-            };
+            let rule = rule_of(&error);
             let cause = error
                 .source()
                 .map(|cause| format!(": {cause}"))
@@ -187,7 +182,7 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
     file(bytes, &doc, &mut findings);
     objects(&doc, &mut findings);
     catalog(&doc, &mut findings);
-    if changes_forbidden(&doc) {
+    if Permissions::of(&doc).no_changes {
         findings.add(rules::CERTIFIED, reason(&PdfError::AppendForbidden));
     }
     let pages = match graph::pages(&doc) {
@@ -203,7 +198,7 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
     // Tried here because a file that is accepted and can never be signed would
     // wait for ever.
     if findings.violations.is_empty()
-        && let Err(error) = append_to(doc, bytes, OffsetDateTime::UNIX_EPOCH)
+        && let Err(error) = append_to(doc, bytes, TRIAL)
     {
         findings.add(rules::SIGNATURE, reason(&error));
     }
@@ -211,6 +206,27 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
         claim,
         violations: findings.violations,
         pages,
+    }
+}
+
+/// The rule that a file breaks which cannot be read.
+fn rule_of(error: &PdfError) -> Rule {
+    match error {
+        PdfError::LoadEncrypted => rules::ENCRYPT,
+        PdfError::LoadHeader => rules::HEADER,
+        PdfError::LoadTooLarge { .. }
+        | PdfError::Load(_)
+        | PdfError::LoadRepaired
+        | PdfError::Structure { .. }
+        | PdfError::AppendForbidden
+        | PdfError::AppendLocked
+        | PdfError::AppendSeed { .. }
+        | PdfError::AppendTooLarge { .. }
+        | PdfError::AppendRoom { .. }
+        | PdfError::AppendNumbers(_)
+        | PdfError::AppendWrite(_)
+        | PdfError::AppendPlace
+        | PdfError::FillTooLarge { .. } => rules::STRUCTURE,
     }
 }
 
@@ -290,6 +306,11 @@ fn claim(doc: &Document, found: &mut Vec<(Rule, &'static str)>) -> Option<PdfaCl
         found.push((rules::METADATA, "the XMP metadata are compressed"));
     }
     Some(claim)
+}
+
+/// The part of ISO 19005 a document claims.
+pub(super) fn claimed_part(doc: &Document) -> Option<u8> {
+    claim(doc, &mut Vec::new()).map(|claim| claim.part)
 }
 
 fn has_packet_attributes(tree: &roxmltree::Document<'_>) -> bool {
@@ -631,7 +652,8 @@ fn annotation_rules(doc: &Document, dict: &Dictionary, findings: &mut Findings) 
 fn appearance(doc: &Document, dict: &Dictionary, kind: &[u8], findings: &mut Findings) {
     let widget = kind == b"Widget";
     let appearance = graph::get_dict(doc, dict, b"AP");
-    let empty = graph::get_array(doc, dict, b"Rect").is_some_and(|rect| is_empty_rectangle(rect));
+    let empty =
+        graph::get_array(doc, dict, b"Rect").is_some_and(|rect| graph::is_empty_rectangle(rect));
     let needed = if findings.part == 1 {
         widget
     } else {
@@ -658,13 +680,5 @@ fn appearance(doc: &Document, dict: &Dictionary, kind: &[u8], findings: &mut Fin
             rules::APPEARANCE,
             "an appearance is more or other than /N",
         );
-    }
-}
-
-fn is_empty_rectangle(rect: &[Object]) -> bool {
-    let number = |at: usize| rect.get(at).and_then(|n| n.as_float().ok());
-    match (number(0), number(1), number(2), number(3)) {
-        (Some(left), Some(low), Some(right), Some(high)) => left == right && low == high,
-        _ => false,
     }
 }

@@ -1,5 +1,6 @@
 //! Reading certificates and checking signatures made with their keys.
 
+use crate::cms;
 use crate::der::{self, DerError, Reader};
 use crate::oids;
 use aws_lc_rs::signature::{self, UnparsedPublicKey};
@@ -56,6 +57,8 @@ pub enum EcdsaForm {
 pub enum Scheme {
     /// RSASSA-PKCS1-v1_5.
     Rsa(Hash),
+    /// RSASSA-PSS, MGF1 with the same digest, salt as long as the digest.
+    Pss(Hash),
     /// ECDSA on the key's curve.
     Ecdsa(Hash),
 }
@@ -73,6 +76,7 @@ impl Scheme {
             _ if is(oids::ECDSA_SHA256) => Self::Ecdsa(Hash::Sha256),
             _ if is(oids::ECDSA_SHA384) => Self::Ecdsa(Hash::Sha384),
             Some(hash) if is(oids::RSA) => Self::Rsa(hash),
+            _ if is(oids::RSA_PSS) => Self::Pss(pss_hash(raw)?),
             _ => return Err(CertError::Algorithm),
         })
     }
@@ -80,7 +84,11 @@ impl Scheme {
     /// From an XML signature method (RFC 9231 §2.3).
     pub fn from_xml(uri: &str) -> Result<Self, CertError> {
         let name = uri.strip_prefix("http://www.w3.org/2001/04/xmldsig-more#");
-        Ok(match name {
+        let newer = uri.strip_prefix("http://www.w3.org/2007/05/xmldsig-more#");
+        Ok(match name.or(newer) {
+            Some("sha256-rsa-MGF1") => Self::Pss(Hash::Sha256),
+            Some("sha384-rsa-MGF1") => Self::Pss(Hash::Sha384),
+            Some("sha512-rsa-MGF1") => Self::Pss(Hash::Sha512),
             Some("rsa-sha256") => Self::Rsa(Hash::Sha256),
             Some("rsa-sha384") => Self::Rsa(Hash::Sha384),
             Some("rsa-sha512") => Self::Rsa(Hash::Sha512),
@@ -297,6 +305,9 @@ impl Cert {
             (KeyKind::Rsa, Scheme::Rsa(Hash::Sha256), _) => &signature::RSA_PKCS1_2048_8192_SHA256,
             (KeyKind::Rsa, Scheme::Rsa(Hash::Sha384), _) => &signature::RSA_PKCS1_2048_8192_SHA384,
             (KeyKind::Rsa, Scheme::Rsa(Hash::Sha512), _) => &signature::RSA_PKCS1_2048_8192_SHA512,
+            (KeyKind::Rsa, Scheme::Pss(Hash::Sha256), _) => &signature::RSA_PSS_2048_8192_SHA256,
+            (KeyKind::Rsa, Scheme::Pss(Hash::Sha384), _) => &signature::RSA_PSS_2048_8192_SHA384,
+            (KeyKind::Rsa, Scheme::Pss(Hash::Sha512), _) => &signature::RSA_PSS_2048_8192_SHA512,
             (KeyKind::P256, Scheme::Ecdsa(Hash::Sha256), Der) => &signature::ECDSA_P256_SHA256_ASN1,
             (KeyKind::P256, Scheme::Ecdsa(Hash::Sha256), Fixed) => {
                 &signature::ECDSA_P256_SHA256_FIXED
@@ -305,8 +316,7 @@ impl Cert {
             (KeyKind::P384, Scheme::Ecdsa(Hash::Sha384), Fixed) => {
                 &signature::ECDSA_P384_SHA384_FIXED
             }
-            (KeyKind::Rsa, Scheme::Ecdsa(_), _)
-            | (KeyKind::P256 | KeyKind::P384, Scheme::Rsa(_) | Scheme::Ecdsa(_), _) => {
+            (KeyKind::Rsa, Scheme::Ecdsa(_), _) | (KeyKind::P256 | KeyKind::P384, _, _) => {
                 return Err(CertError::Algorithm);
             }
         };
@@ -337,6 +347,35 @@ impl Parts {
             self.key_id = Some(der::only(value, der::OCTET_STRING)?.content.to_vec());
         }
         Ok(())
+    }
+}
+
+/// The digest of `RSASSA-PSS-params` (RFC 4055 §3.1), every field stated, as
+/// no default is good enough today.
+fn pss_hash(identifier: &[u8]) -> Result<Hash, CertError> {
+    let mut fields = der::only(identifier, der::SEQUENCE)?.inside();
+    fields.take(der::OID)?;
+    let mut fields = fields.take(der::SEQUENCE)?.inside();
+    let hash_of = |identifier: &[u8]| {
+        let id = der::only(identifier, der::SEQUENCE)?
+            .inside()
+            .take(der::OID)?;
+        cms::hash_of(id.content)
+    };
+    let hash = hash_of(fields.take(0xa0)?.content)?;
+    let mut mask = der::only(fields.take(0xa1)?.content, der::SEQUENCE)?.inside();
+    let is_mgf1 = mask.take(der::OID)?.content == der::oid_content(oids::MGF1);
+    let same = is_mgf1 && hash_of(mask.any()?.raw)? == hash;
+    let salt = der::only(fields.take(0xa2)?.content, der::INTEGER)?;
+    let length = match hash {
+        Hash::Sha256 => 32,
+        Hash::Sha384 => 48,
+        Hash::Sha512 => 64,
+    };
+    if same && salt.content == [length] {
+        Ok(hash)
+    } else {
+        Err(CertError::Algorithm)
     }
 }
 

@@ -134,20 +134,15 @@ impl Exchange<'_> {
             registry: &self.sandbox.registry,
             now: self.sandbox.now(),
         };
-        let slot = self.find(&doc, &self.operation.signature.slot);
-        let slot = slot.ok_or_else(|| {
-            fault(
-                Code::SignatureInvalid,
-                "the document is not signed".to_owned(),
-            )
-        })?;
-        let at = judge.document(&doc, slot).map_err(|e| {
-            let code = match e.is_timestamp() {
-                true => Code::TimestampInvalid,
-                false => Code::SignatureInvalid,
-            };
-            fault(code, e.to_string())
-        })?;
+        let at = judge
+            .document(&doc, &self.operation.signature.slot)
+            .map_err(|e| {
+                let code = match e.is_timestamp() {
+                    true => Code::TimestampInvalid,
+                    false => Code::SignatureInvalid,
+                };
+                fault(code, e.to_string())
+            })?;
         if let Some(pdf) = self.pdf(&doc)? {
             let judged = pades_check::judge(judge, &pdf, at);
             judged.map_err(|e| fault(Code::SignatureInvalid, e.to_string()))?;

@@ -8,6 +8,10 @@ pub const RSA_SHA256: &[u64] = &[1, 2, 840, 113549, 1, 1, 11];
 pub const RSA_SHA384: &[u64] = &[1, 2, 840, 113549, 1, 1, 12];
 /// sha512WithRSAEncryption.
 pub const RSA_SHA512: &[u64] = &[1, 2, 840, 113549, 1, 1, 13];
+/// id-RSASSA-PSS (RFC 4055 §3).
+pub const RSA_PSS: &[u64] = &[1, 2, 840, 113549, 1, 1, 10];
+/// id-mgf1 (RFC 4055 §2.2).
+pub const MGF1: &[u64] = &[1, 2, 840, 113549, 1, 1, 8];
 /// id-ecPublicKey (RFC 5480 §2.1.1).
 pub const EC: &[u64] = &[1, 2, 840, 10045, 2, 1];
 /// secp256r1.

@@ -59,6 +59,8 @@ pub enum KeySpec {
     Rsa2048,
     /// RSA, 3072 bits.
     Rsa3072,
+    /// RSA, 4096 bits.
+    Rsa4096,
     /// ECDSA P-256.
     P256,
     /// ECDSA P-384.
@@ -348,6 +350,7 @@ fn make_key(spec: KeySpec) -> Result<KeyPair, rcgen::Error> {
     match spec {
         KeySpec::Rsa2048 => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048),
         KeySpec::Rsa3072 => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_3072),
+        KeySpec::Rsa4096 => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_4096),
         KeySpec::P256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
         KeySpec::P384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
     }

@@ -12,6 +12,7 @@ use crate::{crl, ocsp, tsa};
 use roxmltree::{Document, Node};
 use sceau::base::clock;
 use sceau::xml::c14n;
+use sceau::xml::path::Slot;
 use time::{Duration, OffsetDateTime};
 
 /// Type of the reference to the signed properties (EN 319 132-1 §4.4.2).
@@ -95,16 +96,19 @@ impl Judge<'_> {
     ///
     /// # Errors
     /// The first fault found.
-    pub fn document(
-        &self,
-        doc: &Document<'_>,
-        slot: Node<'_, '_>,
-    ) -> Result<OffsetDateTime, XadesFault> {
+    pub fn document(&self, doc: &Document<'_>, slot: &Slot) -> Result<OffsetDateTime, XadesFault> {
         let all = doc.descendants().filter(|n| dom::is(*n, DS, "Signature"));
         if all.count() != 1 {
             return Err(rule("the document must hold exactly one ds:Signature"));
         }
-        let node = dom::sole_element(slot)?;
+        let node = match slot {
+            Slot::EndOfRoot => doc.root_element().last_element_child(),
+            Slot::Wrapper(path) => match path.select(doc.root()).as_slice() {
+                [wrapper] => Some(dom::sole_element(*wrapper)?),
+                _ => None,
+            },
+        };
+        let node = node.ok_or_else(|| rule("the document is not signed"))?;
         if !dom::is(node, DS, "Signature") {
             return Err(rule("the signature does not stand in its slot"));
         }

@@ -16,7 +16,7 @@ use crate::sign::Signer;
 use crate::store::{Store, StoreError};
 use crate::token::pkcs11::{self, Pkcs11Token, WorkerCommand};
 use crate::token::soft::SoftToken;
-use crate::token::{Identity, LastTry, Token, TokenError, TokenStatus};
+use crate::token::{Identity, LastTry, PinEntry, Token, TokenError, TokenStatus};
 use crate::trust::{Trust, TrustError};
 use crate::x509::SignatureAlgorithm;
 use std::fs::{File, TryLockError};
@@ -129,7 +129,9 @@ impl Parts {
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
         let token = token(configuration.token)?;
-        let signer = Arc::new(Signer::new(token, Arc::new(trust), clock.clone()));
+        let rsa_scheme = configuration.rsa_scheme;
+        let signer = Signer::new(token, Arc::new(trust), clock.clone(), rsa_scheme);
+        let signer = Arc::new(signer);
         let practitioners = configuration.practitioners;
         let delivery = match configuration.mysecu {
             Some(settings) => {
@@ -149,6 +151,7 @@ impl Parts {
             outbox.clone(),
             signer.clone(),
             practitioners,
+            configuration.pdfs,
             clock,
         ));
         let api = Api {
@@ -313,7 +316,11 @@ impl Token for NoToken {
         TokenStatus::Absent
     }
 
-    fn unlock(&self, _pin: Secret, _last_try: LastTry) -> Result<(), TokenError> {
+    fn pin_entry(&self) -> PinEntry {
+        PinEntry::Keyboard
+    }
+
+    fn unlock(&self, _pin: Option<Secret>, _last_try: LastTry) -> Result<(), TokenError> {
         Err(TokenError::Absent)
     }
 

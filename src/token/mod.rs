@@ -11,9 +11,13 @@ pub mod soft;
 #[cfg(test)]
 mod tests;
 
+use crate::base::clock::rfc3339_seconds;
 use crate::base::{Secret, hex};
 use crate::x509::{Cert, KeyKind, SignatureAlgorithm};
-use aws_lc_rs::digest;
+use time::OffsetDateTime;
+
+/// Shortest RSA key that signs, in bits (TS 119 312 v1.5.1 has no shorter one).
+const RSA_BITS_MIN: u32 = 2048;
 
 /// A device or file that holds private keys and their certificates.
 pub trait Token: Send + Sync {
@@ -23,13 +27,16 @@ pub trait Token: Send + Sync {
     fn identities(&self) -> Result<Vec<Identity>, TokenError>;
     /// What the token is ready for. Never waits for the token.
     fn status(&self) -> TokenStatus;
-    /// Uses the PIN for at most one login and wipes it. Does nothing when the
-    /// token is unlocked already.
-    fn unlock(&self, pin: Secret, last_try: LastTry) -> Result<(), TokenError>;
+    /// Where the PIN is entered, as far as is known. Never waits for the token.
+    fn pin_entry(&self) -> PinEntry;
+    /// Uses the PIN for at most one login and wipes it; without a PIN a token
+    /// with [`PinEntry::Reader`] asks its holder, and this waits for that. Does
+    /// nothing when the token is unlocked already.
+    fn unlock(&self, pin: Option<Secret>, last_try: LastTry) -> Result<(), TokenError>;
     /// Ends the login; when this returns no key can be used without a PIN.
     fn lock(&self);
     /// Signs `message` with the key of the certificate whose SHA-256 is given.
-    /// RSA signatures are PKCS#1 v1.5 (RFC 8017 §8.2), ECDSA ones DER
+    /// RSA signatures are as RFC 8017 §8 writes them, ECDSA ones DER
     /// (RFC 3279 §2.2.3). The result has been verified with the certificate.
     fn sign(
         &self,
@@ -46,6 +53,16 @@ pub enum LastTry {
     Refuse,
     /// The holder was told and wants to use the last attempt.
     Confirmed,
+}
+
+/// Where a token's PIN is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinEntry {
+    /// Into this machine, which passes it on.
+    Keyboard,
+    /// On the reader or in the driver's own window
+    /// (`CKF_PROTECTED_AUTHENTICATION_PATH`): no PIN comes through here.
+    Reader,
 }
 
 /// What a token says about the attempts left for its PIN (PKCS#11 §3.2,
@@ -111,9 +128,10 @@ impl Identity {
 
     fn describe(&self) -> String {
         format!(
-            "{} (SHA-256 {})",
+            "{} (SHA-256 {}, until {})",
             self.certificate.subject(),
-            hex::encode(&self.certificate.sha256())
+            hex::encode(&self.certificate.sha256()),
+            rfc3339_seconds(self.certificate.not_after())
         )
     }
 }
@@ -130,6 +148,12 @@ pub enum TokenError {
     /// The PIN is empty or longer than any token takes; it was not tried.
     #[error("the PIN is empty or too long; it was not tried")]
     PinMalformed,
+    /// The PIN belongs on the reader; the one given was not sent.
+    #[error("enter the PIN on the reader; the one given was not used")]
+    PinOnReader,
+    /// The holder cancelled on the reader.
+    #[error("it was cancelled on the reader")]
+    PinCancelled,
     /// The token refused the PIN; one attempt is gone.
     #[error("the PIN is not right")]
     PinIncorrect,
@@ -181,9 +205,21 @@ pub enum TokenError {
         /// The certificates that were found.
         candidates: String,
     },
-    /// The algorithm does not fit the key, or cannot be made by a token.
+    /// The algorithm does not fit the key.
     #[error("the algorithm does not fit the key")]
     Algorithm,
+    /// RSA with less than 2048 bits.
+    #[error("an RSA key of {bits} bits is too short; 2048 bits are needed")]
+    KeyTooShort {
+        /// Length of the modulus.
+        bits: u32,
+    },
+    /// The token has no mechanism for the algorithm.
+    #[error("the token offers no mechanism for {algorithm:?}; another rsa_scheme may do")]
+    NotOffered {
+        /// What was asked for.
+        algorithm: SignatureAlgorithm,
+    },
     /// The token refused; its return code is named.
     #[error("the token refused {operation}: {code}")]
     Refused {
@@ -210,6 +246,8 @@ impl TokenError {
             Self::Absent => "token-absent",
             Self::Locked => "token-locked",
             Self::PinMalformed => "pin-malformed",
+            Self::PinOnReader => "pin-on-reader",
+            Self::PinCancelled => "pin-cancelled",
             Self::PinIncorrect => "pin-incorrect",
             Self::PinLocked => "pin-locked",
             Self::FinalTry => "pin-final-try",
@@ -223,6 +261,8 @@ impl TokenError {
             Self::NotForSigning { .. } => "certificate-not-for-signing",
             Self::Ambiguous { .. } => "certificate-ambiguous",
             Self::Algorithm => "algorithm",
+            Self::KeyTooShort { .. } => "key-too-short",
+            Self::NotOffered { .. } => "algorithm-not-offered",
             Self::Refused { .. } => "token-refused",
             Self::BadSignature => "token-signature-wrong",
             Self::Pkcs12Open => "pkcs12-closed",
@@ -231,34 +271,126 @@ impl TokenError {
     }
 }
 
+/// Whether an identity is the one to sign with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fitness {
+    /// It can sign now.
+    Fits,
+    /// It lacks the key usage `nonRepudiation`: cards carry an authentication
+    /// certificate as well.
+    NotForSigning,
+    /// RSA with less than 2048 bits, or a kind of key that is not supported.
+    WeakKey,
+    /// Its validity has not begun.
+    NotYetValid,
+    /// Its validity has ended.
+    Expired,
+    /// Another certificate of the same subject and key lasts longer.
+    Renewed,
+}
+
+impl Fitness {
+    /// A stable word, `fits` or why not.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Fits => "fits",
+            Self::NotForSigning => "not-for-signing",
+            Self::WeakKey => "weak-key",
+            Self::NotYetValid => "not-yet-valid",
+            Self::Expired => "expired",
+            Self::Renewed => "renewed",
+        }
+    }
+}
+
+/// How fit each identity is at a time, in their order.
+pub fn fitness(identities: &[Identity], at: OffsetDateTime) -> Vec<Fitness> {
+    let alone = |identity: &Identity| {
+        let certificate = &identity.certificate;
+        if !identity.for_signing() {
+            Fitness::NotForSigning
+        } else if !strong(certificate.key()) {
+            Fitness::WeakKey
+        } else if at < certificate.not_before() {
+            Fitness::NotYetValid
+        } else if at > certificate.not_after() {
+            Fitness::Expired
+        } else {
+            Fitness::Fits
+        }
+    };
+    let renewed = |old: &Cert| {
+        identities.iter().any(|other| {
+            let new = &other.certificate;
+            alone(other) == Fitness::Fits
+                && (new.spki_der(), new.subject_der()) == (old.spki_der(), old.subject_der())
+                && (new.not_after(), new.not_before()) > (old.not_after(), old.not_before())
+        })
+    };
+    let among = |identity: &Identity| match alone(identity) {
+        Fitness::Fits if renewed(&identity.certificate) => Fitness::Renewed,
+        other => other,
+    };
+    identities.iter().map(among).collect()
+}
+
+fn strong(key: KeyKind) -> bool {
+    match key {
+        KeyKind::Rsa { bits } => bits >= RSA_BITS_MIN,
+        KeyKind::P256 | KeyKind::P384 => true,
+        KeyKind::Other => false,
+    }
+}
+
 /// Chooses the identity that signs: the one with the fingerprint, or the only
-/// one when none is given. Either must have the `nonRepudiation` key usage,
-/// because cards carry an authentication certificate as well.
+/// one that [`Fitness::Fits`]. Either must have the `nonRepudiation` key usage.
+/// When no signing certificate fits, it is the one that lasts longest, so that
+/// the refusal names what is wrong with that one. Whom it passed over and why
+/// is logged.
 pub fn choose(
     identities: &[Identity],
     fingerprint: Option<&[u8; 32]>,
+    at: OffsetDateTime,
 ) -> Result<Identity, TokenError> {
-    let wanted: Vec<&Identity> = match fingerprint {
-        Some(sha256) => identities
+    if let Some(sha256) = fingerprint {
+        let named = identities
             .iter()
-            .filter(|identity| identity.certificate.sha256() == *sha256)
-            .collect(),
-        None => identities.iter().collect(),
+            .find(|i| i.certificate.sha256() == *sha256);
+        let named = named.ok_or(TokenError::NoSuchCertificate)?;
+        return if named.for_signing() {
+            Ok(named.clone())
+        } else {
+            Err(TokenError::NotForSigning {
+                candidates: named.describe(),
+            })
+        };
+    }
+    let judged = || identities.iter().zip(fitness(identities, at));
+    let fitting: Vec<&Identity> = judged()
+        .filter(|(_, fitness)| *fitness == Fitness::Fits)
+        .map(|(identity, _)| identity)
+        .collect();
+    let candidates = || {
+        let each = judged().map(|(i, fitness)| format!("{}: {}", i.describe(), fitness.word()));
+        each.collect::<Vec<String>>().join("; ")
     };
-    let signing: Vec<&Identity> = wanted.iter().copied().filter(|i| i.for_signing()).collect();
-    let names = |list: &[&Identity]| {
-        let names: Vec<String> = list.iter().map(|i| i.describe()).collect();
-        names.join("; ")
-    };
-    match (signing.as_slice(), wanted.is_empty()) {
-        ([only], _) => Ok((*only).clone()),
-        ([first, ..], _) if fingerprint.is_some() => Ok((*first).clone()),
-        ([], true) if fingerprint.is_some() => Err(TokenError::NoSuchCertificate),
-        ([], _) => Err(TokenError::NotForSigning {
-            candidates: names(&wanted),
-        }),
-        (several, _) => Err(TokenError::Ambiguous {
-            candidates: names(several),
+    match fitting.as_slice() {
+        [only] => {
+            if identities.iter().filter(|i| i.for_signing()).count() > 1 {
+                let chosen = only.describe();
+                tracing::info!(chosen, of = candidates(), "signing certificate chosen");
+            }
+            Ok((*only).clone())
+        }
+        [] => {
+            let signing = identities.iter().filter(|i| i.for_signing());
+            let latest = signing.max_by_key(|i| i.certificate.not_after()).cloned();
+            latest.ok_or_else(|| TokenError::NotForSigning {
+                candidates: candidates(),
+            })
+        }
+        _ => Err(TokenError::Ambiguous {
+            candidates: candidates(),
         }),
     }
 }
@@ -268,69 +400,23 @@ fn signing_first(identities: &mut [Identity]) {
     identities.sort_by_key(|identity| !identity.for_signing());
 }
 
-/// How a token is asked for an algorithm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scheme {
-    /// RSA PKCS#1 v1.5 over a DigestInfo.
-    Rsa,
-    /// ECDSA over a bare digest.
-    Ecdsa,
-}
-
-/// The digest to be signed, as the token wants it: a DigestInfo for RSA
-/// (RFC 8017 §9.2 note 1), the bare digest for ECDSA.
-fn digest_for(
-    algorithm: SignatureAlgorithm,
-    key: KeyKind,
-    message: &[u8],
-) -> Result<(Scheme, Vec<u8>), TokenError> {
-    // id-sha256, id-sha384 and id-sha512 differ in their last arc.
-    let (scheme, hash, last_arc) = match algorithm {
-        SignatureAlgorithm::RsaPkcs1Sha256 => (Scheme::Rsa, &digest::SHA256, 1),
-        SignatureAlgorithm::RsaPkcs1Sha384 => (Scheme::Rsa, &digest::SHA384, 2),
-        SignatureAlgorithm::RsaPkcs1Sha512 => (Scheme::Rsa, &digest::SHA512, 3),
-        SignatureAlgorithm::EcdsaSha256 => (Scheme::Ecdsa, &digest::SHA256, 1),
-        SignatureAlgorithm::EcdsaSha384 => (Scheme::Ecdsa, &digest::SHA384, 2),
-        SignatureAlgorithm::RsaPssSha256
-        | SignatureAlgorithm::RsaPssSha384
-        | SignatureAlgorithm::RsaPssSha512
-        | SignatureAlgorithm::EcdsaSha512 => return Err(TokenError::Algorithm),
+/// Whether a key can make such signatures here. EC keys sign with the digest of
+/// their curve's size.
+fn fits(algorithm: SignatureAlgorithm, key: KeyKind) -> Result<(), TokenError> {
+    use SignatureAlgorithm as A;
+    let fits = match (key, algorithm) {
+        (KeyKind::Rsa { bits }, _) if bits < RSA_BITS_MIN => {
+            return Err(TokenError::KeyTooShort { bits });
+        }
+        (KeyKind::Rsa { .. }, A::EcdsaSha256 | A::EcdsaSha384 | A::EcdsaSha512) => false,
+        (KeyKind::Rsa { .. }, _) => true,
+        (KeyKind::P256, algorithm) => algorithm == A::EcdsaSha256,
+        (KeyKind::P384, algorithm) => algorithm == A::EcdsaSha384,
+        (KeyKind::Other, _) => false,
     };
-    let fits = match key {
-        KeyKind::Rsa { .. } => scheme == Scheme::Rsa,
-        KeyKind::P256 => algorithm == SignatureAlgorithm::EcdsaSha256,
-        KeyKind::P384 => algorithm == SignatureAlgorithm::EcdsaSha384,
-        KeyKind::Other => false,
-    };
-    if !fits {
-        return Err(TokenError::Algorithm);
+    if fits {
+        Ok(())
+    } else {
+        Err(TokenError::Algorithm)
     }
-    let value = digest::digest(hash, message);
-    if scheme == Scheme::Ecdsa {
-        return Ok((scheme, value.as_ref().to_vec()));
-    }
-    let size = value.as_ref().len() as u8;
-    let mut info = vec![
-        0x30,
-        17 + size,
-        0x30,
-        13,
-        0x06,
-        9,
-        0x60,
-        0x86,
-        0x48,
-        0x01,
-        0x65,
-        0x03,
-        0x04,
-        0x02,
-        last_arc,
-        0x05,
-        0,
-        0x04,
-        size,
-    ];
-    info.extend_from_slice(value.as_ref());
-    Ok((scheme, info))
 }

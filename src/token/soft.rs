@@ -2,7 +2,9 @@
 //! read the file and its password can sign. Announced in the log when opened
 //! and in the token's label.
 
-use super::{Identity, LastTry, Token, TokenError, TokenStatus, digest_for, signing_first};
+use super::{
+    Identity, LastTry, PinEntry, RSA_BITS_MIN, Token, TokenError, TokenStatus, fits, signing_first,
+};
 use crate::base::Secret;
 use crate::x509::{Cert, KeyKind, SignatureAlgorithm};
 use aws_lc_rs::rand::SystemRandom;
@@ -42,6 +44,11 @@ impl SoftToken {
                 .keys
                 .iter()
                 .find_map(|bag| matching(bag, certificate));
+            if let (KeyKind::Rsa { bits }, None) = (certificate.key(), &key)
+                && bits < RSA_BITS_MIN
+            {
+                return Err(TokenError::KeyTooShort { bits });
+            }
             if let Some(key) = key {
                 let identity = Identity {
                     certificate: certificate.clone(),
@@ -99,8 +106,12 @@ impl Token for SoftToken {
         TokenStatus::Ready
     }
 
+    fn pin_entry(&self) -> PinEntry {
+        PinEntry::Keyboard
+    }
+
     /// Nothing to do: the file's password was its PIN.
-    fn unlock(&self, _pin: Secret, _last_try: LastTry) -> Result<(), TokenError> {
+    fn unlock(&self, _pin: Option<Secret>, _last_try: LastTry) -> Result<(), TokenError> {
         Ok(())
     }
 
@@ -119,7 +130,7 @@ impl Token for SoftToken {
             .find(|(identity, _)| identity.certificate.sha256() == *certificate_sha256)
             .ok_or(TokenError::NoSuchCertificate)?;
         // The same rule which algorithm fits which key as for other tokens.
-        digest_for(algorithm, identity.certificate.key(), message)?;
+        fits(algorithm, identity.certificate.key())?;
         key.sign(algorithm, message)
     }
 }
@@ -141,12 +152,12 @@ impl Key {
                     SignatureAlgorithm::RsaPkcs1Sha384 => &signature::RSA_PKCS1_SHA384,
                     SignatureAlgorithm::RsaPkcs1Sha512 => &signature::RSA_PKCS1_SHA512,
                     SignatureAlgorithm::RsaPkcs1Sha256 => &signature::RSA_PKCS1_SHA256,
+                    SignatureAlgorithm::RsaPssSha256 => &signature::RSA_PSS_SHA256,
+                    SignatureAlgorithm::RsaPssSha384 => &signature::RSA_PSS_SHA384,
+                    SignatureAlgorithm::RsaPssSha512 => &signature::RSA_PSS_SHA512,
                     SignatureAlgorithm::EcdsaSha256
                     | SignatureAlgorithm::EcdsaSha384
-                    | SignatureAlgorithm::EcdsaSha512
-                    | SignatureAlgorithm::RsaPssSha256
-                    | SignatureAlgorithm::RsaPssSha384
-                    | SignatureAlgorithm::RsaPssSha512 => return Err(TokenError::Algorithm),
+                    | SignatureAlgorithm::EcdsaSha512 => return Err(TokenError::Algorithm),
                 };
                 let mut out = vec![0; pair.public_modulus_len()];
                 pair.sign(encoding, &random, message, &mut out)

@@ -4,6 +4,7 @@ use crate::token::soft::{LABEL, SoftToken};
 use crate::x509;
 use std::path::Path;
 use std::process::Command;
+use time::macros::datetime;
 
 /// A PKCS#12 file as OpenSSL 3 writes it by default (PBES2 with AES-256-CBC,
 /// HMAC SHA-256), holding a signing key, its certificate and its authority's.
@@ -33,41 +34,59 @@ fn secret(text: &str) -> Secret {
 
 #[test]
 fn a_soft_token_signs_with_what_openssl_exported() {
-    let kinds = [
-        ("rsa:2048", SignatureAlgorithm::RsaPkcs1Sha256),
-        ("rsa:3072", SignatureAlgorithm::RsaPkcs1Sha512),
+    use SignatureAlgorithm as A;
+    let both = [A::RsaPkcs1Sha256, A::RsaPssSha256];
+    let kinds: [(&str, &[A]); 5] = [
         (
-            "ec -pkeyopt ec_paramgen_curve:P-256",
-            SignatureAlgorithm::EcdsaSha256,
+            "rsa:2048",
+            &[both[0], both[1], A::RsaPkcs1Sha384, A::RsaPssSha512],
         ),
         (
-            "ec -pkeyopt ec_paramgen_curve:P-384",
-            SignatureAlgorithm::EcdsaSha384,
+            "rsa:3072",
+            &[both[0], both[1], A::RsaPkcs1Sha512, A::RsaPssSha384],
         ),
+        ("rsa:4096", &both),
+        ("ec -pkeyopt ec_paramgen_curve:P-256", &[A::EcdsaSha256]),
+        ("ec -pkeyopt ec_paramgen_curve:P-384", &[A::EcdsaSha384]),
     ];
-    for (new_key, algorithm) in kinds {
+    for (new_key, algorithms) in kinds {
         let folder = tempfile::tempdir().unwrap();
         let Some(p12) = openssl_p12(folder.path(), new_key) else {
             return;
         };
         let token = SoftToken::open(&p12, &secret("geheim")).unwrap();
-        let identity = choose(&token.identities().unwrap(), None).unwrap();
+        let identities = token.identities().unwrap();
+        let now = identities[0].certificate.not_before();
+        let identity = choose(&identities, None, now).unwrap();
         assert_eq!(identity.token_label, LABEL);
         assert_eq!(identity.chain.len(), 1, "{new_key}");
         let certificate = identity.certificate;
-        let signature = token.sign(&certificate.sha256(), algorithm, b"m").unwrap();
-        x509::verify(&certificate, algorithm, b"m", &signature).unwrap();
-        assert!(x509::verify(&certificate, algorithm, b"n", &signature).is_err());
-
-        let wrong = match algorithm {
-            SignatureAlgorithm::EcdsaSha256 => SignatureAlgorithm::EcdsaSha384,
-            _ => SignatureAlgorithm::EcdsaSha256,
+        for algorithm in algorithms.iter().copied() {
+            let signature = token.sign(&certificate.sha256(), algorithm, b"m").unwrap();
+            x509::verify(&certificate, algorithm, b"m", &signature).unwrap();
+            assert!(x509::verify(&certificate, algorithm, b"n", &signature).is_err());
+        }
+        let wrong = match algorithms[0] {
+            A::EcdsaSha256 => A::EcdsaSha384,
+            _ => A::EcdsaSha256,
         };
         let refused = token.sign(&certificate.sha256(), wrong, b"m");
         assert_eq!(refused, Err(TokenError::Algorithm));
-        let unknown = token.sign(&[0; 32], algorithm, b"m");
+        let unknown = token.sign(&[0; 32], algorithms[0], b"m");
         assert_eq!(unknown, Err(TokenError::NoSuchCertificate));
     }
+}
+
+#[test]
+fn a_short_rsa_key_is_refused_by_its_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(p12) = openssl_p12(folder.path(), "rsa:1024") else {
+        return;
+    };
+    let error = SoftToken::open(&p12, &secret("geheim")).err().unwrap();
+    assert_eq!(error, TokenError::KeyTooShort { bits: 1024 });
+    let said = "an RSA key of 1024 bits is too short; 2048 bits are needed";
+    assert_eq!(error.to_string(), said);
 }
 
 #[test]
@@ -86,14 +105,29 @@ fn a_soft_token_needs_the_password_and_an_undamaged_file() {
     assert!(SoftToken::open(b"", &secret("geheim")).is_err());
 }
 
-fn identity(name: &str, usage: rcgen::KeyUsagePurpose) -> Identity {
+const BEFORE: OffsetDateTime = datetime!(2025-01-01 0:00 UTC);
+const NOW: OffsetDateTime = datetime!(2026-01-01 0:00 UTC);
+const LATER: OffsetDateTime = datetime!(2027-01-01 0:00 UTC);
+const LAST: OffsetDateTime = datetime!(2028-01-01 0:00 UTC);
+
+fn certified(
+    key: &rcgen::KeyPair,
+    name: &str,
+    from: OffsetDateTime,
+    to: OffsetDateTime,
+) -> Identity {
+    use rcgen::KeyUsagePurpose::{ContentCommitment, DigitalSignature};
     let mut params = rcgen::CertificateParams::default();
+    let usage = if name == "auth" {
+        DigitalSignature
+    } else {
+        ContentCommitment
+    };
     params.key_usages = vec![usage];
-    params
-        .distinguished_name
-        .push(rcgen::DnType::CommonName, name);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = params.self_signed(&key).unwrap();
+    (params.not_before, params.not_after) = (from, to);
+    let distinguished = &mut params.distinguished_name;
+    distinguished.push(rcgen::DnType::CommonName, name);
+    let certificate = params.self_signed(key).unwrap();
     Identity {
         certificate: Cert::from_der(certificate.der()).unwrap(),
         chain: Vec::new(),
@@ -103,13 +137,17 @@ fn identity(name: &str, usage: rcgen::KeyUsagePurpose) -> Identity {
     }
 }
 
+fn identity(name: &str, from: OffsetDateTime, to: OffsetDateTime) -> Identity {
+    certified(&rcgen::KeyPair::generate().unwrap(), name, from, to)
+}
+
 #[test]
 fn the_choice_is_the_one_signing_certificate_or_an_error_that_names_them() {
-    use rcgen::KeyUsagePurpose::{ContentCommitment, DigitalSignature};
-    let authentication = identity("auth", DigitalSignature);
-    let signing = identity("sign", ContentCommitment);
-    let other = identity("other", ContentCommitment);
+    let authentication = identity("auth", BEFORE, LAST);
+    let signing = identity("sign", BEFORE, LAST);
+    let other = identity("other", BEFORE, LAST);
     let sha256 = |identity: &Identity| identity.certificate.sha256();
+    let choose = |list: &[Identity], by: Option<&[u8; 32]>| choose(list, by, NOW);
 
     let card = [authentication.clone(), signing.clone()];
     let chosen = choose(&card, None).unwrap();
@@ -124,10 +162,10 @@ fn the_choice_is_the_one_signing_certificate_or_an_error_that_names_them() {
         choose(&card, Some(&[7; 32])).unwrap_err(),
         TokenError::NoSuchCertificate
     );
-    assert!(matches!(
-        choose(&[], None).unwrap_err(),
-        TokenError::NotForSigning { .. }
-    ));
+    for none in [&[][..], &[authentication]] {
+        let error = choose(none, None).unwrap_err();
+        assert!(matches!(error, TokenError::NotForSigning { .. }));
+    }
 
     let both = [signing.clone(), other.clone()];
     let error = choose(&both, None).unwrap_err();
@@ -139,31 +177,50 @@ fn the_choice_is_the_one_signing_certificate_or_an_error_that_names_them() {
 }
 
 #[test]
-fn a_digest_info_is_the_one_of_the_standard() {
-    // RFC 8017 §9.2 note 1
-    let prefixes = [
-        (
-            SignatureAlgorithm::RsaPkcs1Sha256,
-            "3031300d060960864801650304020105000420",
-        ),
-        (
-            SignatureAlgorithm::RsaPkcs1Sha384,
-            "3041300d060960864801650304020205000430",
-        ),
-        (
-            SignatureAlgorithm::RsaPkcs1Sha512,
-            "3051300d060960864801650304020305000440",
-        ),
-    ];
-    for (algorithm, prefix) in prefixes {
-        let (scheme, info) = digest_for(algorithm, KeyKind::Rsa { bits: 2048 }, b"abc").unwrap();
-        assert_eq!(scheme, Scheme::Rsa);
-        assert!(hex::encode(&info).starts_with(prefix));
-        let declared = usize::from(info[1]);
-        assert_eq!(info.len(), declared + 2);
+fn of_several_signing_certificates_the_valid_one_is_chosen() {
+    use Fitness::{Expired, Fits, NotForSigning, NotYetValid, Renewed};
+    let expired = identity("sign", BEFORE, NOW - time::Duration::DAY);
+    let valid = identity("sign", BEFORE, LATER);
+    let next = identity("sign", LATER, LAST);
+    let authentication = identity("auth", BEFORE, LAST);
+    let card = [expired.clone(), authentication, valid.clone(), next.clone()];
+    let verdict = fitness(&card, NOW);
+    assert_eq!(verdict, [Expired, NotForSigning, Fits, NotYetValid]);
+    let chosen = |list: &[Identity], at| choose(list, None, at).unwrap().certificate;
+    assert_eq!(chosen(&card, NOW), valid.certificate);
+    assert_eq!(chosen(&card, LATER + time::Duration::DAY), next.certificate);
+    // None valid: the refusal is to be about the one that lasted longest.
+    let past = [valid.clone(), expired];
+    assert_eq!(chosen(&past, LAST), valid.certificate);
+
+    // Two certificates for one key: the renewed one. Of two subjects, or of
+    // two keys, a person decides.
+    let key = rcgen::KeyPair::generate().unwrap();
+    let old = certified(&key, "sign", BEFORE, LATER);
+    let new = certified(&key, "sign", BEFORE, LAST);
+    let card = [new.clone(), old.clone()];
+    assert_eq!(fitness(&card, NOW), [Fits, Renewed]);
+    assert_eq!(chosen(&card, NOW), new.certificate);
+    let by_name = choose(&card, Some(&old.certificate.sha256()), NOW).unwrap();
+    assert_eq!(by_name.certificate, old.certificate);
+    let another = certified(&key, "substitute", BEFORE, LAST);
+    for pair in [[another, new], [valid, old]] {
+        let error = choose(&pair, None, NOW).unwrap_err();
+        assert!(matches!(error, TokenError::Ambiguous { .. }), "{error}");
     }
-    let (_, bare) = digest_for(SignatureAlgorithm::EcdsaSha256, KeyKind::P256, b"abc").unwrap();
-    assert_eq!(bare, crate::base::digest::sha256(b"abc"));
+}
+
+#[test]
+fn a_weak_key_is_passed_over() {
+    let der = include_bytes!("../../tests/fixtures/pki/short.crt");
+    let mut weak = identity("sign", BEFORE, LAST);
+    weak.certificate = Cert::from_der(der).unwrap();
+    let at = weak.certificate.not_before();
+    let strong = identity("sign", BEFORE, weak.certificate.not_after());
+    let card = [weak, strong];
+    assert_eq!(fitness(&card, at), [Fitness::WeakKey, Fitness::Fits]);
+    let chosen = choose(&card, None, at).unwrap();
+    assert_eq!(chosen.certificate, card[1].certificate);
 }
 
 #[test]
@@ -174,10 +231,15 @@ fn an_algorithm_for_another_key_is_refused() {
         (SignatureAlgorithm::RsaPkcs1Sha256, KeyKind::P256),
         (SignatureAlgorithm::EcdsaSha256, KeyKind::P384),
         (SignatureAlgorithm::EcdsaSha512, KeyKind::P256),
-        (SignatureAlgorithm::RsaPssSha256, rsa),
+        (SignatureAlgorithm::RsaPssSha256, KeyKind::P384),
         (SignatureAlgorithm::RsaPkcs1Sha256, KeyKind::Other),
     ];
     for (algorithm, key) in pairs {
-        assert_eq!(digest_for(algorithm, key, b"m"), Err(TokenError::Algorithm));
+        assert_eq!(fits(algorithm, key), Err(TokenError::Algorithm));
     }
+    let short = fits(
+        SignatureAlgorithm::RsaPssSha256,
+        KeyKind::Rsa { bits: 1024 },
+    );
+    assert_eq!(short, Err(TokenError::KeyTooShort { bits: 1024 }));
 }

@@ -2,7 +2,9 @@
 //! qualified certificates use; a certificate with any other critical extension
 //! is not accepted).
 
-use super::{AIA, Call, Fetch, Trust, TrustError, remember};
+use super::memory::{Item, Kind};
+use super::{AIA, Call, Fetch, Trust, TrustError};
+use crate::base::digest;
 use crate::base::limits::{CERTIFICATE_BYTES_MAX, CHAIN_CERTIFICATES_MAX};
 use crate::x509::Cert;
 use crate::x509::cms::SignedData;
@@ -12,19 +14,38 @@ use time::OffsetDateTime;
 const FETCHES_MAX: usize = 4;
 /// Most certificates tried as issuers for one chain: crossed certificates must
 /// not make the search explode.
-const TRIES_MAX: usize = 64;
-/// Most issuer certificates remembered.
-const ISSUERS_MAX: usize = 64;
+const TRIES_MAX: usize = 256;
+
+/// The chain from `leaf` (first) to one of `anchors` (last), valid at `at`, with
+/// issuers from `pool` alone: no I/O. Revocation and algorithm policy are not
+/// looked at. The work is bounded: each certificate is reached once, by the
+/// shortest way, and few are tried.
+///
+/// # Errors
+/// [`TrustError::NotValid`] for a certificate outside its validity,
+/// [`TrustError::NotTrusted`] when no chain ends at an anchor.
+pub fn build_chain(
+    leaf: &Cert,
+    pool: &[Cert],
+    anchors: &[Cert],
+    at: OffsetDateTime,
+) -> Result<Vec<Cert>, TrustError> {
+    check_self(leaf, at)?;
+    let mut search = Search::new(leaf, anchors, at);
+    match search.run(pool) {
+        Some(chain) => Ok(chain),
+        None => Err(search.failure(leaf)),
+    }
+}
 
 impl Trust {
-    /// The chain from `leaf` (first) to an anchor (last), valid at `at`. Issuers
-    /// are looked for among the anchors, in `pool`, and then where the
-    /// certificates say (`caIssuers`). Revocation is not looked at.
+    /// As [`build_chain`] with the configured anchors, and issuers that `pool`
+    /// lacks fetched from where the certificates say (`caIssuers`). Every
+    /// certificate is signed with what the algorithm policy accepts at `at`.
     ///
     /// # Errors
-    /// [`TrustError::NotValid`] for a certificate outside its validity,
-    /// [`TrustError::NotTrusted`] when no chain ends at an anchor, and what
-    /// went wrong with a fetch, when one was needed.
+    /// Those of [`build_chain`], [`TrustError::Algorithm`], and what went wrong
+    /// with a fetch, when one was needed.
     pub fn chain(
         &self,
         leaf: &Cert,
@@ -33,96 +54,56 @@ impl Trust {
         calls: &mut Vec<Call>,
     ) -> Result<Vec<Cert>, TrustError> {
         check_self(leaf, at)?;
-        let mut search = Search {
-            trust: self,
-            pool: pool.to_vec(),
-            at,
-            calls,
-            fetches_left: FETCHES_MAX,
-            tries_left: TRIES_MAX,
-            failures: Vec::new(),
+        let mut search = Search::new(leaf, &self.settings.anchors, at);
+        let mut found = search.run(pool);
+        let mut fetches_left = FETCHES_MAX;
+        // The deepest first: the issuers of the others are mostly known.
+        while let (None, Some((index, end))) = (&found, search.next_open()) {
+            let fetched = self.fetch_issuer(&end, &mut fetches_left, calls, &mut search.failures);
+            if let Some(issuer) = fetched {
+                let pool: Vec<Cert> = pool.iter().cloned().chain([issuer]).collect();
+                found = search.retry(index, &pool);
+            }
+        }
+        let Some(chain) = found else {
+            return Err(search.failure(leaf));
         };
-        match search.extend(&mut vec![leaf.clone()]) {
-            Some(chain) => Ok(chain),
-            None => Err(search.failure(leaf)),
-        }
-    }
-}
-
-struct Search<'a> {
-    trust: &'a Trust,
-    pool: Vec<Cert>,
-    at: OffsetDateTime,
-    calls: &'a mut Vec<Call>,
-    fetches_left: usize,
-    tries_left: usize,
-    failures: Vec<TrustError>,
-}
-
-impl Search<'_> {
-    /// Depth first: `path` continued to an anchor, or `None`. As deep as a
-    /// chain may be long.
-    fn extend(&mut self, path: &mut Vec<Cert>) -> Option<Vec<Cert>> {
-        let last = path.last()?.clone();
-        if self.trust.settings.anchors.contains(&last) {
-            return Some(path.clone());
-        }
-        if path.len() >= CHAIN_CERTIFICATES_MAX {
-            self.failures
-                .push(not_trusted(&last, "the chain is too long"));
-            return None;
-        }
-        let named = |cert: &&Cert| cert.subject_der() == last.issuer_der();
-        let anchors = self.trust.settings.anchors.iter().filter(named);
-        let pool = self.pool.iter().filter(named);
-        let known: Vec<Cert> = anchors.chain(pool).cloned().collect();
-        if let Some(chain) = self.try_issuers(path, &known) {
-            return Some(chain);
-        }
-        let fetched = self.fetch_issuers(&last);
-        self.try_issuers(path, &fetched)
+        let checked = self.settings.algorithms.check_chain(&chain, at);
+        checked.map_err(|(index, source)| TrustError::Algorithm {
+            subject: chain.get(index).map(Cert::subject).unwrap_or_default(),
+            source,
+        })?;
+        Ok(chain)
     }
 
-    fn try_issuers(&mut self, path: &mut Vec<Cert>, issuers: &[Cert]) -> Option<Vec<Cert>> {
-        for issuer in issuers {
-            if path.contains(issuer) || self.tries_left == 0 {
-                continue;
-            }
-            self.tries_left -= 1;
-            if let Err(failure) = check_issuer(path, issuer, self.at) {
-                self.failures.push(failure);
-                continue;
-            }
-            path.push(issuer.clone());
-            let chain = self.extend(path);
-            path.pop();
-            if chain.is_some() {
-                return chain;
-            }
-        }
-        None
-    }
-
-    /// Issuers of `cert` from where it says they are, checked to be its issuers.
-    fn fetch_issuers(&mut self, cert: &Cert) -> Vec<Cert> {
-        let mut found = Vec::new();
+    /// The issuer of `cert` from where it says it is, checked to be that.
+    fn fetch_issuer(
+        &self,
+        cert: &Cert,
+        fetches_left: &mut usize,
+        calls: &mut Vec<Call>,
+        failures: &mut Vec<TrustError>,
+    ) -> Option<Cert> {
         for url in cert.ca_issuers_urls() {
-            let remembered = self.trust.memory().issuers.get(url).cloned();
-            if let Some(issuer) = remembered.filter(|i| cert.verify_issued_by(i).is_ok()) {
-                self.trust.note_remembered(AIA, url, self.calls);
-                return vec![issuer];
+            let key = (Kind::Issuer, digest::sha256(url.as_bytes()));
+            let kept = self.memory.recall(key);
+            if let Some(Item::Certificate(issuer)) = kept.map(|kept| kept.item)
+                && cert.verify_issued_by(&issuer).is_ok()
+            {
+                self.note_remembered(AIA, url, calls);
+                return Some(issuer);
             }
-            if self.fetches_left == 0 {
-                break;
+            if *fetches_left == 0 {
+                return None;
             }
-            self.fetches_left -= 1;
+            *fetches_left -= 1;
             let fetch = Fetch {
                 purpose: AIA,
                 url,
                 body: None,
                 answer_bytes_max: CERTIFICATE_BYTES_MAX,
             };
-            let issuer = self.trust.fetch(fetch, self.calls, |body| {
+            let issuer = self.fetch(fetch, calls, |body| {
                 let certs = read_issuers(&body);
                 let issuer = certs.into_iter().find(|i| cert.verify_issued_by(i).is_ok());
                 issuer.ok_or_else(|| TrustError::Answer {
@@ -133,15 +114,136 @@ impl Search<'_> {
             });
             match issuer {
                 Ok(issuer) => {
-                    let issuers = &mut self.trust.memory().issuers;
-                    remember(issuers, ISSUERS_MAX, url.clone(), issuer.clone());
-                    found.push(issuer);
-                    break;
+                    let item = Item::Certificate(issuer.clone());
+                    self.memory.keep(key, item, self.clock.now(), true);
+                    return Some(issuer);
                 }
-                Err(failure) => self.failures.push(failure),
+                Err(failure) => failures.push(failure),
             }
         }
-        found
+        None
+    }
+}
+
+/// Breadth first from the leaf: the shortest chain is found first, and crossed
+/// certificates cannot make the search explode, because none is reached twice.
+struct Search<'a> {
+    anchors: &'a [Cert],
+    at: OffsetDateTime,
+    /// Every certificate reached, and the place here of the one it issued.
+    reached: Vec<(Cert, Option<usize>)>,
+    /// Places of those from which no anchor was reached, deepest last.
+    open: Vec<usize>,
+    tries_left: usize,
+    failures: Vec<TrustError>,
+}
+
+impl<'a> Search<'a> {
+    fn new(leaf: &Cert, anchors: &'a [Cert], at: OffsetDateTime) -> Self {
+        Self {
+            anchors,
+            at,
+            reached: vec![(leaf.clone(), None)],
+            open: Vec::new(),
+            tries_left: TRIES_MAX,
+            failures: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, pool: &[Cert]) -> Option<Vec<Cert>> {
+        self.to_anchor(0).or_else(|| self.run_from(0, pool))
+    }
+
+    /// The next certificate to fetch an issuer for, and its place.
+    fn next_open(&mut self) -> Option<(usize, Cert)> {
+        let index = self.open.pop()?;
+        let (cert, _) = self.reached.get(index)?;
+        Some((index, cert.clone()))
+    }
+
+    /// Goes on from the certificate at `index`, now that `pool` has more.
+    fn retry(&mut self, index: usize, pool: &[Cert]) -> Option<Vec<Cert>> {
+        let from = self.reached.len();
+        self.extend(index, pool)
+            .or_else(|| self.run_from(from, pool))
+    }
+
+    fn run_from(&mut self, mut index: usize, pool: &[Cert]) -> Option<Vec<Cert>> {
+        while index < self.reached.len() {
+            if let Some(chain) = self.extend(index, pool) {
+                return Some(chain);
+            }
+            self.open.push(index);
+            index += 1;
+        }
+        None
+    }
+
+    /// Reaches the issuers in `pool` of the certificate at `index`; the chain when
+    /// one of them is an anchor or issued by one.
+    fn extend(&mut self, index: usize, pool: &[Cert]) -> Option<Vec<Cert>> {
+        let path = self.path(index);
+        let last = path.last()?;
+        if path.len() >= CHAIN_CERTIFICATES_MAX {
+            self.failures
+                .push(not_trusted(last, "the chain is too long"));
+            return None;
+        }
+        for issuer in pool {
+            let known = self.reached.iter().any(|(cert, _)| cert == issuer);
+            if !known && self.is_issuer(&path, issuer) {
+                self.reached.push((issuer.clone(), Some(index)));
+                let chain = self.to_anchor(self.reached.len() - 1);
+                if chain.is_some() {
+                    return chain;
+                }
+            }
+        }
+        None
+    }
+
+    /// The chain when the certificate at `index` is an anchor or issued by one.
+    fn to_anchor(&mut self, index: usize) -> Option<Vec<Cert>> {
+        let mut path = self.path(index);
+        if path.last().is_some_and(|last| self.anchors.contains(last)) {
+            return Some(path);
+        }
+        if path.len() >= CHAIN_CERTIFICATES_MAX {
+            return None;
+        }
+        let anchors = self.anchors;
+        let anchor = anchors.iter().find(|anchor| self.is_issuer(&path, anchor));
+        path.push(anchor?.clone());
+        Some(path)
+    }
+
+    /// Whether `issuer` bears the right name and may and did issue the last of
+    /// `path`; writes down why not.
+    fn is_issuer(&mut self, path: &[Cert], issuer: &Cert) -> bool {
+        let named = |last: &Cert| issuer.subject_der() == last.issuer_der();
+        if !path.last().is_some_and(named) || self.tries_left == 0 {
+            return false;
+        }
+        self.tries_left -= 1;
+        match check_issuer(path, issuer, self.at) {
+            Ok(()) => true,
+            Err(failure) => {
+                self.failures.push(failure);
+                false
+            }
+        }
+    }
+
+    /// From the leaf to the certificate at `index`.
+    fn path(&self, index: usize) -> Vec<Cert> {
+        let mut path = Vec::new();
+        let mut next = Some(index);
+        while let Some((cert, issued)) = next.and_then(|index| self.reached.get(index)) {
+            path.push(cert.clone());
+            next = *issued;
+        }
+        path.reverse();
+        path
     }
 
     /// The most telling of the failures: what to wait for or what to renew
@@ -153,6 +255,9 @@ impl Search<'_> {
         let mut failures = self.failures;
         match failures.iter().position(telling) {
             Some(index) => failures.swap_remove(index),
+            None if self.tries_left == 0 => {
+                not_trusted(leaf, "no chain among the first authorities tried")
+            }
             None => match failures.pop() {
                 Some(last) => last,
                 None => not_trusted(leaf, &format!("its issuer {} is unknown", leaf.issuer())),
@@ -219,4 +324,18 @@ fn check_issuer(path: &[Cert], issuer: &Cert, at: OffsetDateTime) -> Result<(), 
     };
     last.verify_issued_by(issuer)
         .map_err(|e| not_trusted(last, &format!("issued by {}: {e}", issuer.subject())))
+}
+
+/// As [`build_chain`], with the number of certificates tried as issuers.
+#[cfg(test)]
+pub(super) fn counted(
+    leaf: &Cert,
+    pool: &[Cert],
+    anchors: &[Cert],
+    at: OffsetDateTime,
+) -> (Result<Vec<Cert>, TrustError>, usize) {
+    let mut search = Search::new(leaf, anchors, at);
+    let found = search.run(pool);
+    let tries = TRIES_MAX - search.tries_left;
+    (found.ok_or_else(|| search.failure(leaf)), tries)
 }

@@ -3,19 +3,31 @@
 //! Knows certificates and evidence, not the document formats they go into.
 
 mod chain;
+mod evidence;
+mod health;
+mod memory;
+mod policy;
 mod revocation;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod timestamp;
 
-pub use revocation::Evidence;
+pub use chain::build_chain;
+pub use evidence::{
+    Evidence, EvidenceError, Finding, Freshness, Judgement, Question, Standing, judge,
+};
+pub use health::{AuthorityHealth, ClockReading, Health};
+pub use policy::{AlgorithmPolicy, PolicyFault};
 
 use crate::base::Clock;
 use crate::http::{self, HttpError};
 use crate::x509::Cert;
+use crate::x509::ocsp::CertIdDigest;
 use crate::x509::tsp::TspError;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use memory::Memory;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
@@ -26,11 +38,24 @@ pub struct Settings {
     pub anchors: Vec<Cert>,
     /// Timestamp authorities, asked in this order until one answers well.
     pub timestamp_authorities: Vec<TsaSettings>,
+    /// How long others are asked before an authority that failed or was slow.
+    pub authority_pause: Duration,
+    /// From how long on an authority is slow.
+    pub authority_slow: Duration,
     /// How far an authority's time may be from this machine's.
     pub clock_tolerance: Duration,
     /// By how much evidence may be older than the time it has to cover; zero
     /// demands evidence issued at or after that time.
     pub revocation_skew: Duration,
+    /// Digest in OCSP requests' `CertID`; the other one is tried when a
+    /// responder does not understand it.
+    pub ocsp_cert_id: CertIdDigest,
+    /// Whether OCSP requests have a nonce (RFC 9654).
+    pub ocsp_nonce: bool,
+    /// Which algorithms are accepted until when.
+    pub algorithms: AlgorithmPolicy,
+    /// Folder of the last good answers; `None`: kept in memory alone.
+    pub cache_folder: Option<PathBuf>,
     /// Trust and times of the HTTP client for all these calls.
     pub http: http::Settings,
 }
@@ -44,6 +69,22 @@ pub struct TsaSettings {
     pub url: String,
     /// The policy to ask for and to insist on, a dotted OID.
     pub policy: Option<String>,
+    /// How new evidence on its certificate must be.
+    pub evidence: TsaEvidence,
+}
+
+/// How new evidence on a timestamp authority's certificate must be.
+///
+/// Nothing but the token itself proves when it was made, so evidence from before
+/// it leaves open whether the authority was revoked in between (EN 319 102-1
+/// §5.4 and §5.6.2.2): the first is the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TsaEvidence {
+    /// Issued at or after the timestamp.
+    IssuedSince,
+    /// The same, or within its `nextUpdate` at the timestamp: for an authority
+    /// with only a list that appears every few weeks.
+    Current,
 }
 
 /// One call to the outside, or what was remembered instead of one: kept so that
@@ -162,6 +203,21 @@ pub enum TrustError {
         /// Why.
         reason: String,
     },
+    /// The list of algorithms cannot be read.
+    #[error("the algorithm policy is malformed: {reason}")]
+    Algorithms {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A certificate is signed with what is not accepted any more.
+    #[error("the signature on the certificate of {subject} is too weak")]
+    Algorithm {
+        /// Whose certificate.
+        subject: String,
+        /// What is not accepted.
+        #[source]
+        source: PolicyFault,
+    },
     /// A certificate was not valid at the time in question.
     #[error("the certificate of {subject} was not valid on {at}")]
     NotValid {
@@ -234,6 +290,8 @@ impl TrustError {
             | Self::NoAuthority
             | Self::Policy { .. }
             | Self::NotTrusted { .. }
+            | Self::Algorithms { .. }
+            | Self::Algorithm { .. }
             | Self::NotValid { .. }
             | Self::Revoked { .. } => false,
         }
@@ -254,6 +312,8 @@ impl TrustError {
             Self::ClockSkew { .. } => "clock-skew",
             Self::AllAuthorities { .. } => "timestamp-authorities-failed",
             Self::NotTrusted { .. } => "not-trusted",
+            Self::Algorithms { .. } => "algorithm-policy",
+            Self::Algorithm { .. } => "algorithm-not-accepted",
             Self::NotValid { .. } => "certificate-not-valid",
             Self::Revoked { .. } => "certificate-revoked",
             Self::Unknown { .. } => "certificate-unknown",
@@ -280,6 +340,8 @@ impl TrustError {
             | Self::NoAuthority
             | Self::ClockSkew { .. }
             | Self::NotTrusted { .. }
+            | Self::Algorithms { .. }
+            | Self::Algorithm { .. }
             | Self::NotValid { .. }
             | Self::Revoked { .. } => "ours",
         }
@@ -305,28 +367,8 @@ pub struct Trust {
     settings: Settings,
     clock: Arc<dyn Clock>,
     client: http::Client,
-    memory: Mutex<Memory>,
-}
-
-/// Answers kept between documents. What is taken from here is judged as if it
-/// had just arrived, so a wrong entry costs a call, never trust.
-#[derive(Default)]
-struct Memory {
-    /// Issuer certificates by address.
-    issuers: HashMap<String, Cert>,
-    /// OCSP responses by SHA-256 of the issuer's key and serial number.
-    ocsp: HashMap<([u8; 32], Vec<u8>), crate::x509::ocsp::OcspResponse>,
-    /// Revocation lists by address.
-    lists: HashMap<String, crate::x509::crl::Crl>,
-}
-
-/// Stores an entry; a full map is emptied first: entries are small, cheap to
-/// fetch again and few in practice.
-fn remember<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>, most: usize, key: K, value: V) {
-    if map.len() >= most {
-        map.clear();
-    }
-    map.insert(key, value);
+    memory: Memory,
+    health: Mutex<Health>,
 }
 
 /// An outside call to make.
@@ -349,16 +391,17 @@ impl Trust {
         }
         let client = http::Client::new(&settings.http).map_err(TrustError::Setup)?;
         Ok(Self {
+            memory: Memory::new(settings.cache_folder.clone()),
+            health: Mutex::new(Health::new(&settings.timestamp_authorities)),
             settings,
             clock,
             client,
-            memory: Mutex::default(),
         })
     }
 
-    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
-        // Entries are only ever inserted whole: a panic elsewhere spoils none.
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What this was set up with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Makes one call and writes it down, with what `judge` makes of the body.

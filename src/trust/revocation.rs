@@ -1,57 +1,63 @@
 //! Evidence that nobody in a chain is revoked: OCSP first, revocation list
 //! second, fresh enough to be worth embedding.
 
-use super::{CRL, Call, Fetch, OCSP, Trust, TrustError, remember, unusable};
-use crate::base::{digest, limits};
+use super::evidence::{Evidence, Finding, Freshness};
+use super::health::CLOCK_ALARM;
+use super::memory::{Item, Key, Kind};
+use super::{CRL, Call, Fetch, OCSP, Trust, TrustError, TsaEvidence, unusable};
+use crate::base::{digest, limits, random};
 use crate::x509::crl::Crl;
-use crate::x509::ocsp::{self, OcspResponse};
+use crate::x509::ocsp::{self, CertIdDigest, OcspError, OcspResponse};
+use crate::x509::tsp::TimestampToken;
 use crate::x509::{Cert, CertStatus};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
-/// Most OCSP responses remembered (a few KiB each).
-const RESPONSES_MAX: usize = 256;
-/// Most revocation lists remembered (up to 10 MiB each).
-const LISTS_MAX: usize = 8;
+/// For how long an answer is used without asking whether there is a newer one,
+/// however far its `nextUpdate` is.
+const REFRESH: Duration = Duration::hours(1);
 
-/// Proof that a certificate was not revoked at some time.
-#[derive(Debug, Clone)]
-pub enum Evidence {
-    /// By an OCSP responder.
-    Ocsp(OcspResponse),
-    /// By a revocation list.
-    Crl(Crl),
-}
-
-impl Evidence {
-    /// The response or list as it arrived.
-    pub fn der(&self) -> &[u8] {
-        match self {
-            Self::Ocsp(response) => response.der(),
-            Self::Crl(list) => list.der(),
-        }
-    }
-}
-
-/// How new evidence must be. Both kinds must not have lapsed.
+/// One question, and whose evidence it is about: a responder's own evidence must
+/// not need evidence in turn.
 #[derive(Clone, Copy)]
-enum Freshness {
-    /// Issued at or after the time: for the certificate that signed.
-    IssuedSince(OffsetDateTime),
-    /// The same, or still within its own `nextUpdate`: for authorities, whose
-    /// lists appear every few months, so that waiting for one issued after the
-    /// signature would mean never to finish.
-    IssuedSinceOrCurrent(OffsetDateTime),
-}
-
-/// One question: is `cert`, issued by `issuer`, revoked?
-#[derive(Clone, Copy)]
-struct Question<'a> {
+struct Asked<'a> {
     cert: &'a Cert,
     issuer: &'a Cert,
     freshness: Freshness,
-    /// Whose evidence this is evidence for: a responder's own evidence must not
-    /// need evidence in turn.
+    /// When the certificate's use is proved for, by somebody else's timestamp: a
+    /// later revocation does not touch it (EN 319 102-1 §5.6.2).
+    proved_at: Option<OffsetDateTime>,
     depth: Depth,
+}
+
+/// Where to ask.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Ocsp(&'a str),
+    List(&'a str),
+}
+
+impl<'a> Source<'a> {
+    fn of(cert: &'a Cert) -> impl Iterator<Item = Self> {
+        let responders = cert.ocsp_urls().iter().map(|url| Self::Ocsp(url));
+        responders.chain(cert.crl_urls().iter().map(|url| Self::List(url)))
+    }
+
+    fn named(self) -> (&'static str, &'a str) {
+        match self {
+            Self::Ocsp(url) => (OCSP, url),
+            Self::List(url) => (CRL, url),
+        }
+    }
+
+    fn key(self, asked: Asked<'_>) -> Key {
+        match self {
+            Self::Ocsp(_) => {
+                let parts = [asked.issuer.spki_der(), asked.cert.serial()];
+                (Kind::Ocsp, digest::sha256_parts(&parts))
+            }
+            Self::List(url) => (Kind::List, digest::sha256(url.as_bytes())),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,10 +67,12 @@ enum Depth {
 }
 
 impl Trust {
-    /// Evidence for every certificate of `chain` below its anchor. For the first
-    /// one, the signer's, it was issued at or after `not_before`, less the
-    /// configured skew; for authorities, that or still current. Evidence states
-    /// whole seconds, so `not_before` is cut to its second.
+    /// Evidence for every certificate of a signer's `chain` below its anchor. For
+    /// the first one, the signer's, it was issued at or after `proved_at`, the
+    /// time of the timestamp, less the configured skew; for authorities, that or
+    /// still current. Evidence states whole seconds, so the time is cut to its
+    /// second. A signer revoked after `proved_at` passes: the timestamp proves the
+    /// signature older (EN 319 102-1 §5.6.2); a revoked authority does not.
     ///
     /// # Errors
     /// [`TrustError::Revoked`] as soon as one is; [`TrustError::NotYetFresh`]
@@ -72,25 +80,59 @@ impl Trust {
     pub fn revocation(
         &self,
         chain: &[Cert],
-        not_before: OffsetDateTime,
+        proved_at: OffsetDateTime,
         calls: &mut Vec<Call>,
     ) -> Result<Vec<Evidence>, TrustError> {
-        let wanted = not_before.replace_nanosecond(0).unwrap_or(not_before);
-        let wanted = wanted - self.settings.revocation_skew;
+        let first = Freshness::IssuedSince(self.covered(proved_at));
+        self.for_chain(chain, first, Some(proved_at), calls)
+    }
+
+    /// The same for the chain of the authority that signed `token`, with evidence
+    /// on its own certificate as [`TsaEvidence`] says. Nobody else proves the
+    /// token's time, so any revocation counts.
+    ///
+    /// # Errors
+    /// As [`Self::revocation`].
+    pub fn timestamp_revocation(
+        &self,
+        token: &TimestampToken,
+        chain: &[Cert],
+        calls: &mut Vec<Call>,
+    ) -> Result<Vec<Evidence>, TrustError> {
+        let wanted = self.covered(token.gen_time());
+        let first = match self.evidence_on_signer(token.signer()) {
+            TsaEvidence::IssuedSince => Freshness::IssuedSince(wanted),
+            TsaEvidence::Current => Freshness::IssuedSinceOrCurrent(wanted),
+        };
+        self.for_chain(chain, first, None, calls)
+    }
+
+    fn covered(&self, at: OffsetDateTime) -> OffsetDateTime {
+        at.replace_nanosecond(0).unwrap_or(at) - self.settings.revocation_skew
+    }
+
+    fn for_chain(
+        &self,
+        chain: &[Cert],
+        first: Freshness,
+        proved_at: Option<OffsetDateTime>,
+        calls: &mut Vec<Call>,
+    ) -> Result<Vec<Evidence>, TrustError> {
         let mut out = Vec::new();
         for (index, pair) in chain.windows(2).enumerate() {
             let [cert, issuer] = pair else { continue };
-            let freshness = match index {
-                0 => Freshness::IssuedSince(wanted),
-                _ => Freshness::IssuedSinceOrCurrent(wanted),
+            let (freshness, proved_at) = match index {
+                0 => (first, proved_at),
+                _ => (Freshness::IssuedSinceOrCurrent(first.wanted()), None),
             };
-            let question = Question {
+            let asked = Asked {
                 cert,
                 issuer,
                 freshness,
+                proved_at,
                 depth: Depth::Chain,
             };
-            for evidence in self.evidence(question, calls)? {
+            for evidence in self.evidence(asked, calls)? {
                 let der = evidence.der();
                 if !out.iter().any(|known: &Evidence| known.der() == der) {
                     out.push(evidence);
@@ -102,20 +144,37 @@ impl Trust {
 
     fn evidence(
         &self,
-        question: Question<'_>,
+        asked: Asked<'_>,
         calls: &mut Vec<Call>,
     ) -> Result<Vec<Evidence>, TrustError> {
+        let mut sources: Vec<Source<'_>> = Source::of(asked.cert).collect();
+        sources.sort_by_key(|source| self.is_paused(*source));
+        for source in &sources {
+            // One that failed just now is not asked again for a newer answer.
+            let age = (!self.is_paused(*source)).then_some(REFRESH);
+            if let Some(found) = self.from_memory(asked, *source, age, calls) {
+                return Ok(found);
+            }
+        }
         let mut failures = Vec::new();
-        for url in question.cert.ocsp_urls() {
-            match self.by_ocsp(question, url, calls) {
-                Err(failure) if !is_verdict(&failure) => failures.push(failure),
+        for source in &sources {
+            match self.from_source(asked, *source, calls) {
+                Err(failure) if !is_verdict(&failure) => {
+                    if is_outage(&failure) {
+                        let until = self.clock.now() + self.settings.authority_pause;
+                        self.memory.pause(source.named().1, until);
+                    }
+                    failures.push(failure);
+                }
                 verdict => return verdict,
             }
         }
-        for url in question.cert.crl_urls() {
-            match self.by_list(question, url, calls) {
-                Err(failure) if !is_verdict(&failure) => failures.push(failure),
-                verdict => return verdict,
+        // Only when nobody answers: an answer says more than an older one.
+        if failures.iter().all(is_outage) {
+            for source in &sources {
+                if let Some(found) = self.from_memory(asked, *source, None, calls) {
+                    return Ok(found);
+                }
             }
         }
         // "Wait" says more than "the second source failed too".
@@ -123,162 +182,235 @@ impl Trust {
         match failures.iter().position(waiting) {
             Some(index) => Err(failures.swap_remove(index)),
             None => Err(TrustError::NoEvidence {
-                subject: question.cert.subject(),
+                subject: asked.cert.subject(),
                 failures,
             }),
         }
     }
 
-    fn by_ocsp(
+    fn from_source(
         &self,
-        question: Question<'_>,
-        url: &str,
+        asked: Asked<'_>,
+        source: Source<'_>,
         calls: &mut Vec<Call>,
     ) -> Result<Vec<Evidence>, TrustError> {
-        let Question { cert, issuer, .. } = question;
-        let key = (digest::sha256(issuer.spki_der()), cert.serial().to_vec());
-        let remembered = self.memory().ocsp.get(&key).cloned();
-        let remembered = remembered.and_then(|response| {
-            let responder = self.judge_ocsp(question, url, &response).ok()?;
-            Some((response, responder))
-        });
-        let (response, responder) = match remembered {
-            Some(found) => {
-                self.note_remembered(OCSP, url, calls);
-                found
-            }
-            None => {
-                let fetch = Fetch {
-                    purpose: OCSP,
-                    url,
-                    body: Some(("application/ocsp-request", ocsp::request(cert, issuer))),
-                    answer_bytes_max: limits::RESPONSE_BYTES_MAX,
-                };
-                let fetched = self.fetch(fetch, calls, |body| {
-                    let response = OcspResponse::from_der(&body);
-                    let response = response.map_err(|e| unusable(OCSP, url)(&e))?;
-                    let responder = self.judge_ocsp(question, url, &response)?;
-                    Ok((response, responder))
-                })?;
-                remember(
-                    &mut self.memory().ocsp,
-                    RESPONSES_MAX,
-                    key,
-                    fetched.0.clone(),
+        let (evidence, finding) = match source {
+            Source::Ocsp(url) => self.ask_responder(asked, url, calls)?,
+            Source::List(url) => self.fetch_list(asked, url, calls)?,
+        };
+        let item = Item::Evidence(evidence.clone());
+        let found = self.with_responder(asked, evidence, &finding, source, calls)?;
+        // What was asked about a signer serves no other document for long.
+        let lasting = matches!(asked.freshness, Freshness::IssuedSinceOrCurrent(_));
+        let now = self.clock.now();
+        self.memory.keep(source.key(asked), item, now, lasting);
+        Ok(found)
+    }
+
+    fn is_paused(&self, source: Source<'_>) -> bool {
+        self.memory.is_paused(source.named().1, self.clock.now())
+    }
+
+    /// What is kept, when it would do and was fetched within `age`.
+    fn from_memory(
+        &self,
+        asked: Asked<'_>,
+        source: Source<'_>,
+        age: Option<Duration>,
+        calls: &mut Vec<Call>,
+    ) -> Option<Vec<Evidence>> {
+        let kept = self.memory.recall(source.key(asked))?;
+        let young = |most| {
+            let fetched = kept.fetched_at;
+            fetched.is_some_and(|at| self.clock.now() - at < most)
+        };
+        if !age.is_none_or(young) {
+            return None;
+        }
+        let Item::Evidence(evidence) = kept.item else {
+            return None;
+        };
+        let (purpose, url) = source.named();
+        let finding = self.examine(asked, purpose, url, &evidence).ok()?;
+        self.judge_finding(asked, &finding).ok()?;
+        self.note_remembered(purpose, url, calls);
+        self.with_responder(asked, evidence, &finding, source, calls)
+            .ok()
+    }
+
+    /// Asks with one digest, and with the other when the responder seems not to
+    /// know the first.
+    fn ask_responder(
+        &self,
+        asked: Asked<'_>,
+        url: &str,
+        calls: &mut Vec<Call>,
+    ) -> Result<(Evidence, Finding), TrustError> {
+        let digest = self.settings.ocsp_cert_id;
+        let mut not_understood = false;
+        let first = self.ask_with(asked, url, digest, &mut not_understood, calls);
+        if not_understood {
+            return self.ask_with(asked, url, digest.other(), &mut not_understood, calls);
+        }
+        first
+    }
+
+    fn ask_with(
+        &self,
+        asked: Asked<'_>,
+        url: &str,
+        digest: CertIdDigest,
+        not_understood: &mut bool,
+        calls: &mut Vec<Call>,
+    ) -> Result<(Evidence, Finding), TrustError> {
+        let nonce = self.settings.ocsp_nonce.then(random::bytes::<32>);
+        let nonce = nonce.as_ref().map(|nonce| nonce.as_slice());
+        let fetch = Fetch {
+            purpose: OCSP,
+            url,
+            body: Some((
+                "application/ocsp-request",
+                ocsp::request(asked.cert, asked.issuer, digest, nonce),
+            )),
+            answer_bytes_max: limits::RESPONSE_BYTES_MAX,
+        };
+        let asked_at = self.clock.now();
+        self.fetch(fetch, calls, |body| {
+            let response = OcspResponse::from_der(&body).map_err(|error| {
+                *not_understood = matches!(
+                    error,
+                    OcspError::Refused("unauthorized" | "malformedRequest")
                 );
-                fetched
+                unusable(OCSP, url)(&error)
+            })?;
+            // One that knows no nonces leaves it out (RFC 9654 §2.1).
+            if nonce.is_some() && response.nonce().is_some_and(|found| Some(found) != nonce) {
+                return Err(TrustError::Answer {
+                    purpose: OCSP,
+                    url: url.to_owned(),
+                    reason: "it answers another request".to_owned(),
+                });
             }
-        };
-        let mut out = vec![Evidence::Ocsp(response)];
-        if responder != *issuer && !responder.ocsp_no_check() {
-            out.extend(self.for_responder(question, &responder, url, calls)?);
-        }
-        Ok(out)
+            let live = nonce.is_some() && response.nonce() == nonce;
+            let off = self.off(response.produced_at(), asked_at);
+            let evidence = Evidence::Ocsp(response);
+            let finding = self.examine(asked, OCSP, url, &evidence)?;
+            // An older response may have been made in advance; one from the
+            // future cannot.
+            if live || off > CLOCK_ALARM {
+                self.note_clock(url, off);
+            }
+            self.judge_finding(asked, &finding)?;
+            Ok((evidence, finding))
+        })
     }
 
-    /// A delegated responder may itself be revoked unless its certificate says
-    /// not to ask (RFC 6960 §4.2.2.2.1).
-    fn for_responder(
+    fn fetch_list(
         &self,
-        question: Question<'_>,
-        responder: &Cert,
+        asked: Asked<'_>,
         url: &str,
         calls: &mut Vec<Call>,
-    ) -> Result<Vec<Evidence>, TrustError> {
-        if question.depth == Depth::Responder {
-            return Err(TrustError::Answer {
-                purpose: OCSP,
-                url: url.to_owned(),
-                reason: "the responder vouches for itself".to_owned(),
-            });
-        }
-        let (Freshness::IssuedSince(wanted) | Freshness::IssuedSinceOrCurrent(wanted)) =
-            question.freshness;
-        let question = Question {
-            cert: responder,
-            freshness: Freshness::IssuedSinceOrCurrent(wanted),
-            depth: Depth::Responder,
-            ..question
-        };
-        // A revoked responder spoils its answer, not the certificate asked about.
-        self.evidence(question, calls)
-            .map_err(|failure| match failure {
-                TrustError::Revoked { .. } => unusable(OCSP, url)(&failure),
-                other => other,
-            })
-    }
-
-    /// Whether the response is good evidence; who signed it.
-    fn judge_ocsp(
-        &self,
-        question: Question<'_>,
-        url: &str,
-        response: &OcspResponse,
-    ) -> Result<Cert, TrustError> {
-        let finding = response.check(question.cert, question.issuer);
-        let finding = finding.map_err(|e| unusable(OCSP, url)(&e))?;
-        judge_status(question.cert, finding.status)?;
-        self.judge_freshness(question, finding.this_update, finding.next_update)?;
-        Ok(finding.responder)
-    }
-
-    fn by_list(
-        &self,
-        question: Question<'_>,
-        url: &str,
-        calls: &mut Vec<Call>,
-    ) -> Result<Vec<Evidence>, TrustError> {
-        let remembered = self.memory().lists.get(url).cloned();
-        if let Some(list) = remembered
-            && self.judge_list(question, url, &list).is_ok()
-        {
-            self.note_remembered(CRL, url, calls);
-            return Ok(vec![Evidence::Crl(list)]);
-        }
+    ) -> Result<(Evidence, Finding), TrustError> {
         let fetch = Fetch {
             purpose: CRL,
             url,
             body: None,
             answer_bytes_max: limits::CRL_BYTES_MAX,
         };
-        let list = self.fetch(fetch, calls, |body| {
+        self.fetch(fetch, calls, |body| {
             let list = Crl::from_der(&body).map_err(|e| unusable(CRL, url)(&e))?;
-            self.judge_list(question, url, &list)?;
-            Ok(list)
-        })?;
-        remember(
-            &mut self.memory().lists,
-            LISTS_MAX,
-            url.to_owned(),
-            list.clone(),
-        );
-        Ok(vec![Evidence::Crl(list)])
+            let evidence = Evidence::Crl(list);
+            let finding = self.examine(asked, CRL, url, &evidence)?;
+            self.judge_finding(asked, &finding)?;
+            Ok((evidence, finding))
+        })
     }
 
-    fn judge_list(&self, question: Question<'_>, url: &str, list: &Crl) -> Result<(), TrustError> {
-        let unusable = unusable(CRL, url);
-        list.verify(question.issuer).map_err(|e| unusable(&e))?;
-        let status = list.status(question.cert).map_err(|e| unusable(&e))?;
-        judge_status(question.cert, status)?;
-        self.judge_freshness(question, list.this_update(), list.next_update())
+    /// A delegated responder may itself be revoked unless its certificate says
+    /// not to ask (RFC 6960 §4.2.2.2.1): its evidence goes along.
+    fn with_responder(
+        &self,
+        asked: Asked<'_>,
+        evidence: Evidence,
+        finding: &Finding,
+        source: Source<'_>,
+        calls: &mut Vec<Call>,
+    ) -> Result<Vec<Evidence>, TrustError> {
+        let mut out = vec![evidence];
+        if !finding.needs_evidence_on_signer(asked.issuer) {
+            return Ok(out);
+        }
+        let (purpose, url) = source.named();
+        if asked.depth == Depth::Responder {
+            return Err(TrustError::Answer {
+                purpose,
+                url: url.to_owned(),
+                reason: "the responder vouches for itself".to_owned(),
+            });
+        }
+        let about_responder = Asked {
+            cert: &finding.signer,
+            freshness: Freshness::IssuedSinceOrCurrent(asked.freshness.wanted()),
+            proved_at: None,
+            depth: Depth::Responder,
+            ..asked
+        };
+        let found = self.evidence(about_responder, calls);
+        // A revoked responder spoils its answer, not the certificate asked about.
+        out.extend(found.map_err(|failure| match failure {
+            TrustError::Revoked { .. } => unusable(purpose, url)(&failure),
+            other => other,
+        })?);
+        Ok(out)
+    }
+
+    /// What the evidence says, once it is known who says it and that it is
+    /// signed with what is accepted.
+    fn examine(
+        &self,
+        asked: Asked<'_>,
+        purpose: &'static str,
+        url: &str,
+        evidence: &Evidence,
+    ) -> Result<Finding, TrustError> {
+        let unusable = unusable(purpose, url);
+        let finding = evidence.examine(asked.cert, asked.issuer);
+        let finding = finding.map_err(|e| unusable(&e))?;
+        let (key, now) = (finding.signer.key(), self.clock.now());
+        let accepted = &self.settings.algorithms;
+        let accepted = accepted.check_signature(finding.algorithm, key, now);
+        accepted.map_err(|e| unusable(&e))?;
+        Ok(finding)
+    }
+
+    fn judge_finding(&self, asked: Asked<'_>, finding: &Finding) -> Result<(), TrustError> {
+        let subject = asked.cert.subject();
+        match finding.status {
+            CertStatus::Revoked { at, .. } if asked.proved_at.is_none_or(|proved| at <= proved) => {
+                return Err(TrustError::Revoked { subject, at });
+            }
+            CertStatus::Unknown => return Err(TrustError::Unknown { subject }),
+            CertStatus::Good | CertStatus::Revoked { .. } => {}
+        }
+        self.judge_freshness(asked, finding.this_update, finding.next_update)
     }
 
     fn judge_freshness(
         &self,
-        question: Question<'_>,
+        asked: Asked<'_>,
         this_update: OffsetDateTime,
         next_update: Option<OffsetDateTime>,
     ) -> Result<(), TrustError> {
         let now = self.clock.now();
         let stale = |wanted| TrustError::NotYetFresh {
-            subject: question.cert.subject(),
+            subject: asked.cert.subject(),
             this_update,
             wanted,
         };
         let tolerance = self.settings.clock_tolerance;
         if this_update > now + tolerance {
             return Err(TrustError::ClockSkew {
-                authority: question.issuer.subject(),
+                authority: asked.issuer.subject(),
                 seconds: (this_update - now).whole_seconds(),
             });
         }
@@ -286,17 +418,10 @@ impl Trust {
         if next_update.is_some_and(|next| next < now - tolerance) {
             return Err(stale(now));
         }
-        match question.freshness {
-            Freshness::IssuedSince(wanted) | Freshness::IssuedSinceOrCurrent(wanted)
-                if this_update >= wanted =>
-            {
-                Ok(())
-            }
-            // Not lapsed, as was checked above.
-            Freshness::IssuedSinceOrCurrent(_) if next_update.is_some() => Ok(()),
-            Freshness::IssuedSince(wanted) | Freshness::IssuedSinceOrCurrent(wanted) => {
-                Err(stale(wanted))
-            }
+        if asked.freshness.is_met(this_update, next_update) {
+            Ok(())
+        } else {
+            Err(stale(asked.freshness.wanted()))
         }
     }
 }
@@ -306,11 +431,10 @@ fn is_verdict(failure: &TrustError) -> bool {
     matches!(failure, TrustError::Revoked { .. })
 }
 
-fn judge_status(cert: &Cert, status: CertStatus) -> Result<(), TrustError> {
-    let subject = cert.subject();
-    match status {
-        CertStatus::Good => Ok(()),
-        CertStatus::Revoked { at, .. } => Err(TrustError::Revoked { subject, at }),
-        CertStatus::Unknown => Err(TrustError::Unknown { subject }),
-    }
+/// Whether nobody, or nobody sane, answered.
+fn is_outage(failure: &TrustError) -> bool {
+    matches!(
+        failure,
+        TrustError::Unreachable { .. } | TrustError::Answer { .. }
+    )
 }

@@ -3,11 +3,15 @@ use crate::x509::testing::{
     Builder, CLIENT_AUTH, List, NOW, OCSP_SIGNING, Ocsp, Party, Stamp, TIME_STAMPING, name,
     read_request, refusal,
 };
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 mod chains;
+mod judging;
+mod lasting;
+mod policy;
 mod revocation;
 
 /// A clock that is set by hand, in seconds after [`NOW`].
@@ -52,6 +56,12 @@ impl Server {
         routes.insert(path.to_owned(), Box::new(answer));
     }
 
+    /// 302 to `location`, which travels as the body.
+    fn redirect(&self, path: &str, location: &str) {
+        let location = location.to_owned();
+        self.route(path, move |_| (302, location.clone().into_bytes()));
+    }
+
     fn serve(&self, path: &str, body: Vec<u8>) {
         self.route(path, move |_| (200, body.clone()));
     }
@@ -81,8 +91,12 @@ fn answer(mut stream: TcpStream, routes: &Mutex<HashMap<String, Route>>) {
         Some(route) => route(&body),
         None => (404, Vec::new()),
     };
+    let location = match status {
+        302 => format!("location: {}\r\n", String::from_utf8_lossy(&body)),
+        _ => String::new(),
+    };
     let head = format!(
-        "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        "HTTP/1.1 {status} X\r\nconnection: close\r\n{location}content-length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
@@ -118,11 +132,18 @@ impl World {
         let mut settings = Settings {
             anchors: vec![self.root.cert.clone()],
             timestamp_authorities: vec![self.authority("first")],
+            authority_pause: Duration::from_secs(100),
+            authority_slow: Duration::from_secs(60),
+            ocsp_cert_id: CertIdDigest::Sha1,
+            ocsp_nonce: false,
+            cache_folder: None,
             clock_tolerance: Duration::from_secs(60),
             revocation_skew: Duration::ZERO,
+            algorithms: AlgorithmPolicy::built_in(),
             http: http::Settings {
                 connect_timeout: Duration::from_secs(5),
                 timeout: Duration::from_secs(10),
+                redirects_max: crate::base::limits::REDIRECTS_MAX,
                 ..http::Settings::default()
             },
         };
@@ -139,6 +160,7 @@ impl World {
             name: name.to_owned(),
             url: self.server.url(&format!("/{name}")),
             policy: None,
+            evidence: TsaEvidence::IssuedSince,
         }
     }
 

@@ -1,14 +1,18 @@
 //! Timestamps from the configured authorities, in order.
 
-use super::{Call, Fetch, TIMESTAMP, Trust, TrustError, TsaSettings};
+use super::memory::{Item, Key, Kind};
+use super::{Call, Fetch, TIMESTAMP, Trust, TrustError, TsaEvidence, TsaSettings};
 use crate::base::{digest, limits, random};
+use crate::x509::Cert;
 use crate::x509::tsp::{self, TimestampToken, TspError};
+use std::time::Instant;
 use time::OffsetDateTime;
 
 impl Trust {
     /// A timestamp over `message` (SHA-256), completely checked: the token, the
     /// policy, the authority's chain, and its time against this machine's clock.
-    /// The first authority that answers well wins.
+    /// The first authority that answers well wins; one that failed or was slow is
+    /// asked last for a while.
     ///
     /// # Errors
     /// [`TrustError::NoAuthority`]; the failure of the only authority, or
@@ -20,8 +24,15 @@ impl Trust {
     ) -> Result<TimestampToken, TrustError> {
         let imprint = digest::sha256(message);
         let mut failures = Vec::new();
-        for authority in &self.settings.timestamp_authorities {
-            match self.ask_authority(authority, &imprint, calls) {
+        for place in self.authorities_in_turn() {
+            let Some(authority) = self.settings.timestamp_authorities.get(place) else {
+                continue;
+            };
+            let start = Instant::now();
+            let asked = self.ask_authority(authority, &imprint, calls);
+            let failure = asked.as_ref().err().map(in_one_line);
+            self.note_authority(place, start.elapsed(), failure);
+            match asked {
                 Ok(token) => return Ok(token),
                 Err(failure) => failures.push(failure),
             }
@@ -48,17 +59,72 @@ impl Trust {
             body: Some(("application/timestamp-query", request)),
             answer_bytes_max: limits::RESPONSE_BYTES_MAX,
         };
+        let call = calls.len();
         let token = self.fetch(fetch, calls, |body| {
             let failed = |source| failed(authority, source);
             let token = TimestampToken::from_response(&body).map_err(failed)?;
-            token.verify(imprint, Some(&nonce)).map_err(failed)?;
+            let algorithm = token.verify(imprint, Some(&nonce)).map_err(failed)?;
             check_policy(authority, &token)?;
-            self.check_clock(authority, &token, asked_at)?;
+            let (key, at) = (token.signer().key(), token.gen_time());
+            let accepted = self.settings.algorithms.check_signature(algorithm, key, at);
+            accepted.map_err(|source| TrustError::Algorithm {
+                subject: token.signer().subject(),
+                source,
+            })?;
             Ok(token)
         })?;
+        let off = self.off(token.gen_time(), asked_at);
+        let accepted = self.accept(authority, &token, off, calls);
+        if let (Err(failure), Some(call)) = (&accepted, calls.get_mut(call)) {
+            call.result = failure.to_string();
+        }
+        accepted.map(|()| token)
+    }
+
+    /// Judges authority and time of a token that is good in itself. What a
+    /// trusted one says about this machine's clock counts, refused or not.
+    fn accept(
+        &self,
+        authority: &TsaSettings,
+        token: &TimestampToken,
+        off: time::Duration,
+        calls: &mut Vec<Call>,
+    ) -> Result<(), TrustError> {
         let pool = token.certificates();
         self.chain(token.signer(), pool, token.gen_time(), calls)?;
-        Ok(token)
+        self.note_clock(&authority.name, off);
+        self.check_clock(authority, token, off)?;
+        self.note_signer(authority, token.signer());
+        Ok(())
+    }
+
+    /// How far a signed time lies outside of the time since `asked_at`.
+    pub(super) fn off(&self, signed: OffsetDateTime, asked_at: OffsetDateTime) -> time::Duration {
+        if signed < asked_at {
+            signed - asked_at
+        } else {
+            (signed - self.clock.now()).max(time::Duration::ZERO)
+        }
+    }
+
+    /// Remembers whose certificate it is, for [`Self::evidence_on_signer`].
+    fn note_signer(&self, authority: &TsaSettings, signer: &Cert) {
+        let key = signer_key(authority, signer);
+        if self.memory.recall(key).is_none() {
+            let item = Item::Certificate(signer.clone());
+            self.memory.keep(key, item, self.clock.now(), true);
+        }
+    }
+
+    /// How new evidence on the certificate that signed a timestamp must be: as
+    /// configured for the authority that used it here; strictly for any other.
+    pub(super) fn evidence_on_signer(&self, signer: &Cert) -> TsaEvidence {
+        let known = |authority: &&TsaSettings| {
+            let key = signer_key(authority, signer);
+            self.memory.recall(key).is_some()
+        };
+        let authority = self.settings.timestamp_authorities.iter().find(known);
+        authority.map_or(TsaEvidence::IssuedSince, |authority| authority.evidence)
     }
 
     /// The stated time must lie between question and answer, give or take the
@@ -68,7 +134,7 @@ impl Trust {
         &self,
         authority: &TsaSettings,
         token: &TimestampToken,
-        asked_at: OffsetDateTime,
+        off: time::Duration,
     ) -> Result<(), TrustError> {
         let tolerance = self.settings.clock_tolerance;
         let accuracy = token.accuracy().unwrap_or_default();
@@ -79,14 +145,7 @@ impl Trust {
                 allowed: tolerance,
             });
         }
-        let slack = tolerance + accuracy;
-        let stated = token.gen_time();
-        let off = if stated < asked_at {
-            stated - asked_at
-        } else {
-            (stated - self.clock.now()).max(time::Duration::ZERO)
-        };
-        if off.unsigned_abs() <= slack {
+        if off.unsigned_abs() <= tolerance + accuracy {
             return Ok(());
         }
         Err(TrustError::ClockSkew {
@@ -94,6 +153,22 @@ impl Trust {
             seconds: off.whole_seconds(),
         })
     }
+}
+
+fn signer_key(authority: &TsaSettings, signer: &Cert) -> Key {
+    let parts = [&signer.sha256()[..], authority.url.as_bytes()];
+    (Kind::Authority, digest::sha256_parts(&parts))
+}
+
+/// The failure with its causes.
+fn in_one_line(failure: &TrustError) -> String {
+    let mut text = failure.to_string();
+    let mut source = std::error::Error::source(failure);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 fn failed(authority: &TsaSettings, source: TspError) -> TrustError {

@@ -4,6 +4,7 @@ use super::tlv::{self, Fault, Tlv, small_integer, tag, unsigned};
 use super::{Cert, X509Error};
 use aws_lc_rs::signature::{UnparsedPublicKey, VerificationAlgorithm};
 use const_oid::ObjectIdentifier;
+use std::fmt;
 
 const fn oid(text: &str) -> ObjectIdentifier {
     ObjectIdentifier::new_unwrap(text)
@@ -61,6 +62,29 @@ impl KeyKind {
             _ => Self::Other,
         })
     }
+}
+
+/// In words for messages: `RSA with 3072 bits`.
+impl fmt::Display for KeyKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rsa { bits } => write!(out, "RSA with {bits} bits"),
+            Self::P256 => out.write_str("EC on P-256"),
+            Self::P384 => out.write_str("EC on P-384"),
+            Self::Other => out.write_str("of an unknown kind"),
+        }
+    }
+}
+
+/// How RSA keys sign (RFC 8017 §8). PKCS#1 v1.5 is accepted everywhere, but only
+/// until 2028 (TS 119 312 v1.5.1); PSS has no end date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RsaScheme {
+    /// RSASSA-PKCS1-v1_5, `pkcs1-v1_5` in the configuration.
+    Pkcs1V15,
+    /// RSASSA-PSS, MGF1 with the same digest, salt as long as the digest;
+    /// `pss` in the configuration.
+    Pss,
 }
 
 /// A digest algorithm, to recognise and to compute.
@@ -161,11 +185,11 @@ pub enum SignatureAlgorithm {
     EcdsaSha256,
     /// ECDSA with SHA-384.
     EcdsaSha384,
-    /// RSASSA-PSS with SHA-256 and a 32-byte salt; verified, not made.
+    /// RSASSA-PSS with SHA-256 and a 32-byte salt.
     RsaPssSha256,
-    /// RSASSA-PSS with SHA-384 and a 48-byte salt; verified, not made.
+    /// RSASSA-PSS with SHA-384 and a 48-byte salt.
     RsaPssSha384,
-    /// RSASSA-PSS with SHA-512 and a 64-byte salt; verified, not made.
+    /// RSASSA-PSS with SHA-512 and a 64-byte salt.
     RsaPssSha512,
     /// ECDSA with SHA-512; verified, not made.
     EcdsaSha512,
@@ -212,10 +236,14 @@ const XML_URIS: &[(SignatureAlgorithm, &str)] = &[
 ];
 
 impl SignatureAlgorithm {
-    /// The algorithm to sign with, given the key; `None` when we cannot.
-    pub fn for_key(key: KeyKind) -> Option<Self> {
+    /// The algorithm to sign with, given the key and how RSA keys are to sign;
+    /// `None` when we cannot, as with RSA of less than 2048 bits.
+    pub fn for_key(key: KeyKind, scheme: RsaScheme) -> Option<Self> {
         match key {
-            KeyKind::Rsa { bits: 2048.. } => Some(Self::RsaPkcs1Sha256),
+            KeyKind::Rsa { bits: 2048.. } => Some(match scheme {
+                RsaScheme::Pkcs1V15 => Self::RsaPkcs1Sha256,
+                RsaScheme::Pss => Self::RsaPssSha256,
+            }),
             KeyKind::Rsa { .. } | KeyKind::Other => None,
             KeyKind::P256 => Some(Self::EcdsaSha256),
             KeyKind::P384 => Some(Self::EcdsaSha384),
@@ -226,6 +254,16 @@ impl SignatureAlgorithm {
     /// given in pieces: with the same SHA-2 the algorithm itself uses.
     pub fn content_digest(self, parts: &[&[u8]]) -> Vec<u8> {
         self.digest().compute_parts(parts)
+    }
+
+    /// The digest's name as TS 119 312 §5.2 writes it.
+    pub fn digest_name(self) -> &'static str {
+        match self.digest() {
+            Digest::Sha1 => "SHA-1",
+            Digest::Sha256 => "SHA-256",
+            Digest::Sha384 => "SHA-384",
+            Digest::Sha512 => "SHA-512",
+        }
     }
 
     /// The digest inside, and whether the algorithm is PSS.
@@ -306,10 +344,11 @@ impl SignatureAlgorithm {
     }
 }
 
-/// `RSASSA-PSS-params` with MGF1 over the same digest and a salt of its length
-/// (RFC 4055 §3.1).
+/// `RSASSA-PSS-params` with MGF1 over the same digest and a salt of its length.
+/// Here the digests carry NULL (RFC 4055 §2.1), and some readers compare bytes.
 fn pss_parameters(digest: Digest) -> Vec<u8> {
-    let hash = digest.identifier_der();
+    let null = [tag::NULL, 0];
+    let hash = tlv::element(tag::SEQUENCE, &[&tlv::oid(digest.oid()), &null]);
     let mgf = tlv::element(tag::SEQUENCE, &[&tlv::oid(MGF1), &hash]);
     let salt = tlv::integer(&[digest.compute(&[]).len() as u8]);
     let hash = tlv::element(tag::context(0), &[&hash]);

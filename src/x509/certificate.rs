@@ -192,6 +192,11 @@ impl Cert {
         self.slice(&self.0.public_key)
     }
 
+    /// What the issuer signed the certificate with; `None`: nothing accepted.
+    pub fn signature_algorithm(&self) -> Option<SignatureAlgorithm> {
+        SignatureAlgorithm::from_identifier_der(self.slice(&self.0.signature_algorithm))
+    }
+
     /// What kind of key it is.
     pub fn key(&self) -> KeyKind {
         self.0.key
@@ -280,9 +285,9 @@ impl Cert {
         if self.issuer_der() != issuer.subject_der() {
             return Err(X509Error::WrongIssuer);
         }
-        let identifier = self.slice(&self.0.signature_algorithm);
-        let algorithm = SignatureAlgorithm::from_identifier_der(identifier)
-            .ok_or_else(|| X509Error::algorithm(identifier))?;
+        let algorithm = self
+            .signature_algorithm()
+            .ok_or_else(|| X509Error::algorithm(self.slice(&self.0.signature_algorithm)))?;
         let signature = self.slice(&self.0.signature);
         verify(issuer, algorithm, self.slice(&self.0.tbs), signature)
     }

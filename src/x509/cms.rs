@@ -1,6 +1,7 @@
 //! CMS `SignedData` (RFC 5652) with the signed attributes of CAdES baseline
 //! signatures (EN 319 122-1 §5.2): content type, message digest and ESS signing
-//! certificate, no signing time.
+//! certificate, no signing time; and the signature timestamp as its unsigned
+//! attribute (§5.3).
 
 use super::algorithm::Digest;
 use super::tlv::{self, Fault, Tlv, tag};
@@ -16,8 +17,11 @@ const DATA: ObjectIdentifier = oid("1.2.840.113549.1.7.1");
 const SIGNED_DATA: ObjectIdentifier = oid("1.2.840.113549.1.7.2");
 const CONTENT_TYPE: ObjectIdentifier = oid("1.2.840.113549.1.9.3");
 const MESSAGE_DIGEST: ObjectIdentifier = oid("1.2.840.113549.1.9.4");
+const SIGNING_TIME: ObjectIdentifier = oid("1.2.840.113549.1.9.5");
 const SIGNING_CERTIFICATE: ObjectIdentifier = oid("1.2.840.113549.1.9.16.2.12");
 const SIGNING_CERTIFICATE_V2: ObjectIdentifier = oid("1.2.840.113549.1.9.16.2.47");
+/// `id-aa-signatureTimeStampToken` (RFC 3161 Appendix A).
+const SIGNATURE_TIMESTAMP: ObjectIdentifier = oid("1.2.840.113549.1.9.16.2.14");
 
 /// The signed attributes of a detached signature over `id-data` content, as the
 /// DER SET OF whose bytes are signed (RFC 5652 §5.4): content type, message
@@ -89,6 +93,61 @@ pub fn assemble(
     tlv::element(tag::SEQUENCE, &[&tlv::oid(SIGNED_DATA), &wrapped])
 }
 
+/// Puts a timestamp token, a `ContentInfo`, into the unsigned attributes of the
+/// one signer (EN 319 122-1 §5.3). Everything else stays byte for byte, also
+/// unsigned attributes that are there already.
+///
+/// # Errors
+/// [`X509Error::Malformed`], [`X509Error::SignerCount`].
+pub fn with_signature_timestamp(cms: &[u8], token: &[u8]) -> Result<Vec<u8>, X509Error> {
+    let malformed = X509Error::malformed("CMS signature");
+    let read = || {
+        let mut info = Tlv::only_of(cms, tag::SEQUENCE)?.reader();
+        let kind = info.read()?.raw;
+        let wrapped = info.expect(tag::context(0))?;
+        info.end()?;
+        let fields = Tlv::only_of(wrapped.content, tag::SEQUENCE)?.reader();
+        let fields = fields.map(|field| Ok(field?.raw));
+        Ok((kind, fields.collect::<Result<Vec<_>, _>>()?))
+    };
+    let (kind, mut fields) = read().map_err(&malformed)?;
+    let signers = fields.pop().unwrap_or_default();
+    let signers = Tlv::only_of(signers, tag::SET)
+        .map_err(&malformed)?
+        .reader();
+    let signers: Vec<_> = signers.collect::<Result<_, _>>().map_err(&malformed)?;
+    let [signer] = signers.as_slice() else {
+        let count = signers.len();
+        return Err(X509Error::SignerCount { count });
+    };
+    let extended = || {
+        let mut unsigned = vec![attribute(SIGNATURE_TIMESTAMP, token)];
+        let mut parts = Vec::new();
+        for part in signer.expect_tag(tag::SEQUENCE)?.reader() {
+            let part = part?;
+            // [0] before it are the signed attributes.
+            if part.tag == tag::context(1) {
+                for old in part.reader() {
+                    unsigned.push(old?.raw.to_vec());
+                }
+            } else {
+                parts.push(part.raw);
+            }
+        }
+        let mut unsigned = tlv::set_of(unsigned);
+        if let Some(first) = unsigned.first_mut() {
+            *first = tag::context(1);
+        }
+        parts.push(&unsigned);
+        Ok(tlv::element(tag::SEQUENCE, &parts))
+    };
+    let signers = tlv::element(tag::SET, &[&extended().map_err(&malformed)?]);
+    fields.push(&signers);
+    let signed_data = tlv::element(tag::SEQUENCE, &fields);
+    let wrapped = tlv::element(tag::context(0), &[&signed_data]);
+    Ok(tlv::element(tag::SEQUENCE, &[kind, &wrapped]))
+}
+
 /// A `SignedData` that was read, not yet verified.
 #[derive(Debug, Clone)]
 pub struct SignedData {
@@ -108,6 +167,8 @@ struct SignerInfo {
     attributes: Option<Vec<u8>>,
     signature_algorithm: Vec<u8>,
     signature: Vec<u8>,
+    /// With the SET tag.
+    unsigned: Option<Vec<u8>>,
 }
 
 /// What a CMS verification established. The signer's chain has still to be
@@ -118,6 +179,8 @@ pub struct Verified {
     pub signer: Cert,
     /// The signature's algorithm.
     pub algorithm: SignatureAlgorithm,
+    /// Whether a signing-time attribute is signed (RFC 5652 §11.3).
+    pub claims_time: bool,
 }
 
 /// Which ESS attribute may bind the signer's certificate.
@@ -212,6 +275,27 @@ impl SignedData {
         found.ok_or(X509Error::SignerMissing)
     }
 
+    /// The signature value of the one signer: what its signature timestamp is
+    /// over (RFC 3161 Appendix A).
+    ///
+    /// # Errors
+    /// [`X509Error::SignerCount`].
+    pub fn signature_value(&self) -> Result<&[u8], X509Error> {
+        Ok(&self.one_signer()?.signature)
+    }
+
+    /// The signature timestamp of the one signer, a `ContentInfo`.
+    ///
+    /// # Errors
+    /// [`X509Error::SignerCount`]; [`X509Error::Attribute`] when there are
+    /// several.
+    pub fn signature_timestamp(&self) -> Result<Option<Vec<u8>>, X509Error> {
+        match &self.one_signer()?.unsigned {
+            Some(unsigned) => optional_value(unsigned, SIGNATURE_TIMESTAMP, "signature-time-stamp"),
+            None => Ok(None),
+        }
+    }
+
     fn one_signer(&self) -> Result<&SignerInfo, X509Error> {
         match self.signers.as_slice() {
             [one] => Ok(one),
@@ -265,9 +349,11 @@ impl SignedData {
         let algorithm = SignatureAlgorithm::in_cms(&info.signature_algorithm, digest)
             .ok_or_else(|| X509Error::algorithm(&info.signature_algorithm))?;
         verify(signer, algorithm, attributes, &info.signature)?;
+        let claims_time = optional_value(attributes, SIGNING_TIME, "signing-time")?.is_some();
         Ok(Verified {
             signer: signer.clone(),
             algorithm,
+            claims_time,
         })
     }
 }
@@ -281,7 +367,7 @@ impl SignerInfo {
         let attributes = fields.optional(tag::context(0))?;
         let signature_algorithm = fields.expect(tag::SEQUENCE)?;
         let signature = fields.expect(tag::OCTET_STRING)?;
-        fields.optional(tag::context(1))?;
+        let unsigned = fields.optional(tag::context(1))?;
         fields.end()?;
         let with_set_tag = |attributes: Tlv<'_>| {
             let mut raw = attributes.raw.to_vec();
@@ -296,6 +382,7 @@ impl SignerInfo {
             attributes: attributes.map(with_set_tag),
             signature_algorithm: signature_algorithm.raw.to_vec(),
             signature: signature.content.to_vec(),
+            unsigned: unsigned.map(with_set_tag),
         })
     }
 
@@ -329,7 +416,7 @@ fn optional_value(
         }
         Ok(found)
     };
-    let mut found = read().map_err(X509Error::malformed("signed attributes"))?;
+    let mut found = read().map_err(X509Error::malformed("attributes of a signer"))?;
     match found.len() {
         0 | 1 => Ok(found.pop()),
         _ => Err(X509Error::Attribute(name)),

@@ -145,11 +145,11 @@ impl Crl {
         self.slice(&self.issuer)
     }
 
-    /// Checks that `issuer` signed the list and may sign lists.
+    /// Checks that `issuer` signed the list and may sign lists; with what.
     ///
     /// # Errors
     /// [`CrlError::Issuer`], [`CrlError::Signature`].
-    pub fn verify(&self, issuer: &Cert) -> Result<(), CrlError> {
+    pub fn verify(&self, issuer: &Cert) -> Result<SignatureAlgorithm, CrlError> {
         let may_sign = issuer.key_usage().is_none_or(|usage| usage.crl_sign);
         if self.issuer_der() != issuer.subject_der() || !may_sign {
             return Err(CrlError::Issuer);
@@ -157,7 +157,8 @@ impl Crl {
         let algorithm = SignatureAlgorithm::from_identifier_der(&self.algorithm)
             .ok_or_else(|| CrlError::Signature(X509Error::algorithm(&self.algorithm)))?;
         let tbs = self.slice(&self.tbs);
-        verify(issuer, algorithm, tbs, &self.signature).map_err(CrlError::Signature)
+        verify(issuer, algorithm, tbs, &self.signature).map_err(CrlError::Signature)?;
+        Ok(algorithm)
     }
 
     /// What the list says about a certificate of its issuer: revoked, or good

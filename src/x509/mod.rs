@@ -17,12 +17,44 @@ mod tests;
 mod tlv;
 pub mod tsp;
 
-pub use algorithm::{KeyKind, SignatureAlgorithm, ecdsa_der_to_fixed, ecdsa_fixed_to_der, verify};
+pub use algorithm::{
+    KeyKind, RsaScheme, SignatureAlgorithm, ecdsa_der_to_fixed, ecdsa_fixed_to_der, verify,
+};
 pub use certificate::{Cert, KeyUsage, issuer_and_serial, issuer_serial};
 pub use const_oid::ObjectIdentifier;
 
 use crate::base::hex;
 use time::OffsetDateTime;
+
+/// Baseline level of an AdES signature: how much of what a later validator
+/// needs is inside it (EN 319 132-1 §6, EN 319 142-1 §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// B-B: the signature itself.
+    B,
+    /// B-T: with a signature timestamp.
+    T,
+    /// B-LT: with certificates and revocation data.
+    LT,
+}
+
+impl Level {
+    /// The level's name without the format: `B-B`, `B-T`, `B-LT`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::B => "B-B",
+            Self::T => "B-T",
+            Self::LT => "B-LT",
+        }
+    }
+
+    /// The level of such a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::B, Self::T, Self::LT]
+            .into_iter()
+            .find(|level| level.as_str() == text)
+    }
+}
 
 /// What an authority says about a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +120,8 @@ pub enum X509Error {
     /// The signer's certificate is not in the CMS signature.
     #[error("the signer's certificate is missing")]
     SignerMissing,
-    /// A signed attribute is missing or occurs twice.
-    #[error("the signed attribute {0} must occur exactly once")]
+    /// An attribute is missing or occurs twice.
+    #[error("the attribute {0} must occur exactly once")]
     Attribute(&'static str),
     /// The content type is another one.
     #[error("the content type is wrong")]

@@ -15,6 +15,9 @@ const fn oid(text: &str) -> ObjectIdentifier {
 
 const BASIC: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.1");
 const OCSP_SIGNING: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.9");
+const NONCE: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.2");
+/// Most certificates tried as the responder's.
+const RESPONDERS_MAX: usize = 8;
 
 /// What is wrong with an OCSP response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,27 +49,57 @@ impl From<Fault> for OcspError {
     }
 }
 
-/// A request for one certificate: `CertID` with SHA-1, which every responder
-/// knows and which identifies rather than protects; no nonce, so that responses
-/// made in advance serve.
-pub fn request(cert: &Cert, issuer: &Cert) -> Vec<u8> {
-    let name_hash = Digest::Sha1.compute(issuer.subject_der());
-    let key_hash = Digest::Sha1.compute(issuer.public_key_bits());
+/// The digest inside a request's `CertID` (RFC 6960 §4.1.1). It identifies and
+/// protects nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertIdDigest {
+    /// What every responder knows (RFC 5019 §2.1.1).
+    Sha1,
+    /// What some responders demand.
+    Sha256,
+}
+
+impl CertIdDigest {
+    /// The one to try when a responder does not understand this one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Sha1 => Self::Sha256,
+            Self::Sha256 => Self::Sha1,
+        }
+    }
+}
+
+/// A request for one certificate (RFC 6960 §4.1). Without `nonce`, responses
+/// made in advance serve; with one, a responder that knows nonces repeats it
+/// (RFC 9654).
+pub fn request(cert: &Cert, issuer: &Cert, digest: CertIdDigest, nonce: Option<&[u8]>) -> Vec<u8> {
+    let digest = match digest {
+        CertIdDigest::Sha1 => Digest::Sha1,
+        CertIdDigest::Sha256 => Digest::Sha256,
+    };
     let cert_id = tlv::element(
         tag::SEQUENCE,
         &[
-            &Digest::Sha1.identifier_der(),
-            &tlv::element(tag::OCTET_STRING, &[&name_hash]),
-            &tlv::element(tag::OCTET_STRING, &[&key_hash]),
+            &digest.identifier_der(),
+            &tlv::element(tag::OCTET_STRING, &[&digest.compute(issuer.subject_der())]),
+            &tlv::element(
+                tag::OCTET_STRING,
+                &[&digest.compute(issuer.public_key_bits())],
+            ),
             &tlv::element(tag::INTEGER, &[cert.serial()]),
         ],
     );
-    // Request, requestList, TBSRequest, OCSPRequest: each a SEQUENCE of one.
-    let mut out = cert_id;
-    for _ in 0..4 {
-        out = tlv::element(tag::SEQUENCE, &[&out]);
-    }
-    out
+    let request = tlv::element(tag::SEQUENCE, &[&cert_id]);
+    let list = tlv::element(tag::SEQUENCE, &[&request]);
+    let extensions = nonce.map(|nonce| {
+        let value = tlv::element(tag::OCTET_STRING, &[nonce]);
+        let value = tlv::element(tag::OCTET_STRING, &[&value]);
+        let extension = tlv::element(tag::SEQUENCE, &[&tlv::oid(NONCE), &value]);
+        let extensions = tlv::element(tag::SEQUENCE, &[&extension]);
+        tlv::element(tag::context(2), &[&extensions])
+    });
+    let tbs = tlv::element(tag::SEQUENCE, &[&list, &extensions.unwrap_or_default()]);
+    tlv::element(tag::SEQUENCE, &[&tbs])
 }
 
 /// A successful response that was read; [`Self::check`] says whether to believe
@@ -78,6 +111,7 @@ pub struct OcspResponse {
     responses: Range<usize>,
     responder: ResponderId,
     produced_at: OffsetDateTime,
+    nonce: Option<Vec<u8>>,
     algorithm: Vec<u8>,
     signature: Vec<u8>,
     certificates: Vec<Cert>,
@@ -100,6 +134,8 @@ pub struct OcspFinding {
     pub next_update: Option<OffsetDateTime>,
     /// Who signed: the issuer, or a responder it certified.
     pub responder: Cert,
+    /// What it signed with.
+    pub algorithm: SignatureAlgorithm,
 }
 
 impl OcspResponse {
@@ -140,13 +176,14 @@ impl OcspResponse {
         let responder = ResponderId::read(data.read()?)?;
         let produced_at = data.read()?.time()?;
         let responses = data.expect(tag::SEQUENCE)?;
-        refuse_critical(data.optional(tag::context(1))?)?;
+        let nonce = read_extensions(data.optional(tag::context(1))?)?;
         data.end()?;
         Ok(Self {
             tbs: place(der, tbs.raw),
             responses: place(der, responses.content),
             responder,
             produced_at,
+            nonce,
             algorithm,
             signature,
             certificates,
@@ -163,6 +200,17 @@ impl OcspResponse {
         &self.der
     }
 
+    /// When the responder signed the response; to be believed like the rest
+    /// after [`Self::check`].
+    pub fn produced_at(&self) -> OffsetDateTime {
+        self.produced_at
+    }
+
+    /// The request's nonce, when the responder repeats it.
+    pub fn nonce(&self) -> Option<&[u8]> {
+        self.nonce.as_deref()
+    }
+
     /// The certificates inside.
     pub fn certificates(&self) -> &[Cert] {
         &self.certificates
@@ -175,11 +223,6 @@ impl OcspResponse {
     /// # Errors
     /// Names the check that failed; see [`OcspError`].
     pub fn check(&self, cert: &Cert, issuer: &Cert) -> Result<OcspFinding, OcspError> {
-        let responder = self.responder_for(issuer)?;
-        let algorithm = SignatureAlgorithm::from_identifier_der(&self.algorithm)
-            .ok_or_else(|| OcspError::Signature(X509Error::algorithm(&self.algorithm)))?;
-        let tbs = self.slice(&self.tbs);
-        verify(&responder, algorithm, tbs, &self.signature).map_err(OcspError::Signature)?;
         for single in Reader::new(self.slice(&self.responses)) {
             let mut fields = single?.expect_tag(tag::SEQUENCE)?.reader();
             if !is_about(fields.expect(tag::SEQUENCE)?, cert, issuer)? {
@@ -191,27 +234,55 @@ impl OcspResponse {
                 Some(wrapped) => Some(Tlv::only(wrapped.content)?.time()?),
                 None => None,
             };
-            refuse_critical(fields.optional(tag::context(1))?)?;
+            read_extensions(fields.optional(tag::context(1))?)?;
             fields.end()?;
+            // Last, because it costs most.
+            let algorithm = SignatureAlgorithm::from_identifier_der(&self.algorithm)
+                .ok_or_else(|| OcspError::Signature(X509Error::algorithm(&self.algorithm)))?;
+            let responder = self.responder_for(issuer, algorithm)?;
             return Ok(OcspFinding {
                 status,
                 this_update,
                 next_update,
                 responder,
+                algorithm,
             });
         }
         Err(OcspError::OtherCertificate)
     }
 
     /// The certificate of the responder the response names, once it is known
-    /// to be entitled.
-    fn responder_for(&self, issuer: &Cert) -> Result<Cert, OcspError> {
-        if self.responder.names(issuer) {
-            return Ok(issuer.clone());
+    /// to be entitled and to have signed. Several may bear the name: each is
+    /// tried, and the last one's failure is told.
+    fn responder_for(
+        &self,
+        issuer: &Cert,
+        algorithm: SignatureAlgorithm,
+    ) -> Result<Cert, OcspError> {
+        let candidates = std::iter::once(issuer).chain(&self.certificates);
+        let named = candidates.filter(|cert| self.responder.names(cert));
+        let mut failure = OcspError::Responder("its certificate is missing");
+        for cert in named.take(RESPONDERS_MAX) {
+            // Another certificate of the issuer's own key is the issuer.
+            let (cert, entitled) = if cert.spki_der() == issuer.spki_der() {
+                (issuer, Ok(()))
+            } else {
+                (cert, self.check_delegated(cert, issuer))
+            };
+            let signed = entitled.and_then(|()| {
+                let tbs = self.slice(&self.tbs);
+                verify(cert, algorithm, tbs, &self.signature).map_err(OcspError::Signature)
+            });
+            match signed {
+                Ok(()) => return Ok(cert.clone()),
+                Err(error) => failure = error,
+            }
         }
-        let named = |cert: &&Cert| self.responder.names(cert);
-        let missing = OcspError::Responder("its certificate is missing");
-        let responder = self.certificates.iter().find(named).ok_or(missing)?;
+        Err(failure)
+    }
+
+    /// Whether `issuer` itself has certified `responder` for OCSP.
+    fn check_delegated(&self, responder: &Cert, issuer: &Cert) -> Result<(), OcspError> {
         let purposes = responder.extended_key_usage();
         if !purposes.is_some_and(|(_, purposes)| purposes.contains(&OCSP_SIGNING)) {
             return Err(OcspError::Responder("its certificate is not for OCSP"));
@@ -231,7 +302,7 @@ impl OcspResponse {
         if !responder.is_valid_at(self.produced_at) {
             return Err(OcspError::Responder("its certificate was not valid"));
         }
-        Ok(responder.clone())
+        Ok(())
     }
 }
 
@@ -266,17 +337,22 @@ fn refusal(status: u32) -> &'static str {
     }
 }
 
-fn refuse_critical(wrapped: Option<Tlv<'_>>) -> Result<(), OcspError> {
+/// The nonce among extensions; any other critical one is refused.
+fn read_extensions(wrapped: Option<Tlv<'_>>) -> Result<Option<Vec<u8>>, OcspError> {
+    let mut nonce = None;
     let Some(wrapped) = wrapped else {
-        return Ok(());
+        return Ok(nonce);
     };
     for element in Tlv::only_of(wrapped.content, tag::SEQUENCE)?.reader() {
         let extension = extension(element?)?;
-        if extension.critical {
+        if extension.oid == Some(NONCE) {
+            let value = Tlv::only_of(extension.value, tag::OCTET_STRING)?;
+            nonce = Some(value.content.to_vec());
+        } else if extension.critical {
             return Err(OcspError::CriticalExtension(extension.name));
         }
     }
-    Ok(())
+    Ok(nonce)
 }
 
 /// Compares a `CertID`; serial numbers as numbers, because responders

@@ -215,6 +215,10 @@ pub(crate) struct Ocsp {
     pub(crate) this_update: OffsetDateTime,
     pub(crate) next_update: Option<OffsetDateTime>,
     pub(crate) by_key: bool,
+    /// `AlgorithmIdentifier` and digest of the `CertID`: 1, 256, 384 or 512.
+    pub(crate) cert_id_sha: u16,
+    /// Certificates put before the responder's.
+    pub(crate) also: Vec<Cert>,
     pub(crate) single_extensions: Vec<u8>,
     pub(crate) response_extensions: Vec<u8>,
 }
@@ -227,6 +231,8 @@ impl Ocsp {
             this_update: at,
             next_update: Some(at + Duration::hours(1)),
             by_key: true,
+            cert_id_sha: 1,
+            also: Vec::new(),
             single_extensions: Vec::new(),
             response_extensions: Vec::new(),
         }
@@ -244,10 +250,16 @@ impl Ocsp {
     /// The response about `cert` of `issuer`, signed by `responder` whose
     /// certificate goes along.
     pub(crate) fn sign(&self, cert: &Cert, issuer: &Cert, responder: &Party) -> Vec<u8> {
+        let digest = match self.cert_id_sha {
+            1 => Digest::Sha1,
+            256 => Digest::Sha256,
+            384 => Digest::Sha384,
+            _ => Digest::Sha512,
+        };
         let cert_id = sequence(&[
-            &Digest::Sha1.identifier_der(),
-            &octets(&Digest::Sha1.compute(issuer.subject_der())),
-            &octets(&Digest::Sha1.compute(issuer.public_key_bits())),
+            &digest.identifier_der(),
+            &octets(&digest.compute(issuer.subject_der())),
+            &octets(&digest.compute(issuer.public_key_bits())),
             &tlv::element(tag::INTEGER, &[cert.serial()]),
         ]);
         let status = match self.status {
@@ -288,7 +300,9 @@ impl Ocsp {
             &responses,
             &response_extensions,
         ]);
-        let certs = tlv::element(tag::context(0), &[&sequence(&[responder.cert.der()])]);
+        let certs = self.also.iter().chain([&responder.cert]);
+        let certs: Vec<&[u8]> = certs.map(Cert::der).collect();
+        let certs = tlv::element(tag::context(0), &[&sequence(&certs)]);
         let basic = responder.sign(&tbs, &certs);
         let bytes = sequence(&[&dotted("1.3.6.1.5.5.7.48.1.1"), &octets(&basic)]);
         let status = tlv::element(tag::ENUMERATED, &[&[0]]);

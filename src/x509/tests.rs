@@ -1,6 +1,6 @@
 use super::cms::SignedData;
 use super::crl::{Crl, CrlError};
-use super::ocsp::{OcspError, OcspResponse};
+use super::ocsp::{CertIdDigest, OcspError, OcspResponse};
 use super::testing::*;
 use super::tlv::{self, Reader, tag};
 use super::tsp::{TimestampToken, TspError};
@@ -92,7 +92,10 @@ mod certificates {
         );
         let short = cert(fixture!("short.crt"));
         assert_eq!(short.key(), KeyKind::Rsa { bits: 1024 });
-        assert_eq!(SignatureAlgorithm::for_key(short.key()), None);
+        assert_eq!(
+            SignatureAlgorithm::for_key(short.key(), RsaScheme::Pss),
+            None
+        );
         let verdict = verify(&short, SignatureAlgorithm::RsaPkcs1Sha256, b"", &[0; 128]);
         assert!(
             matches!(verdict, Err(X509Error::KeyMismatch { .. })),
@@ -270,6 +273,23 @@ mod algorithms {
             assert_eq!(A::from_identifier_der(&der), None);
             let der = sequence(&[&dotted(weak), &sequence(&[])]);
             assert_eq!(A::from_identifier_der(&der), None);
+        }
+    }
+
+    #[test]
+    fn the_key_and_the_scheme_decide_the_algorithm() {
+        use RsaScheme::{Pkcs1V15, Pss};
+        use SignatureAlgorithm as A;
+        let rsa = |bits| KeyKind::Rsa { bits };
+        for bits in [2048, 3072, 4096] {
+            assert_eq!(A::for_key(rsa(bits), Pkcs1V15), Some(A::RsaPkcs1Sha256));
+            assert_eq!(A::for_key(rsa(bits), Pss), Some(A::RsaPssSha256));
+        }
+        for scheme in [Pkcs1V15, Pss] {
+            assert_eq!(A::for_key(KeyKind::P256, scheme), Some(A::EcdsaSha256));
+            assert_eq!(A::for_key(KeyKind::P384, scheme), Some(A::EcdsaSha384));
+            assert_eq!(A::for_key(rsa(2047), scheme), None);
+            assert_eq!(A::for_key(KeyKind::Other, scheme), None);
         }
     }
 

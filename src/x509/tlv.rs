@@ -368,6 +368,28 @@ pub(crate) fn definite(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Fault> {
     })
 }
 
+/// The elements inside the one element `bytes` consists of, each as it stands:
+/// lengths may be indefinite.
+pub(crate) fn children(bytes: &[u8]) -> Result<Vec<&[u8]>, Fault> {
+    let header = Header::read(bytes)?;
+    let (used, _) = rewrite(bytes, &mut Vec::new(), 0)?;
+    if header.tag & 0x20 == 0 || used != bytes.len() {
+        return Err(Fault("not one constructed element"));
+    }
+    // The end-of-contents octets of an indefinite length (X.690 §8.1.5).
+    let tail = if header.length.is_none() { 2 } else { 0 };
+    let end = used.saturating_sub(tail);
+    let mut rest = bytes.get(header.bytes..end).ok_or(TRUNCATED)?;
+    let mut out = Vec::new();
+    while !rest.is_empty() {
+        let (used, _) = rewrite(rest, &mut Vec::new(), 1)?;
+        let (child, behind) = rest.split_at_checked(used).ok_or(TRUNCATED)?;
+        out.push(child);
+        rest = behind;
+    }
+    Ok(out)
+}
+
 /// Appends the first element of `bytes` to `out`; returns the bytes used and
 /// whether they differ from what was appended.
 fn rewrite(bytes: &[u8], out: &mut Vec<u8>, depth: usize) -> Result<(usize, bool), Fault> {

@@ -5,7 +5,7 @@ use super::algorithm::Digest;
 use super::certificate::extension;
 use super::cms::SignedData;
 use super::tlv::{self, Fault, Reader, Tlv, small_integer, tag, unsigned};
-use super::{Cert, X509Error};
+use super::{Cert, SignatureAlgorithm, X509Error};
 use crate::base::limits;
 use const_oid::ObjectIdentifier;
 use std::time::Duration;
@@ -143,16 +143,14 @@ impl TimestampToken {
         if bytes.len() > limits::RESPONSE_BYTES_MAX {
             return Err(fault(Fault("too large")));
         }
-        let definite = tlv::definite(bytes).map_err(&fault)?;
-        let (status, token) = read_response(&definite).map_err(&fault)?;
+        let (status, token) = read_response(bytes).map_err(&fault)?;
         let Some(token) = token.filter(|_| status.granted()) else {
             return Err(status.refusal());
         };
         Self::from_der(token)
     }
 
-    /// The token as it arrived; with indefinite lengths made definite when the
-    /// response had any.
+    /// The token byte for byte as it arrived, which may be BER.
     pub fn der(&self) -> &[u8] {
         &self.der
     }
@@ -192,6 +190,15 @@ impl TimestampToken {
         self.cms.certificates()
     }
 
+    /// The algorithm of the token's signature, which is verified anew.
+    ///
+    /// # Errors
+    /// [`TspError::Signature`].
+    pub fn algorithm(&self) -> Result<SignatureAlgorithm, TspError> {
+        let verified = self.cms.verify_encapsulated();
+        Ok(verified.map_err(TspError::Signature)?.algorithm)
+    }
+
     /// The authority's certificate.
     pub fn signer(&self) -> &Cert {
         &self.signer
@@ -200,13 +207,17 @@ impl TimestampToken {
     /// Checks the token alone: CMS signature, ESS certificate binding, purpose
     /// of the signer's certificate and its validity at the stated time, imprint
     /// and, when given, the nonce. The signer's chain is `trust`'s to check.
+    /// Returns what it is signed with.
     ///
     /// # Errors
     /// Names the check that failed; see [`TspError`].
-    pub fn verify(&self, imprint: &[u8; 32], nonce: Option<&[u8; 16]>) -> Result<(), TspError> {
-        self.cms
-            .verify_encapsulated()
-            .map_err(TspError::Signature)?;
+    pub fn verify(
+        &self,
+        imprint: &[u8; 32],
+        nonce: Option<&[u8; 16]>,
+    ) -> Result<SignatureAlgorithm, TspError> {
+        let verified = self.cms.verify_encapsulated();
+        let verified = verified.map_err(TspError::Signature)?;
         check_purpose(&self.signer)?;
         if !self.signer.is_valid_at(self.info.gen_time) {
             return Err(TspError::SignerNotValid);
@@ -216,7 +227,7 @@ impl TimestampToken {
         }
         match nonce {
             Some(nonce) if self.nonce() != Some(unsigned(nonce)) => Err(TspError::Nonce),
-            Some(_) | None => Ok(()),
+            Some(_) | None => Ok(verified.algorithm),
         }
     }
 }
@@ -273,8 +284,13 @@ impl Status {
 }
 
 fn read_response(bytes: &[u8]) -> Result<(Status, Option<&[u8]>), Fault> {
-    let mut fields = Tlv::only_of(bytes, tag::SEQUENCE)?.reader();
-    let mut info = fields.expect(tag::SEQUENCE)?.reader();
+    let (info, token) = match *tlv::children(bytes)?.as_slice() {
+        [info] => (info, None),
+        [info, token] => (info, Some(token)),
+        _ => return Err(Fault("not a status and a token")),
+    };
+    let info = tlv::definite(info)?;
+    let mut info = Tlv::only_of(&info, tag::SEQUENCE)?.reader();
     let status = info.expect(tag::INTEGER)?.small()?;
     let mut text = Vec::new();
     if let Some(lines) = info.optional(tag::SEQUENCE)? {
@@ -286,8 +302,6 @@ fn read_response(bytes: &[u8]) -> Result<(Status, Option<&[u8]>), Fault> {
     }
     let failures = info.optional(tag::BIT_STRING)?;
     let failures = failures.map(Tlv::bit_flags).transpose()?.unwrap_or(0);
-    let token = fields.optional(tag::SEQUENCE)?.map(|token| token.raw);
-    fields.end()?;
     let status = Status {
         status,
         failures,

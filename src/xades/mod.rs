@@ -2,9 +2,10 @@
 //!
 //! EN 319 132-1 baseline: exclusive canonicalization, SHA-256, exactly two
 //! references (the document, `URI=""`, and the signed properties), the
-//! signer's certificate in `KeyInfo` and bound by `SigningCertificateV2`.
-//! B-B is [`prepare`] and [`Prepared::finish`], T is [`extend_t`], LT is
-//! [`extend_lt`]; [`verify`] accepts this profile and nothing else, which is
+//! signer's certificate in `KeyInfo` and bound by `SigningCertificateV2`. Where
+//! the signature stands is for the form to say: a [`Slot`].
+//! B-B is [`prepare`] and [`Prepared::finish`], T is [`Envelope::extend_t`],
+//! LT is [`Envelope::extend_lt`]; [`verify`] accepts this profile and nothing else, which is
 //! what keeps signature wrapping out.
 //!
 //! Sans-IO: the private key, the timestamp and the revocation data come from
@@ -12,33 +13,25 @@
 //! the document it was given, and all that stands outside the signature slot
 //! stays as its author wrote it.
 
-mod extend;
+mod envelope;
 mod profile;
 mod signing;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-pub use extend::{extend_lt, extend_t, timestamp_input};
-pub use signing::{Prepared, prepare};
-pub use verify::{Verified, verify};
+pub use envelope::Envelope;
+pub use signing::{Prepared, prepare, prepare_parsed};
+pub use verify::{Verified, slot_of, verify, verify_parsed};
+
+pub use crate::x509::Level;
+pub use crate::xml::path::Slot;
 
 use crate::x509::X509Error;
 use crate::x509::crl::CrlError;
 use crate::x509::ocsp::OcspError;
 use crate::x509::tsp::TspError;
 use crate::xml::XmlError;
-
-/// How much of what a later validator needs is inside the signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// XAdES-BASELINE-B: the signature itself.
-    B,
-    /// XAdES-BASELINE-T: with a signature timestamp.
-    T,
-    /// XAdES-BASELINE-LT: with certificates and revocation data.
-    LT,
-}
 
 /// A signed thing, named in errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +48,9 @@ pub enum XadesError {
     /// The document is not XML we accept.
     #[error("the document could not be read")]
     Parse(#[source] XmlError),
-    /// The slot is not there exactly once, or is not empty when signing.
-    #[error("the signature slot must occur once and be empty before signing; found: {found}")]
+    /// The slot is not there exactly once, is not empty when signing, or holds
+    /// more than the signature.
+    #[error("the signature does not fit its slot: {found}")]
     Slot {
         /// What was found instead.
         found: String,

@@ -15,6 +15,9 @@ pub(super) const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
 pub(super) const EXC_C14N: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 pub(super) const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
 pub(super) const SIGNED_PROPERTIES: &str = "http://uri.etsi.org/01903#SignedProperties";
+/// The end of the unsigned properties as we write them.
+pub(super) const UNSIGNED_END: &str =
+    "</xades:UnsignedSignatureProperties></xades:UnsignedProperties>";
 /// What we sign, as `DataObjectFormat` says it.
 pub(super) const MIME_TYPE: &str = "text/xml";
 

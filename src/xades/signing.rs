@@ -1,15 +1,14 @@
 //! Making a B-B signature: what is to be signed, and the finished document.
 
-use super::XadesError;
 use super::profile::{
     DS, ENVELOPED, EXC_C14N, MIME_TYPE, SHA256, SIGNED_PROPERTIES, XADES, canonical, ecdsa_size,
     encode, fault, is,
 };
+use super::{Envelope, Level, Slot, XadesError};
 use crate::base::clock::rfc3339_seconds;
 use crate::base::{digest, hex};
 use crate::x509::{self, Cert, SignatureAlgorithm};
 use crate::xml::c14n;
-use crate::xml::path::Path;
 use crate::xml::{self, XmlError};
 use roxmltree::{Document, Node};
 use std::ops::Range;
@@ -23,6 +22,8 @@ pub struct Prepared {
     place: Range<usize>,
     before: String,
     after: String,
+    /// Offset in `after` behind the signed properties.
+    properties_end: usize,
     to_be_signed: Vec<u8>,
     signer: Cert,
     algorithm: SignatureAlgorithm,
@@ -30,28 +31,39 @@ pub struct Prepared {
 
 /// Prepares the signature of a document.
 ///
-/// `slot` leads to the wrapper element, which must exist once and be empty.
+/// A wrapper must exist once and be empty; the root takes the signature behind
+/// all it holds.
 /// `signing_time` is written with whole seconds (EN 319 132-1 §5.2.1).
 pub fn prepare(
     xml: &[u8],
-    slot: &Path,
+    slot: &Slot,
+    signer: &Cert,
+    algorithm: SignatureAlgorithm,
+    signing_time: OffsetDateTime,
+) -> Result<Prepared, XadesError> {
+    let doc = xml::parse(xml).map_err(XadesError::Parse)?;
+    prepare_parsed((xml, &doc), slot, signer, algorithm, signing_time)
+}
+
+/// The same for a document that has been parsed already.
+pub fn prepare_parsed(
+    (xml, doc): (&[u8], &Document<'_>),
+    slot: &Slot,
     signer: &Cert,
     algorithm: SignatureAlgorithm,
     signing_time: OffsetDateTime,
 ) -> Result<Prepared, XadesError> {
     let uri = algorithm.xml_uri().ok_or(XadesError::Algorithm)?;
     ecdsa_size(algorithm, signer.key())?;
-    let doc = xml::parse(xml).map_err(XadesError::Parse)?;
     if doc.descendants().any(|n| is(n, DS, "Signature")) {
         return Err(XadesError::AlreadySigned);
     }
-    let (place, open, close) = opening(empty_slot(&doc, slot)?, xml.len())?;
+    let (place, open, close) = opening(parent(doc, slot)?, xml.len())?;
 
     // The enveloped-signature transform takes the signature out again, so the
-    // digest of the document as it stands now is the one to sign. A slot
+    // digest of the document as it stands now is the one to sign. An element
     // written `<s/>` and one written `<s></s>` have the same canonical form.
-    let whole = c14n::canonicalize(&doc, doc.root(), |_| true, &c14n::Options::EXCLUSIVE);
-    let document_digest = digest::sha256(&whole);
+    let document_digest = c14n::sha256(doc, doc.root(), |_| true, &c14n::Options::EXCLUSIVE);
     let id = unused_id(doc.input_text(), &document_digest, signer, signing_time);
 
     let start = format!("<ds:Signature xmlns:ds=\"{DS}\" xmlns:xades=\"{XADES}\" Id=\"sig-{id}\">");
@@ -62,17 +74,21 @@ pub fn prepare(
     let signed_info = signed_info(&id, uri, &document_digest, &properties_digest);
     let to_be_signed = canonical_alone(&start, &signed_info)?;
 
+    let mut after = format!(
+        "</ds:SignatureValue><ds:KeyInfo><ds:X509Data><ds:X509Certificate>{}\
+         </ds:X509Certificate></ds:X509Data></ds:KeyInfo><ds:Object>\
+         <xades:QualifyingProperties Target=\"#sig-{id}\">{properties}",
+        encode(signer.der()),
+    );
+    let properties_end = after.len();
+    after.push_str("</xades:QualifyingProperties></ds:Object></ds:Signature>");
+    after.push_str(&close);
     Ok(Prepared {
         xml: xml.to_vec(),
         place,
         before: format!("{open}{start}{signed_info}<ds:SignatureValue>"),
-        after: format!(
-            "</ds:SignatureValue><ds:KeyInfo><ds:X509Data><ds:X509Certificate>{}\
-             </ds:X509Certificate></ds:X509Data></ds:KeyInfo><ds:Object>\
-             <xades:QualifyingProperties Target=\"#sig-{id}\">{properties}\
-             </xades:QualifyingProperties></ds:Object></ds:Signature>{close}",
-            encode(signer.der()),
-        ),
+        after,
+        properties_end,
         to_be_signed,
         signer: signer.clone(),
         algorithm,
@@ -89,7 +105,7 @@ impl Prepared {
     /// Puts the signature value in place: PKCS#1 or PSS bytes, or an ECDSA
     /// signature in DER. A value that the signer's certificate does not verify
     /// is refused, because a token may hold more than one key.
-    pub fn finish(self, signature: &[u8]) -> Result<Vec<u8>, XadesError> {
+    pub fn finish(self, signature: &[u8]) -> Result<Envelope, XadesError> {
         x509::verify(&self.signer, self.algorithm, &self.to_be_signed, signature)
             .map_err(|error| XadesError::SignatureValue(Some(error)))?;
         let value = match ecdsa_size(self.algorithm, self.signer.key())? {
@@ -99,31 +115,39 @@ impl Prepared {
             ),
             None => encode(signature),
         };
+        let start = self.place.start + self.before.len() + value.len();
+        let head = self.xml.get(..self.place.start).unwrap_or_default();
+        let tail = self.xml.get(self.place.end..).unwrap_or_default();
         let inserted = [&self.before, &value, &self.after].map(|part| part.as_bytes());
-        Ok(splice(&self.xml, self.place, &inserted))
+        Ok(Envelope {
+            xml: [&[head][..], &inserted[..], &[tail][..]].concat().concat(),
+            level: Level::B,
+            signer: self.signer,
+            // No attributes, one namespace in use: this is its canonical form.
+            timestamp_input: format!(
+                "<ds:SignatureValue xmlns:ds=\"{DS}\">{value}</ds:SignatureValue>"
+            )
+            .into_bytes(),
+            next: start + self.properties_end,
+            token: None,
+        })
     }
 }
 
-/// `xml` with `place` replaced by `parts`.
-pub(super) fn splice(xml: &[u8], place: Range<usize>, parts: &[&[u8]]) -> Vec<u8> {
-    let head = xml.get(..place.start).unwrap_or_default();
-    let tail = xml.get(place.end..).unwrap_or_default();
-    let mut all = vec![head];
-    all.extend_from_slice(parts);
-    all.push(tail);
-    all.concat()
-}
-
-/// The slot: there once, without elements in it.
-fn empty_slot<'a, 'i>(doc: &'a Document<'i>, slot: &Path) -> Result<Node<'a, 'i>, XadesError> {
-    let found = slot.select(doc.root());
+/// The element that takes the signature.
+fn parent<'a, 'i>(doc: &'a Document<'i>, slot: &Slot) -> Result<Node<'a, 'i>, XadesError> {
+    let path = match slot {
+        Slot::EndOfRoot => return Ok(doc.root_element()),
+        Slot::Wrapper(path) => path,
+    };
+    let found = path.select(doc.root());
     let refuse = |found: &str| {
         Err(XadesError::Slot {
             found: found.to_owned(),
         })
     };
     match found.as_slice() {
-        [only] if only.children().all(|child| is_blank(child)) => Ok(*only),
+        [only] if only.children().all(is_blank) => Ok(*only),
         [_] => refuse("a slot with content"),
         [] => refuse("no slot"),
         [..] => refuse("several slots"),
@@ -134,27 +158,27 @@ fn is_blank(node: Node<'_, '_>) -> bool {
     node.is_text() && node.text().is_some_and(|text| text.trim().is_empty())
 }
 
-/// Where the signature goes in a slot, and what must stand around it: an
+/// Where the signature goes in its parent, and what must stand around it: an
 /// empty-element tag is opened, otherwise it goes before the end tag.
 fn opening(
-    slot: Node<'_, '_>,
+    parent: Node<'_, '_>,
     length: usize,
 ) -> Result<(Range<usize>, &'static str, String), XadesError> {
-    let source = slot.document().input_text();
+    let source = parent.document().input_text();
     // A byte order mark is not part of the tree's text.
     let mark = length - source.len();
-    let range = slot.range();
+    let range = parent.range();
     let end = mark + range.end;
     let tag = source.get(range).unwrap_or_default();
     if tag.ends_with("/>") {
-        return Ok((end - 2..end, ">", format!("</{}>", xml::name_of(slot))));
+        return Ok((end - 2..end, ">", format!("</{}>", xml::name_of(parent))));
     }
     match tag.rfind("</") {
         Some(at) => {
             let at = end - tag.len() + at;
             Ok((at..at, "", String::new()))
         }
-        None => fault("the slot has no end tag"),
+        None => fault("the element for the signature has no end tag"),
     }
 }
 

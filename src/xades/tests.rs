@@ -1,9 +1,11 @@
 use super::profile::{DS, XADES, canonical, encode};
 use super::*;
 use crate::base::digest::sha256;
-use crate::x509::{Cert, KeyKind, SignatureAlgorithm, ecdsa_der_to_fixed, issuer_serial};
+use crate::x509::{
+    Cert, KeyKind, RsaScheme, SignatureAlgorithm, ecdsa_der_to_fixed, issuer_serial,
+};
 use crate::xml::c14n;
-use crate::xml::path::{Namespaces, Path};
+use crate::xml::path::Namespaces;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256,
@@ -46,7 +48,7 @@ impl Signer {
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
-        SignatureAlgorithm::for_key(self.cert.key()).expect("algorithm")
+        SignatureAlgorithm::for_key(self.cert.key(), RsaScheme::Pkcs1V15).expect("algorithm")
     }
 
     #[expect(
@@ -75,10 +77,20 @@ impl Signer {
     }
 
     fn sign_form(&self, form: &str) -> String {
+        self.sign_in(form, &slot())
+    }
+
+    fn sign_in(&self, form: &str, slot: &Slot) -> String {
         let prepared =
-            prepare(form.as_bytes(), &slot(), &self.cert, self.algorithm(), TIME).expect("prepare");
+            prepare(form.as_bytes(), slot, &self.cert, self.algorithm(), TIME).expect("prepare");
         let value = self.sign(prepared.to_be_signed());
-        String::from_utf8(prepared.finish(&value).expect("finish")).expect("UTF-8")
+        let made = prepared.finish(&value).expect("finish");
+        // What the maker knows is what a reader finds.
+        let read = Envelope::open(made.xml().to_vec(), slot).expect("open");
+        assert_eq!(read.timestamp_input, made.timestamp_input);
+        assert_eq!((read.next, read.level), (made.next, made.level));
+        assert_eq!(read.signer, made.signer);
+        String::from_utf8(made.into_xml()).expect("UTF-8")
     }
 
     /// Makes an edited signature hold again: digests and value are computed
@@ -133,13 +145,13 @@ fn replace(xml: &mut String, (range, text): (Range<usize>, String)) {
     xml.replace_range(range, &text);
 }
 
-fn path(text: &str) -> Path {
+fn at(text: &str) -> Slot {
     let namespaces = Namespaces::from([("f".to_owned(), "urn:test:form".to_owned())]);
-    Path::parse(text, &namespaces).expect("path")
+    Slot::parse(text, &namespaces).expect("path")
 }
 
-fn slot() -> Path {
-    path("/f:form/f:slot")
+fn slot() -> Slot {
+    at("/f:form/f:slot")
 }
 
 fn check(xml: &str) -> Result<Verified, XadesError> {
@@ -201,6 +213,111 @@ fn bytes_outside_the_slot_stay_as_they_are() {
             assert!(middle.starts_with("<ds:Signature ") && middle.ends_with("</ds:Signature>"));
             check(&signed).expect("verified");
         }
+    }
+}
+
+/// Namespaces, identifiers, line ends and places as real files have them.
+#[test]
+fn every_shape_of_document_is_signed_in_its_slot() {
+    let signer = Signer::p256();
+    let end = Slot::EndOfRoot;
+    for (shape, slot, xml) in [
+        ("empty root", &end, "<r/>"),
+        ("open root", &end, "<r></r>"),
+        (
+            "root in blanks",
+            &end,
+            "\u{FEFF}<r>\r\n <a/>\r\n</r>\r\n<!-- after -->\r\n",
+        ),
+        ("text in the root", &end, "<r>a<b/>c</r >"),
+        (
+            "default namespace",
+            &end,
+            "<r xmlns='urn:d'><a xmlns=''><b xmlns='urn:d'/></a></r>",
+        ),
+        (
+            "our prefixes bound to something else",
+            &end,
+            "<ds:r xmlns:ds='urn:x' xmlns:xades='urn:y' xades:a='1'><xades:b/></ds:r>",
+        ),
+        (
+            "the signature's namespace declared already",
+            &end,
+            "<r xmlns='http://www.w3.org/2000/09/xmldsig#'><Other/></r>",
+        ),
+        (
+            "identifiers and inherited attributes",
+            &end,
+            "<r xml:id='a' xml:lang='de' xml:base='b/' xml:space='preserve'><c Id='b' ID='c' id='d'/></r>",
+        ),
+        ("unqualified", &at("/r/sig"), "<r><sig/><doc>x</doc></r>"),
+        (
+            "unqualified in a qualified root",
+            &at("/f:r/a/sig"),
+            "<p:r xmlns:p='urn:test:form'><a><sig> </sig></a><doc/></p:r>",
+        ),
+        (
+            "undeclared default namespace",
+            &at("/f:r/sig"),
+            "<r xmlns='urn:test:form'><sig xmlns=''/><doc/></r>",
+        ),
+        (
+            "before another element",
+            &at("/f:r/f:sig"),
+            "<r xmlns='urn:test:form'>\r\n<!-- a --><sig\n/><doc a='x\ny'><![CDATA[<]]>&#xD;</doc></r>",
+        ),
+    ] {
+        let signed = signer.sign_in(xml, slot);
+        let verified = verify(signed.as_bytes(), slot).expect(shape);
+        assert_eq!(verified.signer, signer.cert, "{shape}");
+        assert_eq!(verify_where_it_stands(&signed), *slot, "{shape}");
+        // What is added is the signature alone, and tags around it.
+        let added = signed.len() - xml.len();
+        let signature = between(&signed, "<ds:Signature ", "</ds:Signature>").len();
+        assert!(added - signature <= "</sig>".len(), "{shape}");
+    }
+}
+
+/// The slot in which a signature was found; it must verify there.
+fn verify_where_it_stands(signed: &str) -> Slot {
+    let doc = crate::xml::parse(signed.as_bytes()).expect("signed");
+    let found = slot_of(&doc).expect("slot");
+    verify(signed.as_bytes(), &found).expect("verified where it was found");
+    let namespaces = Namespaces::from([
+        ("f".to_owned(), "urn:test:form".to_owned()),
+        ("p".to_owned(), "urn:test:form".to_owned()),
+    ]);
+    let name = |step: &crate::xml::path::Name| match step.namespace {
+        Some(_) => format!("/f:{}", step.local),
+        None => format!("/{}", step.local),
+    };
+    match found {
+        Slot::EndOfRoot => Slot::EndOfRoot,
+        Slot::Wrapper(path) => {
+            let text: String = path.steps().iter().map(name).collect();
+            Slot::parse(&text, &namespaces).expect("path")
+        }
+    }
+}
+
+#[test]
+fn a_signature_elsewhere_than_in_its_slot_is_refused() {
+    let signer = Signer::p256();
+    let signed = signer.sign_in("<r><a/></r>", &Slot::EndOfRoot);
+    let refused = |xml: &str, slot: &Slot, word: &str| {
+        let result = verify(xml.as_bytes(), slot);
+        let found = matches!(&result, Err(XadesError::Slot { found }) if found.contains(word));
+        assert!(found, "{word}: {result:?}");
+    };
+    refused(&signed, &at("/r/a"), "outside it");
+    refused(&signed, &at("/r/b"), "no slot");
+    refused(&signed, &at("/r"), "more than the signature");
+    let followed = signed.replace("</r>", "<b/></r>");
+    refused(&followed, &Slot::EndOfRoot, "not the last element");
+    let deeper = signer.sign_in("<r><a/></r>", &at("/r/a"));
+    refused(&deeper, &Slot::EndOfRoot, "no child of the root");
+    for path in ["a/b", "/a/@b", "end", "/a[1]", "/x:a"] {
+        assert!(Slot::parse(path, &Namespaces::new()).is_err(), "{path}");
     }
 }
 
@@ -304,7 +421,7 @@ fn changes_are_found() {
         check(&properties),
         Err(XadesError::Digest(Signed::Properties))
     ));
-    let info = edit(&signed, "Id=\"ref-", "Id=\"rfe-");
+    let info = edit(&signed, "#ecdsa-sha256", "#ecdsa-sha384");
     assert!(matches!(
         check(&info),
         Err(XadesError::SignatureValue(Some(_)))
@@ -492,7 +609,7 @@ fn the_certificate_must_be_the_one_that_was_signed() {
     );
     assert!(matches!(
         check(&exchanged),
-        Err(XadesError::SignatureValue(Some(_)))
+        Err(XadesError::SigningCertificate)
     ));
     assert!(matches!(
         check(&other.resign(&exchanged)),
@@ -548,16 +665,28 @@ fn revocation_values_without_a_value_are_no_level() {
 #[test]
 fn levels_are_climbed_in_order() {
     let signed = Signer::p256().sign_form(FORM);
-    let refused = extend_lt(signed.as_bytes(), &[], &[vec![0x30, 0]], &[]);
+    let mut envelope = Envelope::open(signed.into_bytes(), &slot()).expect("open");
     assert!(matches!(
-        refused,
+        envelope.extend_lt(&[], &[vec![0x30, 0]], &[]),
         Err(XadesError::Level {
             have: Level::B,
             wanted: Level::T
         })
     ));
-    assert!(matches!(
-        extend_t(signed.as_bytes(), &[0x30, 0]),
-        Err(XadesError::Timestamp(_))
-    ));
+}
+
+/// A document of the profile with other prefixes verifies, but our text
+/// cannot be put into it.
+#[test]
+fn a_signature_with_other_prefixes_is_not_extended() {
+    let signer = Signer::p256();
+    let signed = signer.sign_form(FORM);
+    let other = signed
+        .replace("<xades:", "<x:")
+        .replace("</xades:", "</x:")
+        .replace("xmlns:xades=", "xmlns:x=");
+    let other = signer.resign(&other);
+    check(&other).expect("verified");
+    let opened = Envelope::open(other.into_bytes(), &slot());
+    assert!(matches!(opened, Err(XadesError::Profile(what)) if what.contains("prefixes")));
 }

@@ -2,12 +2,11 @@
 //! recomputed. Whether the certificates deserve trust, and whether the
 //! revocation data suffices, is for the caller to decide.
 
-use super::extend::check_timestamp;
 use super::profile::{
     DS, ENVELOPED, EXC_C14N, MIME_TYPE, Parts, SHA256, SIGNED_PROPERTIES, Unsigned, XADES,
     algorithm, attribute, canonical, children, decode, ecdsa_size, elements, fault, is, text,
 };
-use super::{Level, Signed, XadesError};
+use super::{Level, Signed, Slot, XadesError};
 use crate::base::clock::parse_rfc3339;
 use crate::base::digest;
 use crate::x509::crl::Crl;
@@ -44,15 +43,31 @@ pub struct Verified {
 
 /// Verifies the signature of a document: exactly one, in the slot, of our
 /// profile. The timestamp is verified to be one over this signature.
-pub fn verify(xml: &[u8], slot: &Path) -> Result<Verified, XadesError> {
+pub fn verify(xml: &[u8], slot: &Slot) -> Result<Verified, XadesError> {
     let doc = xml::parse(xml).map_err(XadesError::Parse)?;
-    let parts = Parts::find(&doc)?;
-    in_slot(&doc, slot, &parts)?;
-    unique_ids(&doc, parts.signature)?;
-    check_references(&doc, &parts)?;
+    verify_parsed(&doc, slot)
+}
+
+/// The same for a document that has been parsed already.
+pub fn verify_parsed(doc: &Document<'_>, slot: &Slot) -> Result<Verified, XadesError> {
+    let parts = Parts::find(doc)?;
+    examine(doc, &parts, slot)
+}
+
+/// Verifies a signature that has been taken apart.
+pub(super) fn examine(
+    doc: &Document<'_>,
+    parts: &Parts<'_, '_>,
+    slot: &Slot,
+) -> Result<Verified, XadesError> {
+    in_slot(doc, slot, parts)?;
+    unique_ids(doc, parts.signature)?;
+    check_references(doc, parts)?;
     let signer = certificate(parts.certificate)?;
-    let algorithm = check_signature_value(&parts, &signer)?;
-    let signing_time = check_properties(&parts, &signer)?;
+    // Whose signature it is comes before whether its value is right
+    // (EN 319 102-1 §5.3.4).
+    let signing_time = check_properties(parts, &signer)?;
+    let algorithm = check_signature_value(parts, &signer)?;
     let mut verified = Verified {
         signer,
         algorithm,
@@ -65,13 +80,13 @@ pub fn verify(xml: &[u8], slot: &Path) -> Result<Verified, XadesError> {
     };
     match parts.unsigned {
         Unsigned::B => {}
-        Unsigned::T { timestamp } => verified.token = Some(read_timestamp(&parts, timestamp)?),
+        Unsigned::T { timestamp } => verified.token = Some(read_timestamp(parts, timestamp)?),
         Unsigned::Lt {
             timestamp,
             certificates,
             revocations,
         } => {
-            verified.token = Some(read_timestamp(&parts, timestamp)?);
+            verified.token = Some(read_timestamp(parts, timestamp)?);
             for value in values(certificates, "EncapsulatedX509Certificate")? {
                 verified.certificates.push(certificate(value)?);
             }
@@ -81,20 +96,36 @@ pub fn verify(xml: &[u8], slot: &Path) -> Result<Verified, XadesError> {
     Ok(verified)
 }
 
-/// The signature must be the only element of the only slot.
-fn in_slot(doc: &Document<'_>, slot: &Path, parts: &Parts<'_, '_>) -> Result<(), XadesError> {
-    let slots = slot.select(doc.root());
-    let found = match slots.as_slice() {
-        [slot] if parts.signature.parent().map(|p| p.id()) == Some(slot.id()) => {
-            let others = elements(*slot)?.len() - 1;
-            match others {
-                0 => return Ok(()),
+/// The slot in which the signature of a document stands, for signatures made
+/// elsewhere: the end of the root, or a wrapper that holds nothing else.
+pub fn slot_of(doc: &Document<'_>) -> Result<Slot, XadesError> {
+    let parts = Parts::find(doc)?;
+    let parent = parts
+        .signature
+        .parent()
+        .filter(|p| *p != doc.root_element());
+    let slot = parent.map_or(Slot::EndOfRoot, |parent| Slot::Wrapper(Path::to(parent)));
+    in_slot(doc, &slot, &parts)?;
+    Ok(slot)
+}
+
+fn in_slot(doc: &Document<'_>, slot: &Slot, parts: &Parts<'_, '_>) -> Result<(), XadesError> {
+    let parent = parts.signature.parent();
+    let found = match slot {
+        Slot::EndOfRoot => match parts.signature.next_sibling_element() {
+            _ if parent != Some(doc.root_element()) => "a signature that is no child of the root",
+            Some(_) => "a signature that is not the last element of the root",
+            None => return Ok(()),
+        },
+        Slot::Wrapper(path) => match path.select(doc.root()).as_slice() {
+            [slot] if parent == Some(*slot) => match elements(*slot)?.len() {
+                1 => return Ok(()),
                 _ => "more than the signature",
-            }
-        }
-        [_] => "a signature outside it",
-        [] => "no slot",
-        [..] => "several slots",
+            },
+            [_] => "a signature outside it",
+            [] => "no slot",
+            [..] => "several slots",
+        },
     };
     Err(XadesError::Slot {
         found: found.to_owned(),
@@ -131,14 +162,14 @@ fn check_references(doc: &Document<'_>, parts: &Parts<'_, '_>) -> Result<(), Xad
         return fault("the first reference must be to the whole document");
     }
     let signature = parts.signature.range();
-    let bytes = c14n::canonicalize(
+    let found = c14n::sha256(
         doc,
         doc.root(),
         |n| n.range().start < signature.start || n.range().end > signature.end,
         &c14n::Options::EXCLUSIVE,
     );
     let expected = reference(document, &[ENVELOPED, EXC_C14N])?;
-    if expected != digest::sha256(&bytes) {
+    if expected != found {
         return Err(XadesError::Digest(Signed::Document));
     }
 
@@ -238,6 +269,8 @@ fn certificate(node: Node<'_, '_>) -> Result<Cert, XadesError> {
     Cert::from_der(&decode(node)?).map_err(XadesError::Certificate)
 }
 
+/// Reads a token and checks that its imprint is that of this signature; all
+/// else about it is the business of [`TimestampToken::verify`].
 fn read_timestamp(
     parts: &Parts<'_, '_>,
     timestamp: Node<'_, '_>,
@@ -250,7 +283,12 @@ fn read_timestamp(
         ],
     )?;
     algorithm(method, EXC_C14N)?;
-    check_timestamp(parts, &decode(token)?)
+    let imprint = digest::sha256(&canonical(parts.signature_value));
+    let token = TimestampToken::from_der(&decode(token)?).map_err(XadesError::Timestamp)?;
+    token
+        .verify(&imprint, None)
+        .map_err(XadesError::Timestamp)?;
+    Ok(token)
 }
 
 /// The children of a list of encapsulated values, all of one name.

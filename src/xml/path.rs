@@ -1,6 +1,7 @@
 //! The subset of XPath 1.0 that form packs use: child steps with prefixes,
 //! and an attribute as the last step.
 
+use super::name_of;
 use roxmltree::Node;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +23,10 @@ pub enum PathError {
         /// The offending step.
         step: String,
     },
+    /// A path to a place that does not start at the document, or ends with an
+    /// attribute.
+    #[error("the path `{0}` does not lead from the document to an element")]
+    NotAPlace(String),
     /// A prefix that is not declared.
     #[error("the path `{path}` uses the prefix `{prefix}`, which is not declared")]
     Prefix {
@@ -74,6 +79,15 @@ impl Name {
         })
     }
 
+    /// The name of an element.
+    fn of(node: Node<'_, '_>) -> Self {
+        let name = node.tag_name();
+        Self {
+            namespace: namespace_of(name.namespace()).map(str::to_owned),
+            local: name.name().to_owned(),
+        }
+    }
+
     /// Whether `node` is an element of this name.
     pub fn matches(&self, node: Node<'_, '_>) -> bool {
         let name = node.tag_name();
@@ -96,6 +110,47 @@ pub struct Path {
     absolute: bool,
     steps: Vec<Name>,
     attribute: Option<Name>,
+}
+
+/// Where in a document its signature stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Slot {
+    /// As the last element of the root element.
+    EndOfRoot,
+    /// As the only element of the element at this path, which is there once.
+    Wrapper(Path),
+}
+
+impl Slot {
+    /// What [`Slot::EndOfRoot`] is called.
+    pub const END_OF_ROOT: &'static str = "end-of-root";
+
+    /// Reads `end-of-root` or the wrapper's path, such as `/mh:a/mh:b`.
+    pub fn parse(text: &str, namespaces: &Namespaces) -> Result<Self, PathError> {
+        if text == Self::END_OF_ROOT {
+            return Ok(Self::EndOfRoot);
+        }
+        let path = Path::parse(text, namespaces)?;
+        if !path.absolute || path.attribute.is_some() {
+            return Err(PathError::NotAPlace(text.to_owned()));
+        }
+        Ok(Self::Wrapper(path))
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EndOfRoot => f.write_str(Self::END_OF_ROOT),
+            Self::Wrapper(path) => path.fmt(f),
+        }
+    }
+}
+
+/// The prefixes that an element declares or inherits.
+pub fn namespaces_of(node: Node<'_, '_>) -> Namespaces {
+    let prefixed = |n: &roxmltree::Namespace<'_>| Some((n.name()?.to_owned(), n.uri().to_owned()));
+    node.namespaces().filter_map(prefixed).collect()
 }
 
 /// What a path selected.
@@ -136,6 +191,19 @@ impl Path {
             }
         }
         Ok(path)
+    }
+
+    /// The path from the document to an element, written with the document's
+    /// own prefixes.
+    pub fn to(node: Node<'_, '_>) -> Self {
+        let mut steps: Vec<Node<'_, '_>> = node.ancestors().filter(Node::is_element).collect();
+        steps.reverse();
+        Self {
+            text: steps.iter().flat_map(|n| ["/", name_of(*n)]).collect(),
+            absolute: true,
+            steps: steps.into_iter().map(Name::of).collect(),
+            attribute: None,
+        }
     }
 
     /// The elements the path selects, in document order. For a path that ends
@@ -227,6 +295,7 @@ fn in_path(error: PathError, whole: &str) -> PathError {
             path: whole.to_owned(),
             step,
         },
+        PathError::NotAPlace(_) => PathError::NotAPlace(whole.to_owned()),
         PathError::Prefix { prefix, .. } => PathError::Prefix {
             path: whole.to_owned(),
             prefix,

@@ -6,9 +6,12 @@ mod commands;
 mod configuration;
 mod contract;
 mod guard;
+mod keys;
 mod limits;
 mod problems;
 mod raw;
+mod signatures;
+mod validations;
 
 use crate::daemon::{Daemon, Setup};
 use crate::sandbox::Sandbox;

@@ -8,7 +8,6 @@ use crate::sandbox::Sandbox;
 use crate::softhsm::{PIN, SoftHsm};
 use rustix::process::{Pid, Signal, kill_process};
 use sceau::store::rusqlite::{Connection, OptionalExtension};
-use sceau::x509::Cert;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -518,12 +517,7 @@ pub struct Card {
 impl Card {
     pub fn insert(sandbox: &Sandbox, with_pin_file: bool) -> Option<Self> {
         let hsm = SoftHsm::empty()?;
-        let order = json!({ "key": "p256", "name": "Dr Testine Exemple" });
-        let identity = sandbox.control("identities", &order.to_string());
-        let text = |name: &str| identity[name].as_str().unwrap();
-        let certificate = Cert::from_pem_many(text("certificate_pem").as_bytes()).unwrap();
-        let chain = Cert::from_pem_many(text("chain_pem").as_bytes()).unwrap();
-        hsm.import("02", text("key_pem"), certificate[0].der());
+        let chain = hsm.take_identity(sandbox, "p256");
         hsm.import_certificate("03", chain[0].der());
         let mut layer = format!(
             "[token]\nkind = \"pkcs11\"\nmodule = {:?}\ntoken_serial = {:?}\n",

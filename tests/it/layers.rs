@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROWS: [&[&str]; 11] = [
+const ROWS: [&[&str]; 12] = [
     &["base"],
     &["x509", "xml", "pdf", "http", "store"],
     &["forms", "token", "trust", "audit"],
     &["xades", "pades"],
+    &["validation"],
     &["sign"],
     &["outbox", "gateway"],
     &["intake", "delivery"],

@@ -8,13 +8,19 @@ mod crash;
 mod daemon;
 mod docs;
 mod forms;
+mod fuzzed;
 mod gateway;
+#[cfg(target_os = "linux")] // measures in /proc
+mod hostile;
+mod keys;
 mod layers;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;
 mod pades;
+mod random;
 mod sandbox;
 mod softhsm;
 mod token;
 mod x509;
 mod xades;
+mod xsd;

@@ -6,6 +6,8 @@ use crate::crash::{Card, Paper, token_is, unlock, whole, words};
 use crate::daemon::{Daemon, Setup};
 use crate::sandbox::{Sandbox, ok, run};
 use crate::softhsm::PIN;
+use sceau::pades;
+use sceau::x509::Level;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -107,7 +109,7 @@ fn without_revocation_data_a_stamped_document_waits() {
 
 /// A PKCS#12 file of a fresh identity as the daemon's software token, and the
 /// serial number of its certificate.
-fn soft_token(sandbox: &Sandbox, folder: &Path, validity: &str) -> (Setup, String) {
+pub fn soft_token(sandbox: &Sandbox, folder: &Path, validity: &str) -> (Setup, String) {
     let order = json!({ "key": "p256", "name": "Dr Testine Exemple", "validity": validity });
     let identity = sandbox.control("identities", &order.to_string());
     let text = |name: &str| identity[name].as_str().unwrap().to_owned();
@@ -228,5 +230,192 @@ fn without_token_or_pin_documents_wait_until_a_person_has_acted() {
         paper.ends_well(&daemon, &sandbox);
     }
     assert_eq!(daemon.get("/v1/health")["status"], "ok");
+    whole(&daemon);
+}
+
+/// The outside calls written down in a submission's history, in order.
+fn calls(submission: &Value) -> Vec<Value> {
+    let steps = submission["history"].as_array().unwrap().iter();
+    let calls = steps.filter_map(|step| step["detail"]["calls"].as_array());
+    calls.flatten().cloned().collect()
+}
+
+fn of_purpose(submission: &Value, purpose: &str) -> Vec<Value> {
+    let mut all = calls(submission);
+    all.retain(|call| call["purpose"] == purpose);
+    all
+}
+
+#[test]
+fn another_authority_stands_in_and_documents_do_not_wait_for_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    // Takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let layer = format!(
+        "[trust]\ntimeout_seconds = 2\ntimestamp_authority = [{{ name = \"silent\", url = \"http://{address}/\" }}, \
+         {{ name = \"sandbox\", url = \"{}/tsa\" }}]\n",
+        sandbox.http
+    );
+    let setup = Setup {
+        layer,
+        ..Setup::default()
+    };
+    let daemon = Daemon::start(folder.path(), &sandbox, &setup);
+    let asked = || {
+        let paper = Paper::new();
+        paper.hand_in(&daemon);
+        paper.ends_well(&daemon, &sandbox);
+        of_purpose(&paper.look(&daemon), "timestamp")
+    };
+    let first = asked();
+    let [failed, answered] = first.as_slice() else {
+        panic!("{first:#?}");
+    };
+    assert_eq!(failed["url"], format!("http://{address}/"));
+    assert!(failed["millis"].as_u64().unwrap() >= 2_000, "{failed:#}");
+    assert!(
+        failed["result"]
+            .as_str()
+            .unwrap()
+            .contains("no timestamp answer")
+    );
+    assert_eq!(
+        (&answered["result"], &answered["from_cache"]),
+        (&json!("ok"), &json!(false))
+    );
+    for _ in 0..3 {
+        let calls = asked();
+        assert_eq!(calls.len(), 1, "{calls:#?}");
+        assert_eq!(calls[0]["url"], answered["url"]);
+    }
+    let health = daemon.get("/v1/health");
+    assert_eq!(health["status"], "ok", "{health:#}");
+    let [silent, good] = health["timestamp_authorities"]
+        .as_array()
+        .unwrap()
+        .as_slice()
+    else {
+        panic!("{health:#}");
+    };
+    assert!(silent["paused_until"].is_string() && silent["failure"].is_string());
+    assert!(good["last_success"].is_string() && good["paused_until"].is_null());
+    assert_eq!(health["clock"]["status"], "ok");
+}
+
+#[test]
+fn a_clock_that_is_off_is_said_in_health_log_and_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sandbox, daemon) = start(folder.path());
+    fails(&sandbox, "tsa", "stale");
+    let paper = Paper::new();
+    paper.hand_in(&daemon);
+    let now = paper.pauses(&daemon, "signed", "ours");
+    assert_eq!(code(&now), "clock-skew");
+    let text = now["waiting"]["text"].as_str().unwrap();
+    assert!(
+        text.contains("clock of sandbox and this machine's"),
+        "{text}"
+    );
+    let health = daemon.get("/v1/health");
+    assert_eq!(
+        (&health["status"], &health["clock"]["status"]),
+        (&json!("degraded"), &json!("wrong"))
+    );
+    assert!(daemon.log().contains("ERROR") && daemon.log().contains("mend the clock"));
+    // Each try's calls are kept, not the first's alone.
+    holds(&paper, &daemon, &sandbox, &now);
+    let stamps = of_purpose(&paper.look(&daemon), "timestamp");
+    assert!(stamps.len() >= 2, "{stamps:#?}");
+    assert!(
+        stamps
+            .iter()
+            .all(|call| call["result"] == stamps[0]["result"])
+    );
+
+    sandbox.calm();
+    paper.hurry(&daemon);
+    paper.ends_well(&daemon, &sandbox);
+    assert_eq!(daemon.get("/v1/health")["clock"]["status"], "ok");
+}
+
+#[test]
+fn the_last_good_list_of_an_authority_serves_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sandbox, daemon) = start(folder.path());
+    let paper = Paper::new();
+    paper.hand_in(&daemon);
+    paper.ends_well(&daemon, &sandbox);
+    daemon.kill();
+    fails(&sandbox, "crl", "unavailable");
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let paper = Paper::new();
+    paper.hand_in(&daemon);
+    paper.ends_well(&daemon, &sandbox);
+    let lists = of_purpose(&paper.look(&daemon), "crl");
+    let remembered: Vec<bool> = lists.iter().map(|c| c["from_cache"] == true).collect();
+    // For the signer's chain it is asked in vain, for the timestamp's not again.
+    assert_eq!(remembered, [false, true, true], "{lists:#?}");
+}
+
+/// The built-in pack as version 3, which wants the embedded PDF timestamped.
+fn pack_with_stamped_pdf(folder: &Path) -> Setup {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd/memoire-honoraires/2");
+    let target = folder.join("packs/memoire-honoraires/3");
+    std::fs::create_dir_all(&target).unwrap();
+    for file in std::fs::read_dir(&source).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, target.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let manifest = std::fs::read_to_string(source.join("pack.toml")).unwrap();
+    let manifest = manifest
+        .replace("version = \"2\"", "version = \"3\"")
+        .replace("\"PAdES-B-B\"", "\"PAdES-B-T\"");
+    std::fs::write(target.join("pack.toml"), manifest).unwrap();
+    Setup {
+        layer: "[forms]\nfolder = \"packs\"\n".to_owned(),
+        ..Setup::default()
+    }
+}
+
+#[test]
+fn a_pdf_without_its_timestamp_waits_and_is_signed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let daemon = Daemon::start(
+        folder.path(),
+        &sandbox,
+        &pack_with_stamped_pdf(folder.path()),
+    );
+    fails(&sandbox, "tsa", "unavailable");
+    let paper = Paper::new();
+    paper.hand_in(&daemon);
+    let now = paper.pauses(&daemon, "received", "tsa");
+    assert!(words(&now).contains(&"pdf-signed".to_owned()), "{now:#}");
+    let path = format!("/v1/submissions/{}", paper.uuid);
+    let pdf = || {
+        let pdf = daemon.call(&format!("{path}/pdf"), None).body;
+        let found = pades::verify(&pdf).unwrap();
+        (found.level, pades::timestamp_input(&pdf).unwrap())
+    };
+    let (level, value) = pdf();
+    assert_eq!(level, Level::B);
+    assert_eq!(daemon.call(&format!("{path}/xml"), None).status, 404);
+    // However often it is tried: the signature that is there stays.
+    holds(&paper, &daemon, &sandbox, &now);
+    assert_eq!(pdf(), (Level::B, value.clone()));
+
+    sandbox.calm();
+    paper.hurry(&daemon);
+    paper.ends_well(&daemon, &sandbox);
+    assert_eq!(pdf(), (Level::T, value));
+    let signed = paper.look(&daemon)["history"].clone();
+    let signed = signed.as_array().unwrap().iter();
+    let signed = signed.filter(|entry| entry["event"] == "signed");
+    let levels: Vec<&Value> = signed.map(|entry| &entry["detail"]["pdf_level"]).collect();
+    assert_eq!(levels, ["PAdES-B-T"]);
     whole(&daemon);
 }

@@ -6,9 +6,9 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, RsaKeyPair};
 use lopdf::{IncrementalDocument, Object};
-use sceau::pades::{self, PadesError};
-use sceau::pdf;
-use sceau::x509::{Cert, SignatureAlgorithm};
+use sceau::pades::{self, Changes, Level, PadesError};
+use sceau::pdf::{self, SignatureValue};
+use sceau::x509::{Cert, RsaScheme, SignatureAlgorithm};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -58,7 +58,7 @@ impl Signer {
             .push(rcgen::DnType::CommonName, "Dr Testine Exemple");
         params.key_usages = vec![rcgen::KeyUsagePurpose::ContentCommitment];
         let cert = Cert::from_der(params.self_signed(&key).unwrap().der()).unwrap();
-        let algorithm = SignatureAlgorithm::for_key(cert.key()).unwrap();
+        let algorithm = SignatureAlgorithm::for_key(cert.key(), RsaScheme::Pkcs1V15).unwrap();
         Self {
             cert,
             key: key.serialize_der(),
@@ -96,6 +96,15 @@ impl Signer {
     }
 }
 
+fn values(pdf: &[u8]) -> Vec<SignatureValue> {
+    let document = pdf::SignedPdf::open(pdf).unwrap();
+    document
+        .signatures()
+        .into_iter()
+        .map(Result::unwrap)
+        .collect()
+}
+
 #[test]
 fn every_producer_and_file_structure_is_signed() {
     let signer = Signer::p256();
@@ -106,7 +115,8 @@ fn every_producer_and_file_structure_is_signed() {
         let found = pades::verify(&signed).unwrap_or_else(|e| panic!("{name}: {e:?}"));
         assert_eq!(found.signer, signer.cert, "{name}");
         assert_eq!(found.signing_time, SIGNING_TIME, "{name}");
-        assert!(found.covers_whole_file, "{name}");
+        assert_eq!(found.changes_after, Changes::None, "{name}");
+        assert_eq!(found.level, Level::B, "{name}");
         let before = pdf::precheck(&pdf);
         assert_eq!(pdf::precheck(&signed), before, "{name}");
     }
@@ -143,11 +153,7 @@ fn earlier_signatures_stay_valid() {
         let twice = second.sign(&once);
         assert_eq!(pades::verify(&twice).unwrap().signer, second.cert);
         // What an earlier signature covers is what it covered before.
-        let ends: Vec<_> = pdf::signatures(&twice)
-            .unwrap()
-            .iter()
-            .map(|v| v.end())
-            .collect();
+        let ends: Vec<_> = values(&twice).iter().map(SignatureValue::end).collect();
         assert_eq!(
             ends,
             [Some(foreign.len()), Some(once.len()), Some(twice.len())]
@@ -161,8 +167,8 @@ fn earlier_signatures_stay_valid() {
 fn no_signed_byte_can_change() {
     let signer = Signer::p256();
     let signed = signer.sign(&fixture("memoire-gs-a2b.pdf"));
-    let value = pdf::signatures(&signed).unwrap().remove(0);
-    let gap = value.gap().unwrap();
+    let value = values(&signed).remove(0);
+    let gap = value.place.clone();
     let cms = value.contents.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     // The signature value ends the CMS; behind it there is only filling.
     let end = gap.start + 1 + 2 * cms;
@@ -197,7 +203,7 @@ fn a_foreign_signature_value_is_refused() {
 #[test]
 fn a_byte_range_that_leaves_out_more_is_refused() {
     let signed = Signer::p256().sign(&fixture("memoire-gs-a2b.pdf"));
-    let value = pdf::signatures(&signed).unwrap().remove(0);
+    let value = values(&signed).remove(0);
     let [_, length, resume, rest] = value.byte_range;
     let old = format!("[0 {length} {resume} {rest}");
     let at = signed
@@ -235,8 +241,9 @@ fn a_later_change_is_told() {
         .add_object(Object::string_literal("later"));
     let mut changed = Vec::new();
     update.save_to(&mut changed).unwrap();
-    assert!(pades::verify(&signed).unwrap().covers_whole_file);
-    assert!(!pades::verify(&changed).unwrap().covers_whole_file);
+    let changes = |pdf: &[u8]| pades::verify(pdf).unwrap().changes_after;
+    assert_eq!(changes(&signed), Changes::None);
+    assert!(matches!(changes(&changed), Changes::Allowed(_)));
 }
 
 #[test]
@@ -262,13 +269,18 @@ fn what_cannot_be_signed_says_why() {
 #[test]
 fn a_chain_that_does_not_fit_is_refused() {
     let signer = Signer::p256();
-    let chain: Vec<Cert> = (0..60).map(|_| Signer::p256().cert).collect();
     let pdf = fixture("memoire-gs-a2b.pdf");
-    let prepared =
-        pades::prepare(&pdf, &signer.cert, &chain, signer.algorithm, SIGNING_TIME).unwrap();
+    let sign = |certificates: usize| {
+        let chain = (0..certificates).map(|_| Signer::p256().cert);
+        let chain: Vec<Cert> = chain.collect();
+        pades::prepare(&pdf, &signer.cert, &chain, signer.algorithm, SIGNING_TIME)
+    };
+    // The place grows with the chain, up to its limit.
+    let prepared = sign(60).unwrap();
     let value = signer.raw(prepared.to_be_signed());
+    assert!(prepared.finish(&value).is_ok());
     assert!(matches!(
-        prepared.finish(&value),
-        Err(PadesError::Finish(pdf::PdfError::FillTooLarge { .. }))
+        sign(200),
+        Err(PadesError::Prepare(pdf::PdfError::AppendRoom { .. }))
     ));
 }

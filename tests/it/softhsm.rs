@@ -1,16 +1,20 @@
 //! A scratch SoftHSM2 token for tests, with keys and certificates imported by
 //! the tools of SoftHSM2 and OpenSC.
 
+use crate::sandbox::Sandbox;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
     RsaKeySize,
 };
 use sceau::token::pkcs11::{Settings, WorkerCommand};
+use sceau::x509::Cert;
+use serde_json::json;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use time::OffsetDateTime;
 
 /// The user PIN of every scratch token.
 pub const PIN: &str = "471147";
@@ -43,7 +47,9 @@ pub fn module() -> Option<PathBuf> {
 pub enum Kind {
     Rsa2048,
     Rsa3072,
+    Rsa4096,
     P256,
+    P384,
 }
 
 impl Kind {
@@ -55,7 +61,11 @@ impl Kind {
             Self::Rsa3072 => {
                 KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_3072).unwrap()
             }
+            Self::Rsa4096 => {
+                KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_4096).unwrap()
+            }
             Self::P256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap(),
+            Self::P384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap(),
         }
     }
 }
@@ -90,34 +100,52 @@ impl Authority {
 
     /// A certificate with `nonRepudiation` alone, as signing certificates are.
     pub fn signing(&self, kind: Kind) -> Issued {
-        self.issue(
-            kind,
-            "Dr Testine Exemple",
-            KeyUsagePurpose::ContentCommitment,
-        )
+        self.issue(kind.generate(), &signer())
+    }
+
+    /// One of limited validity.
+    pub fn signing_between(&self, kind: Kind, validity: Validity) -> Issued {
+        self.issue(kind.generate(), &between(validity))
+    }
+
+    /// Another certificate for the same key and subject.
+    pub fn again(&self, issued: &Issued, validity: Validity) -> Vec<u8> {
+        let key = KeyPair::from_pem(&issued.key_pem).unwrap();
+        self.issue(key, &between(validity)).certificate_der
     }
 
     /// The authentication certificate that cards carry as well.
     pub fn authentication(&self, kind: Kind) -> Issued {
-        self.issue(
-            kind,
-            "Dr Testine Exemple (auth)",
-            KeyUsagePurpose::DigitalSignature,
-        )
+        let mut params = signer();
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        self.issue(kind.generate(), &params)
     }
 
-    fn issue(&self, kind: Kind, name: &str, usage: KeyUsagePurpose) -> Issued {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![usage];
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = kind.generate();
+    fn issue(&self, key: KeyPair, params: &CertificateParams) -> Issued {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Issued {
             certificate_der: certificate.der().to_vec(),
             key_pem: key.serialize_pem(),
         }
     }
+}
+
+/// From, to.
+pub type Validity = (OffsetDateTime, OffsetDateTime);
+
+fn signer() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::ContentCommitment];
+    let name = &mut params.distinguished_name;
+    name.push(DnType::CommonName, "Dr Testine Exemple");
+    params
+}
+
+fn between((from, to): Validity) -> CertificateParams {
+    let mut params = signer();
+    (params.not_before, params.not_after) = (from, to);
+    params
 }
 
 /// An initialised scratch token; its folder goes with it.
@@ -217,6 +245,18 @@ impl SoftHsm {
     pub fn import_certificate(&self, id: &str, der: &[u8]) {
         let file = self.write(&format!("certificate-{id}.der"), der);
         self.pkcs11_tool(&["--write-object", &file, "--type", "cert", "--id", id]);
+    }
+
+    /// Puts a signing key of the sandbox's authority on the token with its
+    /// certificate alone; the certificates of the authorities.
+    pub fn take_identity(&self, sandbox: &Sandbox, kind: &str) -> Vec<Cert> {
+        let order = json!({ "key": kind, "name": "Dr Testine Exemple" });
+        let identity = sandbox.control("identities", &order.to_string());
+        let text = |name: &str| identity[name].as_str().unwrap();
+        let certificates = |name: &str| Cert::from_pem_many(text(name).as_bytes()).unwrap();
+        let certificate = certificates("certificate_pem");
+        self.import("02", text("key_pem"), certificate[0].der());
+        certificates("chain_pem")
     }
 
     /// Runs OpenSC's tool on the token, logged in.

@@ -1,32 +1,36 @@
 //! Tokens: real signatures through SoftHSM2, and a module that misbehaves.
 
-use crate::softhsm::{Kind, PIN, SoftHsm, skipped, worker};
-use sceau::base::Secret;
+use crate::softhsm::{Authority, Kind, PIN, SoftHsm, skipped, worker};
+use sceau::base::{Secret, SystemClock};
 use sceau::token::pkcs11::{Pkcs11Token, Settings};
 use sceau::token::{Identity, LastTry, PinWarning, Token, TokenError, TokenStatus, choose};
-use sceau::x509::{self, Cert, SignatureAlgorithm};
+use sceau::x509::{self, Cert, RsaScheme, SignatureAlgorithm};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const MESSAGE: &[u8] = b"memoire d'honoraires";
+pub const MESSAGE: &[u8] = b"memoire d'honoraires";
 
-fn pin(text: &str) -> Secret {
+pub fn pin(text: &str) -> Secret {
     Secret::new(text.as_bytes().to_vec())
 }
 
-fn unlock(token: &dyn Token, text: &str) -> Result<(), TokenError> {
-    token.unlock(pin(text), LastTry::Refuse)
+pub fn unlock(token: &dyn Token, text: &str) -> Result<(), TokenError> {
+    token.unlock(Some(pin(text)), LastTry::Refuse)
 }
 
-fn sign(token: &dyn Token, certificate: &Cert) -> Result<Vec<u8>, TokenError> {
-    let algorithm = SignatureAlgorithm::for_key(certificate.key()).unwrap();
+pub fn sign(token: &dyn Token, certificate: &Cert) -> Result<Vec<u8>, TokenError> {
+    let algorithm = SignatureAlgorithm::for_key(certificate.key(), RsaScheme::Pkcs1V15).unwrap();
     token.sign(&certificate.sha256(), algorithm, MESSAGE)
 }
 
+pub fn now() -> time::OffsetDateTime {
+    SystemClock::shared().now()
+}
+
 /// Waits for a status; the limit is generous because only a failure reaches it.
-fn wait_for(token: &dyn Token, wanted: impl Fn(&TokenStatus) -> bool) -> TokenStatus {
+pub fn wait_for(token: &dyn Token, wanted: impl Fn(&TokenStatus) -> bool) -> TokenStatus {
     let start = Instant::now();
     loop {
         let status = token.status();
@@ -41,19 +45,23 @@ fn wait_for(token: &dyn Token, wanted: impl Fn(&TokenStatus) -> bool) -> TokenSt
     }
 }
 
-fn is_locked(status: &TokenStatus) -> bool {
+pub fn is_locked(status: &TokenStatus) -> bool {
     matches!(status, TokenStatus::Locked { .. })
 }
 
 /// A SoftHSM2 token behind the module that misbehaves on demand.
-struct Faulty {
-    hsm: SoftHsm,
-    certificate: Cert,
+pub struct Faulty {
+    pub hsm: SoftHsm,
+    pub certificate: Cert,
 }
 
 impl Faulty {
-    fn new() -> Option<Self> {
-        let (hsm, card) = SoftHsm::card(Kind::P256)?;
+    pub fn new() -> Option<Self> {
+        Self::card(Kind::P256)
+    }
+
+    pub fn card(kind: Kind) -> Option<Self> {
+        let (hsm, card) = SoftHsm::card(kind)?;
         if Command::new("cc").arg("--version").output().is_err() {
             skipped("no C compiler");
             return None;
@@ -73,11 +81,11 @@ impl Faulty {
         Some(faulty)
     }
 
-    fn module(&self) -> PathBuf {
+    pub fn module(&self) -> PathBuf {
         self.hsm.path().join("fault_module.so")
     }
 
-    fn settings(&self) -> Settings {
+    pub fn settings(&self) -> Settings {
         let mut environment = self.hsm.environment();
         environment.push(("FAULT_REAL".into(), self.hsm.module().into()));
         environment.push(("FAULT_FOLDER".into(), self.hsm.path().into()));
@@ -89,7 +97,7 @@ impl Faulty {
         settings
     }
 
-    fn settings_with_pin_file(&self, text: &str) -> Settings {
+    pub fn settings_with_pin_file(&self, text: &str) -> Settings {
         let mut settings = self.settings();
         let file = self.hsm.path().join("pin");
         std::fs::write(&file, format!("{text}\n")).unwrap();
@@ -97,18 +105,18 @@ impl Faulty {
         settings
     }
 
-    fn start(&self) -> Pkcs11Token {
+    pub fn start(&self) -> Pkcs11Token {
         Pkcs11Token::start(self.settings()).unwrap()
     }
 
-    fn unlocked(&self) -> Pkcs11Token {
+    pub fn unlocked(&self) -> Pkcs11Token {
         let token = self.start();
         unlock(&token, PIN).unwrap();
         token
     }
 
     /// What the function is to do at its next call.
-    fn at(&self, function: &str, todo: &str) {
+    pub fn at(&self, function: &str, todo: &str) {
         // Written aside and renamed: the module may be reading just now.
         let aside = self.hsm.path().join("aside");
         std::fs::write(&aside, todo).unwrap();
@@ -116,7 +124,7 @@ impl Faulty {
     }
 
     /// How often the module was called so; "C_Login 1" is the user's login.
-    fn calls(&self, line: &str) -> usize {
+    pub fn calls(&self, line: &str) -> usize {
         let log = std::fs::read_to_string(self.hsm.path().join("calls.log")).unwrap_or_default();
         log.lines().filter(|l| *l == line).count()
     }
@@ -140,9 +148,9 @@ fn every_kind_of_key_signs_what_verifies() {
 
         unlock(&token, PIN).unwrap();
         assert_eq!(token.status(), TokenStatus::Ready);
-        let chosen = choose(&token.identities().unwrap(), None).unwrap();
+        let chosen = choose(&token.identities().unwrap(), None, now()).unwrap();
         assert_eq!(chosen.certificate, signing);
-        let algorithm = SignatureAlgorithm::for_key(signing.key()).unwrap();
+        let algorithm = SignatureAlgorithm::for_key(signing.key(), RsaScheme::Pkcs1V15).unwrap();
         let signature = sign(&token, &signing).unwrap();
         x509::verify(&signing, algorithm, MESSAGE, &signature).unwrap();
         assert!(x509::verify(&signing, algorithm, b"other", &signature).is_err());
@@ -360,7 +368,10 @@ fn the_pin_flags_are_read_before_a_pin_is_used() {
     // CKF_USER_PIN_LOCKED: nothing is sent, confirmed or not.
     faulty.at("C_GetTokenInfo.always", "flags 40000");
     for last_try in [LastTry::Refuse, LastTry::Confirmed] {
-        assert_eq!(token.unlock(pin(PIN), last_try), Err(TokenError::PinLocked));
+        assert_eq!(
+            token.unlock(Some(pin(PIN)), last_try),
+            Err(TokenError::PinLocked)
+        );
     }
     assert_eq!(token.status(), TokenStatus::Blocked);
     // CKF_USER_PIN_FINAL_TRY
@@ -369,7 +380,7 @@ fn the_pin_flags_are_read_before_a_pin_is_used() {
     let warning = Some(PinWarning::FinalTry);
     assert_eq!(token.status(), TokenStatus::Locked { warning });
     assert_eq!(faulty.calls("C_Login 1"), 0);
-    token.unlock(pin(PIN), LastTry::Confirmed).unwrap();
+    token.unlock(Some(pin(PIN)), LastTry::Confirmed).unwrap();
     assert_eq!(faulty.calls("C_Login 1"), 1);
 }
 
@@ -392,9 +403,9 @@ fn a_wrong_pin_is_sent_once_and_leaves_a_warning() {
 
 #[test]
 fn a_key_that_wants_the_pin_each_time_gets_it() {
-    for key_type in ["rsa:2048", "EC:prime256v1"] {
+    for kind in [Kind::Rsa2048, Kind::P256] {
         let Some(faulty) = Faulty::new() else { return };
-        let certificate = always_authenticate(&faulty.hsm, key_type);
+        let certificate = always_authenticate(&faulty.hsm, kind);
         signs_with_a_login_each_time(&faulty, &certificate);
     }
 }
@@ -430,47 +441,16 @@ fn signs_with_a_login_each_time(faulty: &Faulty, certificate: &Cert) {
     sign(&token, certificate).unwrap();
 }
 
-/// Makes a key with `CKA_ALWAYS_AUTHENTICATE` on the token, with a
-/// certificate.
-fn always_authenticate(hsm: &SoftHsm, key_type: &str) -> Cert {
-    let id = ["--id", "0a", "--label", "each time"];
-    hsm.pkcs11_tool(
-        &[
-            &["--keypairgen", "--key-type", key_type, "--always-auth"],
-            &id[..],
-        ]
-        .concat(),
-    );
-    let public = hsm.path().join("public.der").to_string_lossy().into_owned();
-    let read = [
-        "--read-object",
-        "--type",
-        "pubkey",
-        "--output-file",
-        &public,
-    ];
-    hsm.pkcs11_tool(&[&read, &id[..]].concat());
-    // OpenSSL certifies a foreign public key with a key of its own.
-    let script = format!(
-        "cd '{}' && openssl pkey -pubin -inform DER -in public.der -out public.pem && \
-         openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=T \
-             2>/dev/null && \
-         openssl req -new -key ca.key -subj '/CN=Dr Testine Exemple' -out request.pem && \
-         printf 'keyUsage=critical,nonRepudiation\\nbasicConstraints=CA:FALSE\\n' > ext && \
-         openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -set_serial 7 \
-             -force_pubkey public.pem -extfile ext -outform DER -out each.der 2>/dev/null",
-        hsm.path().display()
-    );
-    assert!(
-        Command::new("sh")
-            .args(["-c", &script])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let der = std::fs::read(hsm.path().join("each.der")).unwrap();
-    hsm.import_certificate("0a", &der);
-    Cert::from_der(&der).unwrap()
+/// Puts a key with `CKA_ALWAYS_AUTHENTICATE` and its certificate on the token.
+pub fn always_authenticate(hsm: &SoftHsm, kind: Kind) -> Cert {
+    let issued = Authority::new().signing(kind);
+    let file = hsm.path().join("each.pem");
+    std::fs::write(&file, &issued.key_pem).unwrap();
+    let file = file.to_string_lossy();
+    let object = ["--write-object", &file, "--type", "privkey", "--id", "0a"];
+    hsm.pkcs11_tool(&[&object[..], &["--always-auth"]].concat());
+    hsm.import_certificate("0a", &issued.certificate_der);
+    Cert::from_der(&issued.certificate_der).unwrap()
 }
 
 #[test]

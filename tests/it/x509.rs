@@ -2,7 +2,7 @@
 
 use rcgen::{CertificateParams, KeyPair, SigningKey};
 use sceau::base::digest::sha256;
-use sceau::x509::{Cert, SignatureAlgorithm, cms, tsp};
+use sceau::x509::{Cert, RsaScheme, SignatureAlgorithm, cms, tsp};
 use std::path::Path;
 use std::process::Command;
 
@@ -36,7 +36,7 @@ fn openssl_verifies_our_detached_signatures() {
         let params = CertificateParams::new(Vec::new()).unwrap();
         let signer = params.self_signed(&key).unwrap();
         let signer = Cert::from_der(signer.der()).unwrap();
-        let made_with = SignatureAlgorithm::for_key(signer.key()).unwrap();
+        let made_with = SignatureAlgorithm::for_key(signer.key(), RsaScheme::Pkcs1V15).unwrap();
         let digest = made_with.content_digest(&[b"message"]);
         let attributes = cms::signed_attributes(&digest, &signer);
         let signature = key.sign(&attributes).unwrap();

@@ -5,9 +5,10 @@
 //! further judges: `<case>/signed.xml`, and `root.pem` for all.
 
 use sceau::base::digest::sha256;
-use sceau::x509::{Cert, CertStatus, SignatureAlgorithm};
-use sceau::xades::{self, Level, Verified, XadesError};
-use sceau::xml::path::{Namespaces, Path as XmlPath};
+use sceau::x509::tsp::TimestampToken;
+use sceau::x509::{Cert, CertStatus, RsaScheme, SignatureAlgorithm};
+use sceau::xades::{self, Envelope, Level, Slot, Verified, XadesError};
+use sceau::xml::path::Namespaces;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -135,7 +136,8 @@ impl Pki {
 
     fn sign_b(&self, name: &str, form: &str) -> Vec<u8> {
         let cert = self.signer(name);
-        let algorithm = SignatureAlgorithm::for_key(cert.key()).expect("algorithm");
+        let algorithm =
+            SignatureAlgorithm::for_key(cert.key(), RsaScheme::Pkcs1V15).expect("algorithm");
         let time = cert.not_before() + time::Duration::seconds(1);
         let prepared =
             xades::prepare(form.as_bytes(), &slot(), &cert, algorithm, time).expect("prepare");
@@ -150,11 +152,11 @@ impl Pki {
             ),
         );
         let value = fs::read(work.join("sig")).expect("signature");
-        prepared.finish(&value).expect("finish")
+        prepared.finish(&value).expect("finish").into_xml()
     }
 
     /// A timestamp token over these bytes.
-    fn token(&self, message: &[u8]) -> Vec<u8> {
+    fn token(&self, message: &[u8]) -> TimestampToken {
         let work = self.scratch();
         let at = self.at().display();
         fs::write(work.join("message"), message).expect("message");
@@ -167,7 +169,8 @@ impl Pki {
                  -inkey {at}/tsa.key -chain {at}/root.pem -token_out -out token"
             ),
         );
-        fs::read(work.join("token")).expect("token")
+        let der = fs::read(work.join("token")).expect("token");
+        TimestampToken::from_der(&der).expect("token")
     }
 
     fn ocsp(&self, name: &str) -> Vec<u8> {
@@ -196,8 +199,15 @@ impl Pki {
     }
 
     fn stamp(&self, signed: &[u8]) -> Vec<u8> {
-        let token = self.token(&xades::timestamp_input(signed).expect("input"));
-        xades::extend_t(signed, &token).expect("level T")
+        let mut envelope = open(signed);
+        let token = self.token(envelope.timestamp_input());
+        envelope.extend_t(token).expect("level T");
+        // A rest between changes nothing.
+        assert_eq!(
+            open(envelope.xml()).timestamp_input(),
+            envelope.timestamp_input()
+        );
+        envelope.into_xml()
     }
 
     /// Level LT; one signer with OCSP responses, one with a list, one with both.
@@ -217,7 +227,11 @@ impl Pki {
             "p256" => vec![],
             _ => vec![self.crl()],
         };
-        xades::extend_lt(stamped, &certificates, &ocsp, &crls).expect("level LT")
+        let mut envelope = open(stamped);
+        envelope
+            .extend_lt(&certificates, &ocsp, &crls)
+            .expect("level LT");
+        envelope.into_xml()
     }
 }
 
@@ -227,9 +241,13 @@ fn openssl(folder: &Path, line: &str) {
     assert!(done, "openssl {line}: {text}");
 }
 
-fn slot() -> XmlPath {
+fn slot() -> Slot {
     let namespaces = Namespaces::from([("f".to_owned(), "urn:test:form".to_owned())]);
-    XmlPath::parse("/f:form/f:slot", &namespaces).expect("path")
+    Slot::parse("/f:form/f:slot", &namespaces).expect("path")
+}
+
+fn open(xml: &[u8]) -> Envelope {
+    Envelope::open(xml.to_vec(), &slot()).expect("verified")
 }
 
 fn check(xml: &[u8]) -> Result<Verified, XadesError> {
@@ -320,8 +338,7 @@ fn validation_data_comes_out_as_it_went_in() {
     assert_eq!(verified.crls[0].der(), pki.crl());
     let token = verified.token.expect("token");
     assert_eq!(token.signer(), &pki.tsa);
-    let input = xades::timestamp_input(&lt).expect("input");
-    assert_eq!(token.imprint(), sha256(&input));
+    assert_eq!(token.imprint(), sha256(open(&lt).timestamp_input()));
     for (response, cert) in verified
         .ocsp
         .iter()
@@ -339,9 +356,9 @@ fn a_timestamp_over_another_signature_is_refused() {
     let Some(pki) = Pki::get() else { return };
     let one = pki.sign_b("p256", FORM);
     let other = pki.sign_b("rsa", FORM);
-    let token = pki.token(&xades::timestamp_input(&other).expect("input"));
+    let token = pki.token(open(&other).timestamp_input());
     assert!(matches!(
-        xades::extend_t(&one, &token),
+        open(&one).extend_t(token),
         Err(XadesError::Timestamp(_))
     ));
     // Put in by force: the stamped signature's token into the other document.
@@ -375,21 +392,21 @@ fn a_changed_document_is_refused_by_all() {
 fn levels_are_climbed_once() {
     let Some(pki) = Pki::get() else { return };
     let t = pki.stamp(&pki.sign_b("p256", FORM));
-    let token = pki.token(&xades::timestamp_input(&t).expect("input"));
+    let token = pki.token(open(&t).timestamp_input());
     assert!(matches!(
-        xades::extend_t(&t, &token),
+        open(&t).extend_t(token),
         Err(XadesError::Level { have: Level::T, .. })
     ));
     let lt = pki.complete("p256", &t);
     assert!(matches!(
-        xades::extend_lt(&lt, &[], &[pki.ocsp("p256")], &[]),
+        open(&lt).extend_lt(&[], &[pki.ocsp("p256")], &[]),
         Err(XadesError::Level {
             have: Level::LT,
             ..
         })
     ));
     assert!(matches!(
-        xades::extend_lt(&t, std::slice::from_ref(&pki.root), &[], &[]),
+        open(&t).extend_lt(std::slice::from_ref(&pki.root), &[], &[]),
         Err(XadesError::Profile(_))
     ));
 }
@@ -427,7 +444,8 @@ fn signing_time_is_written_in_utc() {
     );
     let signed = prepared
         .finish(&fs::read(work.join("sig")).expect("signature"))
-        .expect("finish");
+        .expect("finish")
+        .into_xml();
     let text = String::from_utf8(signed.clone()).expect("UTF-8");
     assert!(text.contains("<xades:SigningTime>2030-03-17T17:46:40Z</xades:SigningTime>"));
     let verified = check(&signed).expect("verified");

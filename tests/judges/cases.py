@@ -16,19 +16,18 @@ Ends with "N passed, N failed, N skipped".
 import argparse
 import base64
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
+
+from keys import PIN, available, http, make_key, run
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
@@ -51,9 +50,6 @@ FIXTURES = [
     ("memoire-libreoffice-a2b.pdf", 0),
     ("memoire-typst-a2b-pages.pdf", 0),
 ]
-MODULES = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so", *map(str, Path("/usr/lib").glob("*/softhsm/libsofthsm2.so"))]
-MODULE = next((Path(path) for path in MODULES if Path(path).exists()), None)
-PIN = "471147"
 LIMIT = 120  # seconds
 NOWHERE = '[mysecu]\nidentity_url = ""\ntoken_url = ""\nexchange_url = ""\n'
 MARKER = ".sceau-judges"
@@ -80,16 +76,6 @@ class Score:
 SCORE = Score()
 
 
-def http(url, body=None, headers=()):
-    """(status, body). Never over a proxy: all addresses are on this machine."""
-    request = urllib.request.Request(url, body, dict(headers))
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=LIMIT) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as problem:
-        return problem.code, problem.read()
-
-
 def until(what, look):
     end = time.monotonic() + LIMIT
     while time.monotonic() < end:
@@ -97,13 +83,6 @@ def until(what, look):
             return found
         time.sleep(0.05)
     raise TimeoutError(f"after {LIMIT} s it is still not so that {what}")
-
-
-def run(*command, **options):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **options)
-    if done.returncode:
-        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-2000:]}")
-    return done.stdout
 
 
 class Process:
@@ -132,53 +111,24 @@ class Sandbox(Process):
         self.url, self.environment = ready["http"], Path(ready["environment"])
         self.root = folder / "pki/root.pem"
 
-    def identity(self, key):
-        order = {"key": key, "name": "Dr Testine Exemple", "validity": "valid", "usage": "sign"}
-        status, body = http(f"{self.url}/control/identities", json.dumps(order).encode())
-        if status != 200:
-            raise RuntimeError(f"no identity: {body}")
-        return json.loads(body)
-
     def document(self, identifier):
         status, body = http(f"{self.url}/control/documents/{identifier}/xml")
         return body if status == 200 else None
 
 
-class SoftHsm:
-    """A scratch token with one key and its certificate."""
-
-    def __init__(self, folder, identity):
-        (folder / "tokens").mkdir(parents=True)
-        configuration = folder / "softhsm2.conf"
-        configuration.write_text(f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
-        self.environment = {**os.environ, "SOFTHSM2_CONF": str(configuration)}
-        for name in ("key", "certificate"):
-            (folder / f"{name}.pem").write_text(identity[f"{name}_pem"])
-        self.pin_file = folder / "pin"
-        self.pin_file.write_text(PIN)
-        self.pin_file.chmod(0o600)
-        here = {"env": self.environment, "cwd": folder}
-        run("softhsm2-util", "--init-token", "--free", "--label", "sceau", "--pin", PIN, "--so-pin", "80008000", **here)
-        run("softhsm2-util", "--import", "key.pem", "--token", "sceau", "--label", "key", "--id", "01", "--pin", PIN, **here)
-        run("openssl", "x509", "-in", "certificate.pem", "-outform", "DER", "-out", "certificate.der", **here)
-        run("pkcs11-tool", "--module", MODULE, "--token-label", "sceau", "--login", "--pin", PIN,
-            "--write-object", "certificate.der", "--type", "cert", "--id", "01", **here)  # fmt: skip
-
-
 class Daemon(Process):
     """`sceau run` on a token, paired with this program."""
 
-    def __init__(self, binaries, folder, sandbox, token, *, delivers, pin_from_file):
+    def __init__(self, binaries, folder, sandbox, key, *, scheme="pkcs1-v1_5", delivers=False, pin_from_file=True):
         folder.mkdir(parents=True)
-        pin = f'pin_file = "{token.pin_file}"\n' if pin_from_file else ""
         own = folder / "sceau.toml"
         own.write_text(
             '[api]\nlisten = "127.0.0.1:0"\n[store]\nfolder = "state"\n'
-            f'[token]\nkind = "pkcs11"\nmodule = "{MODULE}"\n{pin}{"" if delivers else NOWHERE}'
+            f"{key.configuration(scheme, pin_from_file=pin_from_file)}{'' if delivers else NOWHERE}"
         )
         layers = ["--config", sandbox.environment, "--config", own]
         command = [binaries / "sceau", "run", *layers]
-        super().__init__(command, folder / "sceau.log", env=token.environment, stdout=subprocess.DEVNULL)
+        super().__init__(command, folder / "sceau.log", env=key.environment, stdout=subprocess.DEVNULL)
         self.state = folder / "state"
         self.url = until("the daemon listens", self.endpoint)
         self.bearer = run(binaries / "sceau", "pair", "judges", *layers).strip()
@@ -284,7 +234,7 @@ def plan():
 
 def daemon_work(options, sandbox, kind, delivered, ready):
     folder = options.out / "daemons" / kind
-    token = SoftHsm(folder / "softhsm", sandbox.identity(kind))
+    token = make_key(kind, folder / "softhsm", sandbox.url)
     for name, jobs, delivers in (("delivering", delivered, True), ("undelivered", ready, False)):
         if not jobs:
             continue
@@ -377,7 +327,7 @@ def main():
     with Sandbox(options.bin, options.out / "sandbox") as sandbox, ThreadPoolExecutor(4) as pool:
         shutil.copy(sandbox.root, options.out / "cases")
         work = {"soft-demo": pool.submit(demo, options)}
-        if MODULE and shutil.which("softhsm2-util") and shutil.which("pkcs11-tool"):
+        if available():
             work |= {kind: pool.submit(daemon_work, options, sandbox, kind, *jobs[kind]) for kind in jobs}
         else:
             count = sum(len(delivered) + len(ready) for delivered, ready in jobs.values())

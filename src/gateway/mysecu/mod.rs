@@ -90,6 +90,7 @@ impl MySecu {
         let client = Client::new(&http::Settings {
             tls_anchors_pem: settings.tls_anchors_pem.clone(),
             identity_pem: Some(settings.transport.pem().clone()),
+            redirects_max: 0,
             connect_timeout: settings.connect_timeout,
             timeout: settings.timeout,
         })?;

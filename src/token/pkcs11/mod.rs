@@ -5,6 +5,7 @@
 //! and keeps the rules: a deadline for every call, restarts with back-off, and
 //! one login at most for one PIN entry.
 
+mod mechanism;
 mod module;
 mod process;
 mod protocol;
@@ -14,10 +15,9 @@ mod worker;
 pub use process::WorkerCommand;
 pub use worker::run_worker;
 
-use super::{Identity, LastTry, Scheme, Token, TokenError, TokenStatus, digest_for};
+use super::{Identity, LastTry, PinEntry, Token, TokenError, TokenStatus, fits};
 use crate::base::{Secret, hex};
-use crate::x509::{self, SignatureAlgorithm};
-use protocol::Mechanism;
+use crate::x509::{self, KeyKind, SignatureAlgorithm};
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -64,6 +64,9 @@ pub struct Deadlines {
     pub init: Duration,
     /// Login and logout.
     pub login: Duration,
+    /// What a person needs to enter a PIN on the reader; such a login or
+    /// signature has this on top.
+    pub reader: Duration,
     /// One signature.
     pub sign: Duration,
 }
@@ -80,6 +83,9 @@ impl Settings {
             deadlines: Deadlines {
                 init: Duration::from_secs(20),
                 login: Duration::from_secs(30),
+                // With the login's own time less than what an HTTP client of
+                // this program waits.
+                reader: Duration::from_secs(90),
                 sign: Duration::from_secs(15),
             },
             backoff: [1, 2, 5, 15, 60].map(Duration::from_secs).to_vec(),
@@ -87,6 +93,21 @@ impl Settings {
             poll: Duration::from_secs(1),
         }
     }
+}
+
+/// Reads bytes as a run of frames, once as the worker and once as the daemon
+/// would, and counts the frames read. Public for the fuzz target and the tests
+/// of hostile input alone: nobody else speaks the protocol.
+#[doc(hidden)]
+pub fn read_frames(bytes: &[u8]) -> [usize; 2] {
+    fn count<T: serde::de::DeserializeOwned>(mut bytes: &[u8]) -> usize {
+        let frames = std::iter::from_fn(|| protocol::read::<T>(&mut bytes).ok().flatten());
+        frames.count()
+    }
+    [
+        count::<protocol::Request>(bytes),
+        count::<protocol::Answer>(bytes),
+    ]
 }
 
 /// A token behind a PKCS#11 module.
@@ -100,6 +121,7 @@ pub struct Pkcs11Token {
 struct View {
     status: TokenStatus,
     identities: Vec<Identity>,
+    pin_entry: PinEntry,
 }
 
 fn lock(view: &Mutex<View>) -> MutexGuard<'_, View> {
@@ -113,6 +135,7 @@ impl Pkcs11Token {
         let view = Arc::new(Mutex::new(View {
             status: TokenStatus::Starting,
             identities: Vec::new(),
+            pin_entry: PinEntry::Keyboard,
         }));
         let (orders, inbox) = channel();
         let supervisor = Supervisor::new(settings, Arc::clone(&view));
@@ -160,8 +183,13 @@ impl Token for Pkcs11Token {
         lock(&self.view).status.clone()
     }
 
-    fn unlock(&self, pin: Secret, last_try: LastTry) -> Result<(), TokenError> {
-        if pin.expose().is_empty() || pin.expose().len() > PIN_BYTES_MAX {
+    fn pin_entry(&self) -> PinEntry {
+        lock(&self.view).pin_entry
+    }
+
+    fn unlock(&self, pin: Option<Secret>, last_try: LastTry) -> Result<(), TokenError> {
+        let size = pin.as_ref().map(|pin| pin.expose().len());
+        if size.is_some_and(|size| size == 0 || size > PIN_BYTES_MAX) {
             return Err(TokenError::PinMalformed);
         }
         self.ask(|reply| Order::Unlock {
@@ -197,20 +225,16 @@ impl Token for Pkcs11Token {
                 .find(|certificate| certificate.sha256() == *certificate_sha256)
                 .ok_or(TokenError::NoSuchCertificate)?,
         };
-        let (scheme, digest) = digest_for(algorithm, certificate.key(), message)?;
-        let mechanism = match scheme {
-            Scheme::Rsa => Mechanism::RsaPkcs,
-            Scheme::Ecdsa => Mechanism::Ecdsa,
-        };
+        fits(algorithm, certificate.key())?;
         let signature = self.ask(|reply| Order::Sign {
             certificate: hex::encode(certificate_sha256),
-            mechanism,
-            digest,
+            algorithm,
+            message: message.to_vec(),
             reply,
         })?;
-        let signature = match scheme {
-            Scheme::Rsa => signature,
-            Scheme::Ecdsa => x509::ecdsa_fixed_to_der(&signature),
+        let signature = match certificate.key() {
+            KeyKind::P256 | KeyKind::P384 => x509::ecdsa_fixed_to_der(&signature),
+            KeyKind::Rsa { .. } | KeyKind::Other => signature,
         };
         // Cheap, and the only proof that key, certificate and answer belong
         // together.

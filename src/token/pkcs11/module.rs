@@ -7,7 +7,8 @@
               the cryptoki crate fuses them and adds a length query"
 )]
 
-use super::protocol::{Fault, FaultKind, KeyFact, Mechanism, Opened, PinFlags};
+use super::mechanism::Mechanism;
+use super::protocol::{Fault, FaultKind, KeyFact, Opened, PinFlags};
 use crate::base::limits::CERTIFICATE_BYTES_MAX;
 use crate::base::{Secret, digest, hex};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -39,6 +40,8 @@ struct OpenToken {
     serial: String,
     certificates: Vec<Certificate>,
     keys: Vec<Key>,
+    /// The token asks its holder for the PIN itself.
+    pin_on_reader: bool,
     /// Kept only while logged in and only for keys that want it again.
     pin: Option<Secret>,
 }
@@ -94,7 +97,7 @@ impl Module {
             if !info.token_initialized() || wanted.serial.is_some_and(|w| w.trim() != serial) {
                 continue;
             }
-            let token = open_slot(&self.context, slot, serial)?;
+            let token = open_slot(&self.context, slot, &info)?;
             let holds = |sha256: &str| token.certificates.iter().any(|c| c.sha256 == sha256);
             if wanted.certificate.is_none_or(holds) {
                 found.push((token, info));
@@ -128,6 +131,8 @@ impl Module {
             label: info.label().trim().to_owned(),
             serial: token.serial.clone(),
             flags: flags(&info),
+            pin_on_reader: token.pin_on_reader,
+            mechanisms: self.mechanisms(token.slot),
             certificates: token
                 .certificates
                 .iter()
@@ -150,13 +155,23 @@ impl Module {
         Ok(flags(&info))
     }
 
-    /// Makes exactly one `C_Login`.
-    pub(super) fn login(&mut self, pin: Secret) -> Result<Vec<KeyFact>, Fault> {
+    /// The mechanisms of ours that the token offers; all when it does not say.
+    fn mechanisms(&self, slot: Slot) -> Vec<Mechanism> {
+        let offered = self.context.get_mechanism_list(slot).unwrap_or_default();
+        let codes: Vec<_> = offered.into_iter().map(|mechanism| *mechanism).collect();
+        let known = Mechanism::ALL.into_iter();
+        known
+            .filter(|known| codes.is_empty() || codes.contains(&known.code()))
+            .collect()
+    }
+
+    /// Makes exactly one `C_Login`; without a PIN the token asks its holder.
+    pub(super) fn login(&mut self, pin: Option<Secret>) -> Result<Vec<KeyFact>, Fault> {
         let token = self.token.as_mut().ok_or_else(session_lost)?;
-        token.login(UserType::User, &pin)?;
+        token.login(UserType::User, pin.as_ref())?;
         let keys = token.find_keys()?;
         if token.keys.iter().any(|key| key.always_authenticate) {
-            token.pin = Some(pin);
+            token.pin = pin;
         }
         Ok(keys)
     }
@@ -176,7 +191,7 @@ impl Module {
         &mut self,
         certificate: &str,
         mechanism: Mechanism,
-        digest: &[u8],
+        input: &[u8],
     ) -> Result<Vec<u8>, Fault> {
         let token = self.token.as_mut().ok_or_else(session_lost)?;
         let key = token.keys.iter().find(|key| key.certificate == certificate);
@@ -185,7 +200,10 @@ impl Module {
             detail: "no key for this certificate".into(),
         })?;
         let handle = key.handle;
-        if key.always_authenticate {
+        if key.always_authenticate && token.pin_on_reader {
+            self.raw.start(&token.session, mechanism, handle)?;
+            token.login(UserType::ContextSpecific, None)?;
+        } else if key.always_authenticate {
             // The PIN goes back only after the token took it: a refused one is
             // never sent a second time.
             let pin = token.pin.take().ok_or_else(|| Fault {
@@ -193,16 +211,16 @@ impl Module {
                 detail: "the key wants the PIN again".into(),
             })?;
             self.raw.start(&token.session, mechanism, handle)?;
-            token.login(UserType::ContextSpecific, &pin)?;
+            token.login(UserType::ContextSpecific, Some(&pin))?;
             token.pin = Some(pin);
         } else {
             self.raw.start(&token.session, mechanism, handle)?;
         }
-        self.raw.finish(&token.session, digest)
+        self.raw.finish(&token.session, input)
     }
 }
 
-fn open_slot(context: &Pkcs11, slot: Slot, serial: &str) -> Result<OpenToken, Fault> {
+fn open_slot(context: &Pkcs11, slot: Slot, info: &TokenInfo) -> Result<OpenToken, Fault> {
     let session = context.open_ro_session(slot).map_err(fault)?;
     let template = [
         Attribute::Class(ObjectClass::CERTIFICATE),
@@ -228,17 +246,24 @@ fn open_slot(context: &Pkcs11, slot: Slot, serial: &str) -> Result<OpenToken, Fa
     Ok(OpenToken {
         session,
         slot,
-        serial: serial.to_owned(),
+        serial: info.serial_number().trim().to_owned(),
         certificates,
         keys: Vec::new(),
+        pin_on_reader: info.protected_authentication_path(),
         pin: None,
     })
 }
 
 impl OpenToken {
-    fn login(&self, user: UserType, pin: &Secret) -> Result<(), Fault> {
-        let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
-        match self.session.login_with_raw(user, &pin) {
+    fn login(&self, user: UserType, pin: Option<&Secret>) -> Result<(), Fault> {
+        let done = match pin {
+            Some(pin) => {
+                let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
+                self.session.login_with_raw(user, &pin)
+            }
+            None => self.session.login(user, None),
+        };
+        match done {
             Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
             other => other.map_err(fault),
         }
@@ -338,21 +363,23 @@ impl RawSign {
         mechanism: Mechanism,
         key: ObjectHandle,
     ) -> Result<(), Fault> {
-        let mut mechanism = sys::CK_MECHANISM {
-            mechanism: match mechanism {
-                Mechanism::RsaPkcs => sys::CKM_RSA_PKCS,
-                Mechanism::Ecdsa => sys::CKM_ECDSA,
-            },
-            pParameter: ptr::null_mut(),
-            ulParameterLen: 0,
+        let mut parameters = mechanism.pss_parameters();
+        let (parameter, size) = match parameters.as_mut() {
+            Some(pss) => (ptr::from_mut(pss).cast(), size_of_val(pss)),
+            None => (ptr::null_mut(), 0),
         };
-        // SAFETY: the session is open, `mechanism` outlives the call and has
-        // no parameter; a wrong key handle is answered by a return code.
+        let mut mechanism = sys::CK_MECHANISM {
+            mechanism: mechanism.code(),
+            pParameter: parameter,
+            ulParameterLen: size as sys::CK_ULONG,
+        };
+        // SAFETY: the session is open, `mechanism` and its parameters outlive the
+        // call; a wrong key handle is answered by a return code.
         returned(unsafe { (self.init)(session.handle(), &mut mechanism, key.handle()) })
     }
 
-    fn finish(&self, session: &Session, digest: &[u8]) -> Result<Vec<u8>, Fault> {
-        let mut input = digest.to_vec();
+    fn finish(&self, session: &Session, input: &[u8]) -> Result<Vec<u8>, Fault> {
+        let mut input = input.to_vec();
         let mut signature = vec![0u8; SIGNATURE_BYTES_MAX];
         let mut size = SIGNATURE_BYTES_MAX as sys::CK_ULONG;
         // SAFETY: both buffers live through the call and their lengths are
@@ -435,6 +462,7 @@ fn kind_of(code: RvError) -> FaultKind {
             FaultKind::PinIncorrect
         }
         RvError::PinLocked => FaultKind::PinLocked,
+        RvError::FunctionCanceled | RvError::FunctionRejected => FaultKind::PinCancelled,
         RvError::UserNotLoggedIn => FaultKind::NotLoggedIn,
         RvError::SessionHandleInvalid
         | RvError::SessionClosed

@@ -3,6 +3,7 @@
 //! tail. PINs, digests and signatures travel in the tail, so that they are
 //! never inside a text that some layer might log or copy.
 
+use super::mechanism::Mechanism;
 use crate::base::limits::WORKER_FRAME_BYTES_MAX;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -23,9 +24,10 @@ pub(super) enum Request {
     },
     /// Is the session still good, and what do the PIN flags say?
     Check,
-    /// Log in with the PIN in the tail and find the private keys.
+    /// Log in with the PIN in the tail, or without one where the token asks its
+    /// holder itself, and find the private keys.
     Login,
-    /// Sign the digest in the tail.
+    /// Sign what is in the tail: a digest or a message, as the mechanism says.
     Sign {
         /// SHA-256 of the certificate, hexadecimal.
         certificate: String,
@@ -47,16 +49,6 @@ impl Request {
             Self::Logout => "logout",
         }
     }
-}
-
-/// The two mechanisms in use; digests are made in the daemon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Mechanism {
-    /// `CKM_RSA_PKCS` over a DigestInfo.
-    RsaPkcs,
-    /// `CKM_ECDSA` over a digest; the answer is r and s, each of full size.
-    Ecdsa,
 }
 
 /// What the worker answers.
@@ -82,6 +74,10 @@ pub(super) struct Opened {
     pub(super) label: String,
     pub(super) serial: String,
     pub(super) flags: PinFlags,
+    /// `CKF_PROTECTED_AUTHENTICATION_PATH`: the token asks for the PIN itself.
+    pub(super) pin_on_reader: bool,
+    /// Those of ours the token offers.
+    pub(super) mechanisms: Vec<Mechanism>,
     /// DER, hexadecimal.
     pub(super) certificates: Vec<String>,
     /// Present when the token wants no login at all.
@@ -123,6 +119,8 @@ pub(super) enum FaultKind {
     Several,
     PinIncorrect,
     PinLocked,
+    /// The holder cancelled the entry on the reader.
+    PinCancelled,
     /// The session or the token behind it is gone; opening again may help.
     SessionLost,
     NotLoggedIn,

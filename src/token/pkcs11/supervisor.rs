@@ -1,12 +1,15 @@
 //! The thread that owns a worker process: starts it, opens the token, watches
 //! deadlines, restarts what died, and keeps the PIN rules.
 
+use super::mechanism;
 use super::process::{CallError, Worker};
-use super::protocol::{Answer, Fault, FaultKind, KeyFact, Mechanism, Opened, PinFlags, Request};
+use super::protocol::{Answer, Fault, FaultKind, KeyFact, Opened, PinFlags, Request};
 use super::{CRASHES_MAX, Settings, View, lock};
 use crate::base::{Secret, hex};
-use crate::token::{Identity, LastTry, PinWarning, TokenError, TokenStatus, signing_first};
-use crate::x509::Cert;
+use crate::token::{
+    Identity, LastTry, PinEntry, PinWarning, TokenError, TokenStatus, signing_first,
+};
+use crate::x509::{Cert, SignatureAlgorithm};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
@@ -24,15 +27,16 @@ pub(super) enum Order {
     /// Look at the token, then answer.
     Settle(ReplyTo<()>),
     Unlock {
-        pin: Secret,
+        /// None: on the reader.
+        pin: Option<Secret>,
         last_try: LastTry,
         reply: ReplyTo<()>,
     },
     Lock(ReplyTo<()>),
     Sign {
         certificate: String,
-        mechanism: Mechanism,
-        digest: Vec<u8>,
+        algorithm: SignatureAlgorithm,
+        message: Vec<u8>,
         reply: ReplyTo<Vec<u8>>,
     },
 }
@@ -143,7 +147,7 @@ impl Supervisor {
                 last_try,
                 reply,
             } => {
-                let result = self.unlock(&pin, last_try);
+                let result = self.unlock(pin.as_ref(), last_try);
                 let _ = reply.send(result);
             }
             Order::Lock(reply) => {
@@ -152,11 +156,11 @@ impl Supervisor {
             }
             Order::Sign {
                 certificate,
-                mechanism,
-                digest,
+                algorithm,
+                message,
                 reply,
             } => {
-                let result = self.sign(&certificate, mechanism, &digest);
+                let result = self.sign(&certificate, algorithm, &message);
                 let _ = reply.send(result);
             }
         }
@@ -295,7 +299,7 @@ impl Supervisor {
         }
     }
 
-    fn unlock(&mut self, pin: &Secret, last_try: LastTry) -> Result<(), TokenError> {
+    fn unlock(&mut self, pin: Option<&Secret>, last_try: LastTry) -> Result<(), TokenError> {
         // A person stands at the machine: look now, whatever happened before.
         self.rest_until = None;
         self.crashes.clear();
@@ -323,7 +327,17 @@ impl Supervisor {
             self.publish(locked(flags));
             return Err(TokenError::FinalTry);
         }
-        self.login(pin)
+        match (self.pin_on_reader(), pin) {
+            (true, Some(_)) => Err(TokenError::PinOnReader),
+            (false, None) => Err(TokenError::PinMalformed),
+            (true, None) | (false, Some(_)) => self.login(pin),
+        }
+    }
+
+    fn pin_on_reader(&self) -> bool {
+        self.opened
+            .as_ref()
+            .is_some_and(|token| token.pin_on_reader)
     }
 
     fn login_from_file(&mut self) {
@@ -337,11 +351,16 @@ impl Supervisor {
             self.pin_file = PinFile::Unusable;
             return;
         }
+        if self.pin_on_reader() {
+            tracing::warn!("the token takes its PIN on the reader; the PIN file is not used");
+            self.pin_file = PinFile::Unusable;
+            return;
+        }
         let Some(path) = self.settings.pin_file.clone() else {
             return;
         };
         let outcome = match Secret::from_file(&path) {
-            Ok(pin) => self.login(&pin),
+            Ok(pin) => self.login(Some(&pin)),
             Err(error) => {
                 tracing::warn!(%error, "the PIN file cannot be read");
                 self.pin_file = PinFile::Unusable;
@@ -356,8 +375,13 @@ impl Supervisor {
 
     /// Sends the PIN once. Every end of this that is not a plain answer about
     /// the PIN leaves open whether an attempt was counted.
-    fn login(&mut self, pin: &Secret) -> Result<(), TokenError> {
-        match self.call(&Request::Login, pin.expose(), self.settings.deadlines.login) {
+    fn login(&mut self, pin: Option<&Secret>) -> Result<(), TokenError> {
+        let deadlines = self.settings.deadlines;
+        let (pin, deadline) = match pin {
+            Some(pin) => (pin.expose(), deadlines.login),
+            None => (&[][..], deadlines.login + deadlines.reader),
+        };
+        match self.call(&Request::Login, pin, deadline) {
             Ok((Answer::LoggedIn { keys }, _)) => {
                 self.keys = Some(keys);
                 self.publish(TokenStatus::Ready);
@@ -372,6 +396,11 @@ impl Supervisor {
             Err(CallError::Fault(fault)) if fault.kind == FaultKind::PinLocked => {
                 self.publish(TokenStatus::Blocked);
                 Err(TokenError::PinLocked)
+            }
+            Err(CallError::Fault(fault))
+                if fault.kind == FaultKind::PinCancelled && self.pin_on_reader() =>
+            {
+                Err(TokenError::PinCancelled)
             }
             Err(CallError::Fault(fault)) => {
                 tracing::warn!(code = fault.detail, "login broke off");
@@ -412,15 +441,15 @@ impl Supervisor {
     fn sign(
         &mut self,
         certificate: &str,
-        mechanism: Mechanism,
-        digest: &[u8],
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
     ) -> Result<Vec<u8>, TokenError> {
-        match self.sign_once(certificate, mechanism, digest)? {
+        match self.sign_once(certificate, algorithm, message)? {
             Signed::Done(signature) => Ok(signature),
             Signed::Again => {
                 self.rest();
                 self.settle();
-                match self.sign_once(certificate, mechanism, digest)? {
+                match self.sign_once(certificate, algorithm, message)? {
                     Signed::Done(signature) => Ok(signature),
                     Signed::Again => Err(self.trouble()),
                 }
@@ -431,20 +460,26 @@ impl Supervisor {
     fn sign_once(
         &mut self,
         certificate: &str,
-        mechanism: Mechanism,
-        digest: &[u8],
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
     ) -> Result<Signed, TokenError> {
-        let Some(keys) = self.keys.as_ref() else {
+        let (Some(opened), Some(keys)) = (self.opened.as_ref(), self.keys.as_ref()) else {
             return Err(self.trouble());
         };
-        if !keys.iter().any(|key| key.certificate == certificate) {
-            return Err(TokenError::NoSuchCertificate);
-        }
+        let key = keys.iter().find(|key| key.certificate == certificate);
+        let key = key.ok_or(TokenError::NoSuchCertificate)?;
+        let deadlines = self.settings.deadlines;
+        let deadline = if key.always_authenticate && opened.pin_on_reader {
+            deadlines.sign + deadlines.reader
+        } else {
+            deadlines.sign
+        };
+        let (mechanism, input) = mechanism::plan(algorithm, message, &opened.mechanisms)?;
         let request = Request::Sign {
             certificate: certificate.to_owned(),
             mechanism,
         };
-        match self.call(&request, digest, self.settings.deadlines.sign) {
+        match self.call(&request, &input, deadline) {
             Ok((Answer::Signed, signature)) => Ok(Signed::Done(signature.to_vec())),
             Ok(_) => {
                 self.failed("sign", "answered out of turn");
@@ -475,6 +510,8 @@ impl Supervisor {
                 self.pin_file = PinFile::Unusable;
                 Err(self.reopened(TokenError::PinLocked))
             }
+            // Locked again: nobody is asked over and over for what was refused.
+            FaultKind::PinCancelled => Err(self.reopened(TokenError::PinCancelled)),
             FaultKind::NotLoggedIn => Err(self.reopened(TokenError::Locked)),
             FaultKind::NoKey => Err(TokenError::NoSuchCertificate),
             FaultKind::Module | FaultKind::Absent | FaultKind::Several | FaultKind::Refused => {
@@ -573,6 +610,13 @@ impl Supervisor {
         }
         view.status = status;
         view.identities = identities;
+        // Kept while the token is away: whoever is asked then is asked rightly.
+        if let Some(opened) = &self.opened {
+            view.pin_entry = match opened.pin_on_reader {
+                true => PinEntry::Reader,
+                false => PinEntry::Keyboard,
+            };
+        }
     }
 }
 

@@ -60,7 +60,7 @@ impl Worker {
                 certificate: certificate.as_deref(),
             })?),
             Request::Login => Answer::LoggedIn {
-                keys: module.login(Secret::new(tail.to_vec()))?,
+                keys: module.login((!tail.is_empty()).then(|| Secret::new(tail.to_vec())))?,
             },
             Request::Sign {
                 certificate,

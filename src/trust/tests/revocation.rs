@@ -319,3 +319,69 @@ fn without_any_source_waiting_does_not_help() {
     assert!(matches!(&failure, TrustError::NoEvidence { failures, .. } if failures.is_empty()));
     assert!(!failure.is_transient());
 }
+
+#[test]
+fn a_revocation_after_the_timestamp_does_not_touch_the_signer() {
+    let case = case();
+    let then = Ocsp {
+        this_update: later(30),
+        ..Ocsp::revoked(later(10))
+    };
+    case.ocsp(&then, &case.world.ca);
+    // Signed before, at, and after the revocation.
+    assert!(case.ask(later(9)).0.is_ok());
+    assert!(
+        case.ask(later(9) + time::Duration::milliseconds(999))
+            .0
+            .is_ok()
+    );
+    for seconds in [10, 11] {
+        let failure = case.failure(later(seconds));
+        assert!(matches!(failure, TrustError::Revoked { at, .. } if at == later(10)));
+    }
+    // Of an authority it does: nobody proves when it issued.
+    let root_list = List::revoking(later(10), CA_SERIAL).sign(&case.world.root);
+    case.world.server.serve("/root.crl", root_list);
+    let failure = fresh(&case).failure(later(9));
+    assert!(matches!(failure, TrustError::Revoked { subject, .. } if subject == "CN=CA"));
+}
+
+#[test]
+fn a_timestamps_authority_is_judged_by_its_own_rule() {
+    let world = world();
+    let url = world.server.url("/tsa.crl");
+    let tsa = Builder::new("TSA").serial(&[0x75]).crl_url(&url);
+    let tsa = tsa.purposes(true, &[TIME_STAMPING]).build(Some(&world.ca));
+    world.stamping("first", copy(&tsa), |_| {});
+    let folder = tempfile::tempdir().unwrap();
+    let trust = |evidence| {
+        world.trust_with(|s| {
+            s.timestamp_authorities[0].evidence = evidence;
+            s.cache_folder = Some(folder.path().to_owned());
+        })
+    };
+    let strict = trust(TsaEvidence::IssuedSince);
+    let token = strict.timestamp(b"", &mut Vec::new()).unwrap();
+    let chain = world.chain_of(token.signer());
+    let ask = |trust: &Trust| trust.timestamp_revocation(&token, &chain, &mut Vec::new());
+    let serve = |list: List| world.server.serve("/tsa.crl", list.sign(&world.ca));
+    serve(List::empty(later(-1)));
+    assert!(matches!(ask(&strict), Err(TrustError::NotYetFresh { .. })));
+    // The rule is known again after a start.
+    let lenient = || trust(TsaEvidence::Current);
+    ask(&lenient()).unwrap();
+    // Not for a certificate that this authority never used here.
+    let other = tempfile::tempdir().unwrap();
+    let unknown = world.trust_with(|s| {
+        s.timestamp_authorities[0].evidence = TsaEvidence::Current;
+        s.cache_folder = Some(other.path().to_owned());
+    });
+    assert!(matches!(ask(&unknown), Err(TrustError::NotYetFresh { .. })));
+    serve(List::empty(NOW));
+    ask(&trust(TsaEvidence::IssuedSince)).unwrap();
+    // Revoked after the timestamp: nothing else proves the token's time.
+    serve(List::revoking(later(9), &[0x75]));
+    let fresh = tempfile::tempdir().unwrap();
+    let again = world.trust_with(|s| s.cache_folder = Some(fresh.path().to_owned()));
+    assert!(matches!(ask(&again), Err(TrustError::Revoked { .. })));
+}

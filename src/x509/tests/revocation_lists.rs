@@ -49,6 +49,8 @@ fn lists_that_cannot_say_good_are_refused() {
     let unknown = with_extensions(extension("1.2.3", true, b""));
     assert!(matches!(unknown, Err(CrlError::CriticalExtension(_))));
     assert!(with_extensions(extension("1.2.3", false, b"")).is_ok());
+    // That there are delta lists besides (freshestCRL) changes nothing.
+    assert!(with_extensions(extension("2.5.29.46", false, b"")).is_ok());
 }
 
 #[test]

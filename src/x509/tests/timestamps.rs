@@ -11,7 +11,7 @@ fn stamp() -> Stamp {
     Stamp::new(IMPRINT, &NONCE, NOW)
 }
 
-fn verdict(stamp: &Stamp, tsa: &Party) -> Result<(), TspError> {
+fn verdict(stamp: &Stamp, tsa: &Party) -> Result<SignatureAlgorithm, TspError> {
     let token = TimestampToken::from_response(&stamp.response(tsa, &[]))?;
     token.verify(&IMPRINT, Some(&NONCE))
 }
@@ -184,13 +184,21 @@ fn a_refusal_is_told_with_its_reasons() {
 }
 
 #[test]
-fn indefinite_lengths_are_read() {
+fn indefinite_lengths_are_read_and_kept_byte_for_byte() {
     let tsa = tsa(&[TIME_STAMPING], true);
     let response = indefinite(&stamp().response(&tsa, &[]), 5);
     assert_eq!(response[1], 0x80);
     let token = TimestampToken::from_response(&response).unwrap();
     token.verify(&IMPRINT, Some(&NONCE)).unwrap();
     assert_eq!(token.certificates()[0], tsa.cert);
+    // Behind the status, before the end of the outermost contents.
+    let status = 2 + indefinite(&sequence(&[&tlv::integer(&[0])]), 1).len();
+    assert_eq!(token.der(), &response[status..response.len() - 2]);
+    let again = TimestampToken::from_der(token.der()).unwrap();
+    again.verify(&IMPRINT, Some(&NONCE)).unwrap();
+    for cut in 1..response.len() {
+        assert!(TimestampToken::from_response(&response[..cut]).is_err());
+    }
 }
 
 /// The outer `depth` levels with indefinite lengths.

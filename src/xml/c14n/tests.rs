@@ -2,7 +2,19 @@ use super::*;
 
 fn run(source: &str, options: &Options<'_>) -> String {
     let doc = Document::parse(source).expect("test document");
-    String::from_utf8(canonicalize(&doc, doc.root(), |_| true, options)).expect("UTF-8")
+    let form = canonicalize(&doc, doc.root(), |_| true, options);
+    let digest = sha256(&doc, doc.root(), |_| true, options);
+    assert_eq!(digest, crate::base::digest::sha256(&form));
+    String::from_utf8(form).expect("UTF-8")
+}
+
+#[test]
+fn texts_of_every_length_are_hashed_as_they_are_written() {
+    for length in [0, 1, 4095, 4096, 4097, 10_000] {
+        let text = "x".repeat(length);
+        let source = format!("<e><a>{text}</a>&lt;<b>{text}&gt;{text}</b></e>");
+        assert_eq!(run(&source, &Options::EXCLUSIVE), source);
+    }
 }
 
 fn inside(source: &str, apex: &str, options: &Options<'_>) -> String {

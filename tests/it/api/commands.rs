@@ -4,7 +4,6 @@ use super::{DEPOT, DRY_RUN, Service, example, pair};
 use crate::daemon::{self, Setup};
 use crate::sandbox::Sandbox;
 use crate::softhsm::{PIN, SoftHsm, skipped};
-use sceau::x509::Cert;
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -133,15 +132,6 @@ fn unlock(service: &Service, pin: &str) -> Option<Output> {
     Some(output)
 }
 
-/// Puts a signing certificate of the sandbox's authority on a token.
-fn give_identity(hsm: &SoftHsm, sandbox: &Sandbox) {
-    let wanted = r#"{"key":"p256","name":"Dr Testine Exemple","validity":"valid","usage":"sign"}"#;
-    let identity = sandbox.control("identities", wanted);
-    let pem = |name: &str| identity[name].as_str().unwrap().to_owned();
-    let certificate = Cert::from_pem_many(pem("certificate_pem").as_bytes()).unwrap();
-    hsm.import("01", &pem("key_pem"), certificate[0].der());
-}
-
 /// Configuration that signs with this token.
 fn on_token(hsm: &SoftHsm) -> String {
     let (module, serial) = (hsm.module().display(), &hsm.serial);
@@ -155,7 +145,7 @@ fn unlock_takes_one_pin_for_one_try_and_lets_documents_go() {
     };
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
-    give_identity(&hsm, &sandbox);
+    hsm.take_identity(&sandbox, "p256");
     let layer = on_token(&hsm);
     let setup = Setup {
         layer,

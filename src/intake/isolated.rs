@@ -1,0 +1,154 @@
+//! Documents to be signed and given back (DSR 3.5, 3.6.3): nothing is kept,
+//! nothing is sent.
+
+use super::{Intake, IntakeError, room_to_sign};
+use crate::forms::CodePrestataire;
+use crate::sign::{Isolated, Practitioner, SignError};
+use crate::trust::Call;
+use crate::x509::Level;
+use crate::xml::path::{PathError, Slot, namespaces_of};
+use crate::xml::{self, XmlError};
+
+/// What to sign.
+pub enum Original {
+    /// An XML document and where its signature goes.
+    Xml(Vec<u8>, Place),
+    /// A PDF.
+    Pdf(Vec<u8>),
+}
+
+/// Where the signature of an XML document goes.
+pub enum Place {
+    /// `end-of-root`, or the path of a wrapper element in the prefixes of the
+    /// root element; a name without prefix is in no namespace.
+    Slot(String),
+    /// Where the pack of a form says; the document is checked against it.
+    Form {
+        /// Name of the form.
+        form: String,
+        /// Its version; `None` takes the newest.
+        version: Option<String>,
+        /// Name of the operation.
+        operation: String,
+    },
+}
+
+/// Why a document is not signed.
+#[derive(Debug, thiserror::Error)]
+pub enum IsolatedError {
+    /// The form, its faults, the practitioner, or the size.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    /// The XML cannot be read.
+    #[error("the XML could not be read")]
+    Xml(#[source] XmlError),
+    /// The slot's path cannot be read.
+    #[error("the slot could not be read")]
+    Slot(#[source] PathError),
+    /// Several practitioners are configured and none is named.
+    #[error("several practitioners are configured; the signer must be named")]
+    PractitionerOpen,
+    /// The practitioner named is not the one in the document.
+    #[error("the document is one of the code prestataire {document}, not of {named}")]
+    PractitionerOther {
+        /// As in the document.
+        document: CodePrestataire,
+        /// As asked.
+        named: String,
+    },
+    /// Signing failed.
+    #[error("the document could not be signed")]
+    Sign(#[source] SignError),
+}
+
+impl Intake {
+    /// Signs one document at one level. `practitioner` is the code prestataire
+    /// of the signer; `None` takes the one in the form, or the only one
+    /// configured.
+    ///
+    /// # Errors
+    /// [`IsolatedError`]; a lower level is never given instead.
+    pub fn sign_isolated(
+        &self,
+        original: Original,
+        level: Level,
+        practitioner: Option<&str>,
+        calls: &mut Vec<Call>,
+    ) -> Result<Isolated, IsolatedError> {
+        let signed = match original {
+            Original::Xml(xml, place) => {
+                let (xml, slot, practitioner) = self.placed(xml, place, practitioner)?;
+                room_to_sign(xml.len(), 0)?;
+                self.signer
+                    .sign_xml((&xml, &slot), level, &practitioner, calls)
+            }
+            Original::Pdf(pdf) => {
+                let practitioner = self.named(practitioner)?;
+                self.pdfs.hybrid(&pdf).map_err(IntakeError::Screen)?;
+                self.signer.sign_pdf(&pdf, level, &practitioner, calls)
+            }
+        };
+        signed.map_err(IsolatedError::Sign)
+    }
+
+    /// The document as it is to be signed, its slot, and who signs.
+    fn placed(
+        &self,
+        xml: Vec<u8>,
+        place: Place,
+        practitioner: Option<&str>,
+    ) -> Result<(Vec<u8>, Slot, Practitioner), IsolatedError> {
+        let (form, version, name) = match place {
+            Place::Slot(text) => {
+                let slot = read_slot(&xml, &text)?;
+                return Ok((xml, slot, self.named(practitioner)?));
+            }
+            Place::Form {
+                form,
+                version,
+                operation,
+            } => (form, version, operation),
+        };
+        let (pack, operation) = self.find(&form, version.as_deref(), &name)?;
+        let checked = pack.check(&name, &xml).map_err(IntakeError::Xml)?;
+        let code = checked.facts.code_prestataire;
+        if let Some(named) = practitioner.filter(|named| *named != code.as_str()) {
+            return Err(IsolatedError::PractitionerOther {
+                document: code,
+                named: named.to_owned(),
+            });
+        }
+        let practitioner =
+            self.practitioner(code.as_str())
+                .ok_or_else(|| IntakeError::UnknownPractitioner {
+                    place: operation.code_prestataire_place(&xml),
+                    code: code.to_string(),
+                })?;
+        let opened = pack.open_slot(&name, &checked.xml);
+        let opened = opened.map_err(|error| IsolatedError::Sign(SignError::Embed(error)))?;
+        Ok((opened, operation.signature.slot.clone(), practitioner))
+    }
+
+    /// The practitioner of a code, or the only one.
+    fn named(&self, code: Option<&str>) -> Result<Practitioner, IsolatedError> {
+        match (code, self.practitioners.as_slice()) {
+            (Some(code), _) => {
+                let unknown = || IntakeError::UnknownPractitioner {
+                    code: code.to_owned(),
+                    place: None,
+                };
+                Ok(self.practitioner(code).ok_or_else(unknown)?)
+            }
+            (None, [only]) => Ok(only.clone()),
+            (None, _) => Err(IsolatedError::PractitionerOpen),
+        }
+    }
+}
+
+pub(super) fn read_slot(xml: &[u8], text: &str) -> Result<Slot, IsolatedError> {
+    if text == Slot::END_OF_ROOT {
+        return Ok(Slot::EndOfRoot);
+    }
+    let document = xml::parse(xml).map_err(IsolatedError::Xml)?;
+    Slot::parse(text, &namespaces_of(document.root_element())).map_err(IsolatedError::Slot)
+}

@@ -1,0 +1,174 @@
+//! Objects as the file spells them. The parser tells what an object means, not
+//! where its parts stand or that a key stands there twice; for a signature
+//! value both decide what was signed.
+
+use std::ops::Range;
+
+/// Deepest nesting that is skipped over.
+const DEPTH_MAX: usize = 64;
+
+/// A key of a dictionary, `#`-escapes resolved, and where its value stands.
+pub(super) type Entry = (Vec<u8>, Range<usize>);
+
+/// The entries of the dictionary that is the indirect object at `offset`, in
+/// their order and with repetitions; `None` when there is no such object.
+pub(super) fn object_entries(bytes: &[u8], offset: usize) -> Option<Vec<Entry>> {
+    let mut scan = Scan { bytes, at: offset };
+    scan.number()?;
+    scan.number()?;
+    scan.word(b"obj")?;
+    scan.entries()
+}
+
+/// The entries of the dictionary that begins at `offset` or behind white space.
+pub(super) fn entries(bytes: &[u8], offset: usize) -> Option<Vec<Entry>> {
+    Scan { bytes, at: offset }.entries()
+}
+
+/// A position in the file.
+struct Scan<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, 0 | b'\t' | b'\n' | 0x0c | b'\r' | b' ')
+}
+
+fn is_regular(byte: u8) -> bool {
+    !is_space(byte) && !b"()<>[]{}/%".contains(&byte)
+}
+
+impl<'a> Scan<'a> {
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    /// White space and comments (ISO 32000-1 §7.2.2).
+    fn space(&mut self) {
+        while let Some(byte) = self.rest().first() {
+            if *byte == b'%' {
+                let line = |b: &u8| matches!(b, b'\n' | b'\r');
+                self.at += self.rest().iter().take_while(|b| !line(b)).count();
+            } else if is_space(*byte) {
+                self.at += 1;
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, token: &[u8]) -> Option<()> {
+        self.space();
+        self.rest().starts_with(token).then(|| {
+            self.at += token.len();
+        })
+    }
+
+    fn regular(&mut self) -> &'a [u8] {
+        let rest = self.rest();
+        let length = rest.iter().take_while(|byte| is_regular(**byte)).count();
+        self.at += length;
+        rest.get(..length).unwrap_or_default()
+    }
+
+    fn word(&mut self, wanted: &[u8]) -> Option<()> {
+        self.space();
+        (self.regular() == wanted).then_some(())
+    }
+
+    /// A number without sign.
+    fn number(&mut self) -> Option<()> {
+        self.space();
+        let digits = self.regular();
+        (!digits.is_empty() && digits.iter().all(u8::is_ascii_digit)).then_some(())
+    }
+
+    fn name(&mut self) -> Option<Vec<u8>> {
+        self.take(b"/")?;
+        let mut name = Vec::new();
+        let mut raw = self.regular();
+        while let Some((first, rest)) = raw.split_first() {
+            let escaped = (*first == b'#')
+                .then(|| std::str::from_utf8(rest.get(..2)?).ok())
+                .flatten()
+                .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+            name.push(escaped.unwrap_or(*first));
+            raw = match escaped {
+                Some(_) => rest.get(2..)?,
+                None => rest,
+            };
+        }
+        Some(name)
+    }
+
+    fn entries(&mut self) -> Option<Vec<Entry>> {
+        self.take(b"<<")?;
+        let mut found = Vec::new();
+        while self.take(b">>").is_none() {
+            let key = self.name()?;
+            self.space();
+            let start = self.at;
+            self.value()?;
+            found.push((key, start..self.at));
+        }
+        Some(found)
+    }
+
+    /// Steps over one object; of an indirect reference over all three parts.
+    fn value(&mut self) -> Option<()> {
+        let mut depth = 0usize;
+        loop {
+            self.space();
+            let rest = self.rest();
+            match rest.first()? {
+                b'<' if rest.starts_with(b"<<") => (self.at, depth) = (self.at + 2, depth + 1),
+                b'>' if rest.starts_with(b">>") => {
+                    (self.at, depth) = (self.at + 2, depth.checked_sub(1)?);
+                }
+                b'[' => (self.at, depth) = (self.at + 1, depth + 1),
+                b']' => (self.at, depth) = (self.at + 1, depth.checked_sub(1)?),
+                b'<' => self.at += rest.iter().position(|byte| *byte == b'>')? + 1,
+                b'(' => self.literal()?,
+                b'/' => drop(self.name()?),
+                _ if self.regular().is_empty() => return None,
+                _ => {}
+            }
+            if depth > DEPTH_MAX {
+                return None;
+            }
+            if depth == 0 {
+                self.reference();
+                return Some(());
+            }
+        }
+    }
+
+    /// After a number, the rest of a reference when it is one.
+    fn reference(&mut self) {
+        let before = self.at;
+        if self.number().is_none() || self.word(b"R").is_none() {
+            self.at = before;
+        }
+    }
+
+    /// A literal string with its balanced parentheses and escapes.
+    fn literal(&mut self) -> Option<()> {
+        let mut depth = 0usize;
+        let mut escaped = false;
+        for (index, byte) in self.rest().iter().enumerate() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'(' => depth += 1,
+                b')' if depth == 1 => {
+                    self.at += index + 1;
+                    return Some(());
+                }
+                b')' => depth -= 1,
+                _ => {}
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,147 @@
+//! What the last real calls say about timestamp authorities and about this
+//! machine's clock.
+
+use super::{Trust, TsaSettings};
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// From which difference on this machine's clock is a fault of its own.
+pub(super) const CLOCK_ALARM: time::Duration = time::Duration::minutes(5);
+
+/// How a timestamp authority does.
+#[derive(Debug, Clone, Default)]
+pub struct AuthorityHealth {
+    /// Its configured name.
+    pub name: String,
+    /// Where it is asked.
+    pub url: String,
+    /// When it last gave a good timestamp.
+    pub last_success: Option<OffsetDateTime>,
+    /// How long that took, in milliseconds.
+    pub last_millis: Option<u64>,
+    /// When it last failed, and how.
+    pub last_failure: Option<(OffsetDateTime, String)>,
+    /// Until when others are asked before it, because it failed or was slow.
+    pub paused_until: Option<OffsetDateTime>,
+}
+
+/// The last comparison of this machine's clock with a signed time.
+#[derive(Debug, Clone)]
+pub struct ClockReading {
+    /// When.
+    pub at: OffsetDateTime,
+    /// Signed time minus this machine's, in seconds; 0 when it lay between
+    /// question and answer.
+    pub offset_seconds: i64,
+    /// Whose time: an authority's name, or an OCSP responder's address.
+    pub source: String,
+}
+
+impl ClockReading {
+    /// Whether the clocks are more than five minutes apart.
+    pub fn is_fault(&self) -> bool {
+        self.offset_seconds.unsigned_abs() > CLOCK_ALARM.whole_seconds().unsigned_abs()
+    }
+}
+
+/// How trust services do, from real calls.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// In their configured order.
+    pub authorities: Vec<AuthorityHealth>,
+    /// The last comparison with a signed time.
+    pub clock: Option<ClockReading>,
+}
+
+impl Health {
+    pub(super) fn new(authorities: &[TsaSettings]) -> Self {
+        let authorities = authorities.iter().map(|authority| AuthorityHealth {
+            name: authority.name.clone(),
+            url: authority.url.clone(),
+            ..AuthorityHealth::default()
+        });
+        Self {
+            authorities: authorities.collect(),
+            clock: None,
+        }
+    }
+
+    /// Whether timestamps can be had, as far as known, and the clock is right.
+    pub fn is_good(&self) -> bool {
+        let failing = |a: &AuthorityHealth| match (&a.last_failure, a.last_success) {
+            (Some((failed, _)), Some(succeeded)) => *failed > succeeded,
+            (failure, None) => failure.is_some(),
+            (None, Some(_)) => false,
+        };
+        let none_left = !self.authorities.is_empty() && self.authorities.iter().all(failing);
+        !none_left && !self.clock.as_ref().is_some_and(ClockReading::is_fault)
+    }
+}
+
+impl Trust {
+    /// How the trust services do, from the last real calls.
+    pub fn health(&self) -> Health {
+        self.health_now().clone()
+    }
+
+    fn health_now(&self) -> MutexGuard<'_, Health> {
+        // Fields are only ever set whole: a panic elsewhere spoils none.
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Places of the authorities in the order to ask them: those not paused as
+    /// configured, then the paused, the one whose pause ends first before others.
+    /// One whose pause is over is paused again at once, so that of the documents
+    /// under way one alone tries whether it is back.
+    pub(super) fn authorities_in_turn(&self) -> Vec<usize> {
+        let now = self.clock.now();
+        let mut health = self.health_now();
+        let paused = |a: &AuthorityHealth| a.paused_until.filter(|until| *until > now);
+        let mut order: Vec<usize> = (0..health.authorities.len()).collect();
+        order.sort_by_key(|n| health.authorities.get(*n).and_then(paused));
+        let first = order.first().and_then(|n| health.authorities.get_mut(*n));
+        if let Some(first) = first.filter(|a| a.paused_until.is_some()) {
+            first.paused_until = Some(now + self.settings.authority_pause);
+        }
+        order
+    }
+
+    /// Writes down how asking an authority went.
+    pub(super) fn note_authority(&self, place: usize, took: Duration, failure: Option<String>) {
+        let now = self.clock.now();
+        let mut health = self.health_now();
+        let Some(authority) = health.authorities.get_mut(place) else {
+            return;
+        };
+        let pause = failure.is_some() || took >= self.settings.authority_slow;
+        authority.paused_until = pause.then(|| now + self.settings.authority_pause);
+        match failure {
+            Some(reason) => {
+                tracing::warn!(authority = %authority.name, "timestamp authority failed: {reason}");
+                authority.last_failure = Some((now, reason));
+            }
+            None => {
+                authority.last_success = Some(now);
+                authority.last_millis = u64::try_from(took.as_millis()).ok();
+            }
+        }
+    }
+
+    /// Writes down by how much a signed time and this machine's differ.
+    pub(super) fn note_clock(&self, source: &str, offset: time::Duration) {
+        let reading = ClockReading {
+            at: self.clock.now(),
+            offset_seconds: offset.whole_seconds(),
+            source: source.to_owned(),
+        };
+        if reading.is_fault() {
+            tracing::error!(
+                source,
+                seconds = reading.offset_seconds,
+                "this machine's clock is more than five minutes off the signed time: mend the clock"
+            );
+        }
+        self.health_now().clock = Some(reading);
+    }
+}
