@@ -84,7 +84,7 @@ impl World {
     }
 
     fn token(&self, signed: &[u8], at: OffsetDateTime) -> Vec<u8> {
-        Stamp::new(imprint(signed), &[1], at).token(&self.tsa, &[self.ca.cert.clone()])
+        Stamp::new(imprint(signed), &[1], at).token(&self.tsa, std::slice::from_ref(&self.ca.cert))
     }
 
     fn stamped(&self) -> Vec<u8> {
@@ -377,7 +377,7 @@ impl World {
         let good = Ocsp::good(STAMPED);
         let ocsp = [self.about_signer(&good), self.about_tsa(&good)];
         let lists = [List::empty(STAMPED).sign(&self.root)];
-        pades::extend_lt(pdf, &[self.ca.cert.clone()], &ocsp, &lists).unwrap()
+        pades::extend_lt(pdf, std::slice::from_ref(&self.ca.cert), &ocsp, &lists).unwrap()
     }
 }
 
@@ -451,7 +451,8 @@ fn an_authority_revoked_later_voids_only_what_it_said_later() {
         .build(Some(&world.root));
     let tsa = tsa().build(Some(&other));
     let signed = world.signed();
-    let token = Stamp::new(imprint(&signed), &[1], STAMPED).token(&tsa, &[other.cert.clone()]);
+    let token =
+        Stamp::new(imprint(&signed), &[1], STAMPED).token(&tsa, std::slice::from_ref(&other.cert));
     let stamped = extend_t(&signed, &token);
     let said_at = |at: OffsetDateTime| {
         let evidence = [
