@@ -1,5 +1,6 @@
 # Each target installs what it needs on a Debian-like machine.
-.PHONY: demo test judges mutants bench build fmt clippy bless clean help
+SECONDS ?= 60
+.PHONY: demo test judges mutants bench fuzz build fmt clippy bless clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -30,6 +31,10 @@ mutants: ## switch each protection of the verifier off: the bad documents must n
 bench: ## wall and CPU time of each stage, optimised build
 	@packaging/dev/ensure.sh build
 	@cargo bench --locked --quiet --bench stages
+
+fuzz: ## coverage-guided fuzzing of every parser; SECONDS=60 for each, TARGETS="pdf xml" for some
+	@packaging/dev/ensure.sh build
+	@fuzz/run.sh $(SECONDS) $(TARGETS)
 
 build: ## both programs, unoptimised
 	@packaging/dev/ensure.sh build

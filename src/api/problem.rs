@@ -4,7 +4,7 @@
 
 use crate::base::limits;
 use crate::forms::{Code, Finding, FormsError, Rejected, Severity};
-use crate::intake::{IntakeError, IsolatedError, chain_of};
+use crate::intake::{IntakeError, IsolatedError, ScreenError, chain_of};
 use crate::outbox::OutboxError;
 use crate::sign::SignError;
 use crate::token::TokenError;
@@ -119,7 +119,7 @@ kinds! {
         "Send the PDF either as a part or inside the XML.",
         ["Deux PDF différents ont été fournis.", "Es wurden zwei verschiedene PDF übergeben.", "Two different PDFs were given."];
     PDF_INVALID = 422 "pdf-invalid", "The PDF is not an acceptable PDF/A",
-        "Each entry of `faults` names a rule of ISO 19005. This is a plausibility check, not a full validation.",
+        "Each entry of `faults` names a rule of ISO 19005. This is a plausibility check, not a full validation. Without entries, the detail has the verdict of the site's validator.",
         ["Le PDF n'est pas au format d'archivage PDF/A.", "Das PDF hat nicht das Archivformat PDF/A.", "The PDF is not in the PDF/A archive format."];
     PRACTITIONER_UNKNOWN = 422 "practitioner-unknown", "The code prestataire is not configured here",
         "Add a [[practitioner]] with this code to the configuration, or correct the document.",
@@ -154,6 +154,9 @@ kinds! {
     VALIDATION_DATA_UNAVAILABLE = 503 "validation-data-unavailable", "Certificates or revocation data could not be had",
         "The detail has the cause. Repeat the request after Retry-After; a document without its validation data is never given as B-LT.",
         ["L'autorité de certification ne répond pas. Réessayez plus tard.", "Die Zertifizierungsstelle antwortet nicht. Versuchen Sie es später.", "The certification authority does not answer. Try again later."];
+    PDF_VALIDATOR_FAILED = 503 "pdf-validator-failed", "The site's PDF validator gave no verdict",
+        "The detail says why, the log has the cause. Nothing was kept: mend `pdf.validator` in the configuration, then send the same bytes again.",
+        ["Le contrôle du PDF n'a pas fonctionné ; le document n'est pas accepté.", "Die Prüfung des PDF ist fehlgeschlagen; das Dokument ist nicht angenommen.", "The PDF could not be checked; the document is not accepted."];
     STORAGE_FAILED = 503 "storage-failed", "The document could not be stored durably",
         "It was not accepted. Check disk space and the log, then repeat the request.",
         ["Le document n'a pas pu être enregistré ; il n'est pas accepté. Réessayez.", "Das Dokument konnte nicht gespeichert werden und ist nicht angenommen. Versuchen Sie es erneut.", "The document could not be stored and is not accepted. Try again."];
@@ -403,6 +406,14 @@ impl From<IntakeError> for Problem {
                 let text = counted("The PDF fails the PDF/A check", faults.len());
                 Self::new(&PDF_INVALID, text).with_faults(faults)
             }
+            IntakeError::Screen(error) => match error {
+                ScreenError::Hybrid => Self::new(&PDF_REFUSED, text),
+                ScreenError::Refused(_) => Self::new(&PDF_INVALID, text),
+                ScreenError::Run(_) | ScreenError::Timeout(_) => {
+                    tracing::error!("{}", chain_of(&error));
+                    Self::new(&PDF_VALIDATOR_FAILED, text)
+                }
+            },
             IntakeError::UnknownPractitioner { code, place } => {
                 let fault = Fault {
                     code: PRACTITIONER_UNKNOWN.code.into(),

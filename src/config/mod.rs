@@ -12,6 +12,7 @@ use crate::base::{Secret, hex, limits, paths};
 use crate::gateway::mysecu;
 use crate::gateway::mysecu::transport::Transport;
 use crate::http;
+use crate::intake;
 use crate::sign::Practitioner;
 use crate::store;
 use crate::trust::{self, AlgorithmPolicy, TsaEvidence, TsaSettings};
@@ -61,6 +62,8 @@ pub struct Configuration {
     pub rsa_scheme: RsaScheme,
     /// Trust services.
     pub trust: trust::Settings,
+    /// What is asked of PDFs.
+    pub pdfs: intake::PdfSettings,
     /// The insurer's services; `None` leaves documents queued.
     pub mysecu: Option<mysecu::Settings>,
     /// Queue and workers.
@@ -204,6 +207,7 @@ fn read(root: &Section<'_>) -> Configuration {
         },
         trust: trust_settings(&root.section("trust"), &store.folder),
         store,
+        pdfs: pdf_settings(&root.section("pdf")),
         mysecu: mysecu_settings(&root.section("mysecu")),
         practitioners: practitioners(root),
         outbox: OutboxSettings {
@@ -343,6 +347,30 @@ fn timestamp_authority(section: &Section<'_>) -> TsaSettings {
                 TsaEvidence::IssuedSince
             }
         },
+    }
+}
+
+fn pdf_settings(section: &Section<'_>) -> intake::PdfSettings {
+    let hybrid = match section.word("hybrid", &["accept", "refuse"]) {
+        "refuse" => intake::Hybrid::Refuse,
+        _ => intake::Hybrid::Accept,
+    };
+    let timeout = section.number("validator_timeout_seconds", 1..=600);
+    let mut command = section.texts("validator").into_iter();
+    let program = command.next().map(PathBuf::from);
+    if program.as_ref().is_some_and(|path| !path.is_absolute()) {
+        section.fault(
+            "validator",
+            "must begin with the absolute path of a program",
+        );
+    }
+    intake::PdfSettings {
+        hybrid,
+        validator: program.map(|program| intake::Validator {
+            program,
+            arguments: command.collect(),
+            timeout: Duration::from_secs(timeout),
+        }),
     }
 }
 

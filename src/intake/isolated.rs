@@ -84,6 +84,7 @@ impl Intake {
             }
             Original::Pdf(pdf) => {
                 let practitioner = self.named(practitioner)?;
+                self.pdfs.hybrid(&pdf).map_err(IntakeError::Screen)?;
                 self.signer.sign_pdf(&pdf, level, &practitioner, calls)
             }
         };

@@ -3,9 +3,11 @@
 //! durable, and from then on only waits, never falls.
 
 mod isolated;
+mod screen;
 mod validation;
 
 pub use isolated::{IsolatedError, Original, Place};
+pub use screen::{Hybrid, PdfSettings, ScreenError, Validator};
 pub use validation::Signed;
 
 use crate::base::{Clock, digest, hex, limits};
@@ -77,6 +79,9 @@ pub enum IntakeError {
     /// The PDF is not a plausible PDF/A.
     #[error("the PDF is not an acceptable PDF/A")]
     Pdf(Vec<Violation>),
+    /// The PDF is not one this site takes, or its validator failed.
+    #[error(transparent)]
+    Screen(#[from] ScreenError),
     /// Nobody is configured for this code prestataire.
     #[error("the code prestataire {code} is not configured here")]
     UnknownPractitioner {
@@ -113,6 +118,7 @@ pub struct Intake {
     outbox: Arc<Outbox>,
     signer: Arc<Signer>,
     practitioners: Vec<Practitioner>,
+    pdfs: PdfSettings,
     clock: Arc<dyn Clock>,
 }
 
@@ -127,12 +133,13 @@ struct Vetted {
 }
 
 impl Intake {
-    /// An intake for these practitioners.
+    /// An intake for these practitioners and a site's settings for PDFs.
     pub fn new(
         packs: Arc<Packs>,
         outbox: Arc<Outbox>,
         signer: Arc<Signer>,
         practitioners: Vec<Practitioner>,
+        pdfs: PdfSettings,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -140,6 +147,7 @@ impl Intake {
             outbox,
             signer,
             practitioners,
+            pdfs,
             clock,
         }
     }
@@ -256,9 +264,11 @@ impl Intake {
                 return Ok(());
             }
         };
-        let climbed = self.climb(operation, &mut envelope, way, calls);
+        let Err(error) = self.climb(operation, &mut envelope, way, calls) else {
+            return Ok(());
+        };
         if way.state != record.state {
-            // What was reached is checked once, as a whole, before it is stored.
+            // It rests below its level: what is stored is checked all the same.
             match self.signer.check(envelope, slot) {
                 Ok(document) => way.body(Kind::Document, document),
                 Err(error) => {
@@ -267,10 +277,11 @@ impl Intake {
                 }
             }
         }
-        climbed
+        Err(error)
     }
 
-    /// From B to the level of the pack, or as far as it goes.
+    /// From B to the level of the pack. The final bytes are checked once, as a
+    /// whole; `envelope` keeps the level from which the next try goes on.
     fn climb(
         &self,
         operation: &Operation,
@@ -290,16 +301,19 @@ impl Intake {
                 way.body(Kind::Timestamp, token.der().to_vec());
             }
         }
+        let mut last = envelope.clone();
         let mut revocation_values = 0;
         if level == Level::LT {
-            revocation_values = self.signer.seal(envelope, calls)?;
+            revocation_values = self.signer.seal(&mut last, calls)?;
         }
+        let document = self.signer.check(last, &operation.signature.slot)?;
         let detail = json!({
             "level": format!("XAdES-{}", level.as_str()), "revocation_values": revocation_values,
-            "sha256": hex::encode(&digest::sha256(envelope.xml())),
+            "sha256": hex::encode(&digest::sha256(&document)),
             "calls": calls_json(&std::mem::take(calls)),
         });
         way.reach(State::Ready, "sealed", self.clock.now(), detail);
+        way.body(Kind::Document, document);
         Ok(())
     }
 
@@ -423,6 +437,8 @@ impl Intake {
             Some(claim) if found.violations.is_empty() => claim.to_string(),
             Some(_) | None => return Err(IntakeError::Pdf(found.violations)),
         };
+        self.pdfs.hybrid(&pdf)?;
+        self.pdfs.validated(&pdf)?;
         Ok(Vetted {
             pack: pack.clone(),
             checked,

@@ -6,7 +6,7 @@ use super::permissions::Permissions;
 use super::update::{Update, push_direct};
 use super::{PdfError, Request, graph};
 use lopdf::{Dictionary, Document, Object, ObjectId, Stream, dictionary};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Annotation flags Print and Locked: visible in print, so that PDF/A allows
 /// the annotation (ISO 19005-1 6.5.3, 19005-2 6.3.2), and not to be moved.
@@ -15,8 +15,11 @@ const WIDGET_FLAGS: i64 = 132;
 const SIGNATURE_FLAGS: i64 = 3;
 /// Field flag `ReadOnly` (ISO 32000-1 Table 221).
 const READ_ONLY: i64 = 1;
-/// Names tried for a new field.
+/// Names tried for a new field, and their longest form, in UTF-16.
 const NAMES_MAX: usize = 10_000;
+const NAME_BYTES_MAX: usize = 64;
+/// Empty fields looked at.
+const EMPTY_MAX: usize = 100;
 
 /// The field to be signed.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,10 +41,12 @@ pub(super) fn choose(doc: &Document, request: Request<'_>) -> Result<Choice, Pdf
         return Err(PdfError::AppendForbidden);
     }
     let mut refusal = None;
-    for field in graph::fields(doc) {
-        let empty = field.kind == Some(b"Sig") && graph::get(doc, field.dict, b"V").is_none();
+    let empty = graph::fields(doc)
+        .into_iter()
+        .filter(|field| field.kind == Some(b"Sig") && graph::get(doc, field.dict, b"V").is_none());
+    for field in empty.take(EMPTY_MAX) {
         let flags = graph::get_int(doc, field.dict, b"Ff").unwrap_or(0);
-        if !empty || flags & READ_ONLY != 0 || permissions.locked(&field.name) {
+        if flags & READ_ONLY != 0 || permissions.locked(&field.name) {
             continue;
         }
         match unmet(doc, field.dict, request) {
@@ -54,7 +59,9 @@ pub(super) fn choose(doc: &Document, request: Request<'_>) -> Result<Choice, Pdf
     }
     let taken: HashSet<String> = graph::dictionaries(doc)
         .into_iter()
-        .filter_map(|dict| graph::get(doc, dict, b"T")?.as_str().ok().map(graph::text))
+        .filter_map(|dict| graph::get(doc, dict, b"T")?.as_str().ok())
+        .filter(|name| name.len() <= NAME_BYTES_MAX)
+        .map(graph::text)
         .collect();
     (1..NAMES_MAX)
         .map(|n| format!("Signature{n}"))
@@ -67,79 +74,105 @@ pub(super) fn choose(doc: &Document, request: Request<'_>) -> Result<Choice, Pdf
 /// 235) that this signature does not meet. Wishes that are no demands are
 /// passed over.
 fn unmet(doc: &Document, field: &Dictionary, request: Request<'_>) -> Option<String> {
-    let seed = graph::get_dict(doc, field, b"SV")?;
-    let flags = graph::get_int(doc, seed, b"Ff").unwrap_or(0);
-    let demanded = |bit: u32| flags & 1 << (bit - 1) != 0;
-    let named = |key| graph::get_name(doc, seed, key);
-    let texts = |key| -> Vec<&[u8]> {
-        let list = graph::get_array(doc, seed, key).into_iter().flatten();
-        let text = |item| match graph::resolve(doc, item) {
-            Object::Name(text) | Object::String(text, _) => Some(text.as_slice()),
-            _ => None,
+    let seed = Seed {
+        doc,
+        dict: graph::get_dict(doc, field, b"SV")?,
+    };
+    let found = seed
+        .unmet_value(request)
+        .or_else(|| seed.unmet_dictionary());
+    found.map(str::to_owned)
+}
+
+/// A seed value dictionary.
+struct Seed<'a> {
+    doc: &'a Document,
+    dict: &'a Dictionary,
+}
+
+impl<'a> Seed<'a> {
+    fn unmet_value(&self, request: Request<'_>) -> Option<&'static str> {
+        let flags = graph::get_int(self.doc, self.dict, b"Ff").unwrap_or(0);
+        let filter = graph::get_name(self.doc, self.dict, b"Filter");
+        let version = self.get(b"V").and_then(|version| version.as_float().ok());
+        let revocation = self.get(b"AddRevInfo").and_then(|add| add.as_bool().ok());
+        // A name; some write a boolean.
+        let lock = match self.get(b"LockDocument") {
+            Some(Object::Name(name)) => name == b"true",
+            Some(Object::Boolean(lock)) => *lock,
+            Some(_) | None => false,
         };
-        list.filter_map(text).collect()
-    };
-    let version = graph::get(doc, seed, b"V").and_then(|v| v.as_float().ok());
-    let certification = graph::get_dict(doc, seed, b"MDP");
-    let certification = certification.and_then(|mdp| graph::get_int(doc, mdp, b"P"));
-    let certificate = graph::get_dict(doc, seed, b"Cert");
-    let certificate = certificate.and_then(|cert| graph::get_int(doc, cert, b"Ff"));
-    let timestamp = graph::get_dict(doc, seed, b"TimeStamp");
-    let timestamp = timestamp.and_then(|stamp| graph::get_int(doc, stamp, b"Ff"));
-    let reasons = texts(b"Reasons");
-    let revocation = graph::get(doc, seed, b"AddRevInfo").and_then(|add| add.as_bool().ok());
-    // A name; some write a boolean.
-    let lock = match graph::get(doc, seed, b"LockDocument") {
-        Some(Object::Name(name)) => name == b"true",
-        Some(Object::Boolean(lock)) => *lock,
-        Some(_) | None => false,
-    };
-    let checks = [
-        (
-            demanded(1) && named(b"Filter").is_some_and(|name| name != b"Adobe.PPKLite"),
-            "another signature handler (/Filter)",
-        ),
-        (
-            demanded(2) && !texts(b"SubFilter").contains(&b"ETSI.CAdES.detached".as_slice()),
-            "another signature format (/SubFilter)",
-        ),
-        (
-            demanded(3) && version.is_some_and(|version| version > 3.0),
-            "a newer signature handler (/V)",
-        ),
-        (
-            demanded(4) && !matches!(reasons.as_slice(), [] | [b"."]),
-            "a reason of the signer (/Reasons)",
-        ),
-        (demanded(5), "a legal attestation (/LegalAttestation)"),
-        (
-            demanded(6) && revocation == Some(true),
-            "revocation data among the signed attributes (/AddRevInfo)",
-        ),
-        (
-            demanded(7) && !texts(b"DigestMethod").contains(&request.digest.as_bytes()),
-            "another digest (/DigestMethod)",
-        ),
-        (
-            demanded(8) && lock,
-            "locking the whole document (/LockDocument)",
-        ),
-        (demanded(9), "an appearance (/AppearanceFilter)"),
-        (
-            certification.is_some_and(|level| level != 0),
-            "a certification signature (/MDP)",
-        ),
-        (
-            certificate.is_some_and(|flags| flags != 0),
-            "a certain certificate (/Cert)",
-        ),
-        (
-            timestamp.is_some_and(|flags| flags & 1 != 0),
-            "a certain timestamp authority (/TimeStamp)",
-        ),
-    ];
-    let unmet = checks.iter().find(|(unmet, _)| *unmet);
-    unmet.map(|(_, what)| (*what).to_owned())
+        // In the order of their flags.
+        let demands = [
+            (
+                filter.is_some_and(|name| name != b"Adobe.PPKLite"),
+                "another signature handler (/Filter)",
+            ),
+            (
+                !self.lists(b"SubFilter", b"ETSI.CAdES.detached"),
+                "another signature format (/SubFilter)",
+            ),
+            (
+                version.is_some_and(|version| version > 3.0),
+                "a newer signature handler (/V)",
+            ),
+            // A point alone: no reason at all.
+            (
+                self.get(b"Reasons").is_some() && !self.lists(b"Reasons", b"."),
+                "a reason of the signer (/Reasons)",
+            ),
+            (true, "a legal attestation (/LegalAttestation)"),
+            (
+                revocation == Some(true),
+                "revocation data among the signed attributes (/AddRevInfo)",
+            ),
+            (
+                !self.lists(b"DigestMethod", request.digest.as_bytes()),
+                "another digest (/DigestMethod)",
+            ),
+            (lock, "locking the whole document (/LockDocument)"),
+            (true, "an appearance (/AppearanceFilter)"),
+        ];
+        let mut demanded = demands.iter().enumerate();
+        let unmet = demanded.find(|(bit, (unmet, _))| flags & 1 << bit != 0 && *unmet);
+        unmet.map(|(_, (_, what))| *what)
+    }
+
+    /// What dictionaries inside demand by a number other than 0.
+    fn unmet_dictionary(&self) -> Option<&'static str> {
+        let demands: [(&[u8], &[u8], i64, _); 3] = [
+            (b"MDP", b"P", !0, "a certification signature (/MDP)"),
+            (b"Cert", b"Ff", !0, "a certain certificate (/Cert)"),
+            (
+                b"TimeStamp",
+                b"Ff",
+                1,
+                "a certain timestamp authority (/TimeStamp)",
+            ),
+        ];
+        let mut demands = demands.into_iter();
+        let unmet = demands.find(|(dict, key, bits, _)| {
+            let dict = graph::get_dict(self.doc, self.dict, dict);
+            let number = dict.and_then(|dict| graph::get_int(self.doc, dict, key));
+            number.unwrap_or(0) & bits != 0
+        });
+        unmet.map(|(_, _, _, what)| what)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<&'a Object> {
+        graph::get(self.doc, self.dict, key)
+    }
+
+    /// Whether a list of names or strings has this one.
+    fn lists(&self, key: &[u8], wanted: &[u8]) -> bool {
+        let list = graph::get_array(self.doc, self.dict, key);
+        list.into_iter()
+            .flatten()
+            .any(|item| match graph::resolve(self.doc, item) {
+                Object::Name(text) | Object::String(text, _) => text == wanted,
+                _ => false,
+            })
+    }
 }
 
 /// The lock of an empty field as the transformation its signature must state
@@ -177,7 +210,7 @@ pub(super) fn sign_empty(
     let kids = dict.and_then(|dict| graph::get_array(old, dict, b"Kids"));
     let kids = kids.into_iter().flatten();
     let kids = kids.filter_map(|kid| kid.as_reference().ok());
-    let widgets: Vec<_> = kids.chain([field]).collect();
+    let widgets: BTreeSet<_> = kids.chain([field]).collect();
     for id in widgets {
         let old = update.old();
         let bare = old.get_dictionary(id).ok().filter(|widget| {

@@ -160,23 +160,7 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
     let doc = match load(bytes) {
         Ok(doc) => doc,
         Err(error) => {
-            let rule = match error {
-                PdfError::LoadEncrypted => rules::ENCRYPT,
-                PdfError::LoadHeader => rules::HEADER,
-                PdfError::LoadTooLarge { .. }
-                | PdfError::Load(_)
-                | PdfError::LoadRepaired
-                | PdfError::Structure { .. }
-                | PdfError::AppendForbidden
-                | PdfError::AppendLocked
-                | PdfError::AppendSeed { .. }
-                | PdfError::AppendTooLarge { .. }
-                | PdfError::AppendRoom { .. }
-                | PdfError::AppendNumbers(_)
-                | PdfError::AppendWrite(_)
-                | PdfError::AppendPlace
-                | PdfError::FillTooLarge { .. } => rules::STRUCTURE,
-            };
+            let rule = rule_of(&error);
             let cause = error
                 .source()
                 .map(|cause| format!(": {cause}"))
@@ -222,6 +206,28 @@ pub fn precheck(bytes: &[u8]) -> Precheck {
         claim,
         violations: findings.violations,
         pages,
+    }
+}
+
+/// The rule that a file breaks which cannot be read.
+fn rule_of(error: &PdfError) -> Rule {
+    match error {
+        PdfError::LoadEncrypted => rules::ENCRYPT,
+        PdfError::LoadHeader => rules::HEADER,
+        PdfError::LoadTooLarge { .. }
+        | PdfError::Load(_)
+        | PdfError::LoadRepaired
+        | PdfError::LoadCostly { .. }
+        | PdfError::Structure { .. }
+        | PdfError::AppendForbidden
+        | PdfError::AppendLocked
+        | PdfError::AppendSeed { .. }
+        | PdfError::AppendTooLarge { .. }
+        | PdfError::AppendRoom { .. }
+        | PdfError::AppendNumbers(_)
+        | PdfError::AppendWrite(_)
+        | PdfError::AppendPlace
+        | PdfError::FillTooLarge { .. } => rules::STRUCTURE,
     }
 }
 

@@ -151,6 +151,7 @@ impl Parts {
             outbox.clone(),
             signer.clone(),
             practitioners,
+            configuration.pdfs,
             clock,
         ));
         let api = Api {

@@ -22,6 +22,9 @@ pub use rusqlite;
 /// SQLite before this version can lose a WAL reset (fixed in 3.51.3 and 3.53.0).
 const SQLITE_VERSION_MIN: i32 = 3_053_000;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Compiled statements kept; more than the program has, so that none is
+/// compiled again for each document.
+const STATEMENTS_KEPT: usize = 64;
 const DATABASE: &str = "sceau.db";
 const SEAL_KEY_BYTES: usize = 32;
 /// Largest sealed body that stays in its row, in bytes: receipts, answers and
@@ -321,6 +324,7 @@ fn load_key(settings: &Settings) -> Result<Secret, StoreError> {
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;

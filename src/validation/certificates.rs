@@ -355,15 +355,13 @@ fn strength(
     let existed = subject.existed.unwrap_or(context.now);
     let own = chain.get(..2).unwrap_or_default();
     let above = chain.get(1..).unwrap_or_default();
-    let checked: Result<(), PolicyFault> = policy
+    let mut bases = judged.iter().filter_map(|judged| judged.basis.as_ref());
+    let checked = policy
         .check_chain(own, existed)
         .and_then(|()| policy.check_chain(above, context.now))
         .map_err(|(_, fault)| fault)
         .and_then(|()| {
-            let bases = judged.iter().filter_map(|judged| judged.basis.as_ref());
-            bases
-                .map(|(_, finding)| evidence_strength(policy, finding, context.now))
-                .collect()
+            bases.try_for_each(|(_, finding)| evidence_strength(policy, finding, context.now))
         });
     checked.err().map(|fault| {
         weak(

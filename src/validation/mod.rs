@@ -129,9 +129,9 @@ fn read_xml(bytes: &[u8], slot: Option<&Slot>, context: &Context) -> Result<Foun
     document::inspect(&parsed, context)?;
     let slot = match slot {
         Some(slot) => slot.clone(),
-        None => xades::slot_of(bytes).map_err(|error| errors::xades(&error))?,
+        None => xades::slot_of(&parsed).map_err(|error| errors::xades(&error))?,
     };
-    let verified = xades::verify(bytes, &slot).map_err(|error| errors::xades(&error))?;
+    let verified = xades::verify_parsed(&parsed, &slot).map_err(|error| errors::xades(&error))?;
     let ocsp = verified.ocsp.into_iter().map(Evidence::Ocsp);
     let crls = verified.crls.into_iter().map(Evidence::Crl);
     Ok(Found {

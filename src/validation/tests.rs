@@ -1,5 +1,6 @@
 use super::*;
 use crate::x509::testing::{Builder, List, NOW, OCSP_SIGNING, Ocsp, Party, Stamp, TIME_STAMPING};
+use crate::x509::tsp::TimestampToken;
 use crate::x509::{CertStatus, SignatureAlgorithm};
 use crate::xml::path::Namespaces;
 use SubIndication as Sub;
@@ -7,6 +8,7 @@ use rcgen::{KeyPair, SigningKey};
 use serde_json::json;
 use time::Duration as Span;
 
+mod etsi;
 mod indications;
 
 const FORM: &str = "<f:form xmlns:f=\"urn:test:form\"><f:amount>10</f:amount><f:slot/></f:form>";
@@ -65,7 +67,7 @@ impl World {
         let cert = &self.signer.cert;
         let prepared = xades::prepare(FORM.as_bytes(), &slot(), cert, algorithm, claimed).unwrap();
         let value = self.signer.key.sign(prepared.to_be_signed()).unwrap();
-        prepared.finish(&value).unwrap()
+        prepared.finish(&value).unwrap().into_xml()
     }
 
     fn signed(&self) -> Vec<u8> {
@@ -78,13 +80,11 @@ impl World {
     }
 
     fn stamp(&self, signed: &[u8], at: OffsetDateTime) -> Vec<u8> {
-        xades::extend_t(signed, &self.token(signed, at)).unwrap()
+        extend_t(signed, &self.token(signed, at))
     }
 
     fn token(&self, signed: &[u8], at: OffsetDateTime) -> Vec<u8> {
-        let input = xades::timestamp_input(signed).unwrap();
-        let imprint = crate::base::digest::sha256(&input);
-        Stamp::new(imprint, &[1], at).token(&self.tsa, &[self.ca.cert.clone()])
+        Stamp::new(imprint(signed), &[1], at).token(&self.tsa, std::slice::from_ref(&self.ca.cert))
     }
 
     fn stamped(&self) -> Vec<u8> {
@@ -95,7 +95,9 @@ impl World {
     fn sealed(&self, ocsp: &[Vec<u8>]) -> Vec<u8> {
         let list = List::empty(STAMPED).sign(&self.root);
         let certificates = [self.ca.cert.clone(), self.root.cert.clone()];
-        xades::extend_lt(&self.stamped(), &certificates, ocsp, &[list]).unwrap()
+        let mut envelope = open(&self.stamped());
+        envelope.extend_lt(&certificates, ocsp, &[list]).unwrap();
+        envelope.into_xml()
     }
 
     fn about_signer(&self, response: &Ocsp) -> Vec<u8> {
@@ -144,6 +146,21 @@ impl Context {
 fn slot() -> Slot {
     let namespaces = Namespaces::from([("f".to_owned(), "urn:test:form".to_owned())]);
     Slot::parse("/f:form/f:slot", &namespaces).unwrap()
+}
+
+fn open(document: &[u8]) -> xades::Envelope {
+    xades::Envelope::open(document.to_vec(), &slot()).unwrap()
+}
+
+fn extend_t(signed: &[u8], token: &[u8]) -> Vec<u8> {
+    let mut envelope = open(signed);
+    let token = TimestampToken::from_der(token).unwrap();
+    envelope.extend_t(token).unwrap();
+    envelope.into_xml()
+}
+
+fn imprint(signed: &[u8]) -> [u8; 32] {
+    crate::base::digest::sha256(open(signed).timestamp_input())
 }
 
 fn check(document: &[u8], context: &Context) -> Report {
@@ -360,7 +377,7 @@ impl World {
         let good = Ocsp::good(STAMPED);
         let ocsp = [self.about_signer(&good), self.about_tsa(&good)];
         let lists = [List::empty(STAMPED).sign(&self.root)];
-        pades::extend_lt(pdf, &[self.ca.cert.clone()], &ocsp, &lists).unwrap()
+        pades::extend_lt(pdf, std::slice::from_ref(&self.ca.cert), &ocsp, &lists).unwrap()
     }
 }
 
@@ -419,6 +436,35 @@ fn what_is_wrong_with_a_pdf_is_told_apart() {
     document.save_to(&mut shadowed).unwrap();
     assert_eq!(found(&pdf(&shadowed, &full)), format);
     passes(&pdf(&signed, &full));
+}
+
+/// From its revocation on, an authority's word is worth nothing; what it said
+/// before stands, when the signature is proved to be older.
+#[test]
+fn an_authority_revoked_later_voids_only_what_it_said_later() {
+    let world = World::new();
+    let revoked_at = STAMPED + Span::hours(1);
+    // The timestamp's authority has a chain of its own.
+    let other = Builder::new("Other CA")
+        .serial(&[0x0e])
+        .ca(Some(0))
+        .build(Some(&world.root));
+    let tsa = tsa().build(Some(&other));
+    let signed = world.signed();
+    let token =
+        Stamp::new(imprint(&signed), &[1], STAMPED).token(&tsa, std::slice::from_ref(&other.cert));
+    let stamped = extend_t(&signed, &token);
+    let said_at = |at: OffsetDateTime| {
+        let evidence = [
+            world.about_signer(&Ocsp::good(at)),
+            Ocsp::good(at).sign(&tsa.cert, &other.cert, &other),
+            List::revoking(revoked_at, world.ca.cert.serial()).sign(&world.root),
+        ];
+        check(&stamped, &world.bare(NOW).plus(&evidence))
+    };
+    passes(&said_at(revoked_at));
+    let expected = ("INDETERMINATE", Some("REVOKED_CA_NO_POE"));
+    assert_eq!(found(&said_at(revoked_at + Span::seconds(1))), expected);
 }
 
 #[test]

@@ -22,7 +22,7 @@ mod verify;
 
 pub use envelope::Envelope;
 pub use signing::{Prepared, prepare, prepare_parsed};
-pub use verify::{Verified, slot_of, verify};
+pub use verify::{Verified, slot_of, verify, verify_parsed};
 
 pub use crate::x509::Level;
 pub use crate::xml::path::Slot;

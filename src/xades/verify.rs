@@ -45,8 +45,13 @@ pub struct Verified {
 /// profile. The timestamp is verified to be one over this signature.
 pub fn verify(xml: &[u8], slot: &Slot) -> Result<Verified, XadesError> {
     let doc = xml::parse(xml).map_err(XadesError::Parse)?;
-    let parts = Parts::find(&doc)?;
-    examine(&doc, &parts, slot)
+    verify_parsed(&doc, slot)
+}
+
+/// The same for a document that has been parsed already.
+pub fn verify_parsed(doc: &Document<'_>, slot: &Slot) -> Result<Verified, XadesError> {
+    let parts = Parts::find(doc)?;
+    examine(doc, &parts, slot)
 }
 
 /// Verifies a signature that has been taken apart.
@@ -93,15 +98,14 @@ pub(super) fn examine(
 
 /// The slot in which the signature of a document stands, for signatures made
 /// elsewhere: the end of the root, or a wrapper that holds nothing else.
-pub fn slot_of(xml: &[u8]) -> Result<Slot, XadesError> {
-    let doc = xml::parse(xml).map_err(XadesError::Parse)?;
-    let parts = Parts::find(&doc)?;
+pub fn slot_of(doc: &Document<'_>) -> Result<Slot, XadesError> {
+    let parts = Parts::find(doc)?;
     let parent = parts
         .signature
         .parent()
         .filter(|p| *p != doc.root_element());
     let slot = parent.map_or(Slot::EndOfRoot, |parent| Slot::Wrapper(Path::to(parent)));
-    in_slot(&doc, &slot, &parts)?;
+    in_slot(doc, &slot, &parts)?;
     Ok(slot)
 }
 

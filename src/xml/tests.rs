@@ -65,7 +65,7 @@ fn gate_refuses_what_passes_a_limit() {
     let siblings = format!("<a><b{}></b><b{}/></a>", spaces(40), spaces(40));
     assert!(check(siblings.as_bytes(), &Limits::default()).is_ok());
     let many = format!("<a>{}</a>", "<!---->".repeat(50_000));
-    assert_eq!(limit(many.as_bytes()), "elements and comments");
+    assert_eq!(limit(many.as_bytes()), "elements, comments and references");
     assert_eq!(
         limit(format!("<{}/>", "n".repeat(257)).as_bytes()),
         "the length of a name in bytes"
@@ -215,6 +215,46 @@ fn faults_of_structure_name_what_is_expected() {
     let attribute = fault("<a><b z='1'>1</b><c/></a>");
     assert_eq!(attribute.xpath, "/a/b/@z");
     assert!(schema.validate(b"<a><b>1</b>").is_err());
+}
+
+#[test]
+fn what_the_validator_overlooks_is_found() {
+    let body = "<xs:element name='a'><xs:complexType><xs:sequence>\
+        <xs:element name='b' type='xs:int'/><xs:element name='c' minOccurs='0'><xs:complexType/></xs:element>\
+        </xs:sequence></xs:complexType></xs:element>";
+    let schema = schema(body).unwrap();
+    let instance = "xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance'";
+    let found = |inside: &str| -> Vec<(String, String, usize)> {
+        let xml = format!("<a {instance}>{inside}</a>");
+        let faults = schema.validate(xml.as_bytes()).unwrap();
+        let shift = xml.len() - inside.len() - "</a>".len();
+        let offset = |fault: &xsd::Fault| fault.offset.saturating_sub(shift);
+        let told = faults.iter().map(|fault| {
+            assert!(!fault.message.contains("schema constraint") || fault.xpath == "/a/c");
+            (fault.constraint.clone(), fault.xpath.clone(), offset(fault))
+        });
+        told.collect()
+    };
+    let one = |constraint: &str, xpath: &str, offset| {
+        vec![(constraint.to_owned(), xpath.to_owned(), offset)]
+    };
+    assert_eq!(found(" \t\r\n<b>1</b><!-- \u{a0} -->"), []);
+    assert_eq!(
+        found("<b xsi:type='xs:int' xmlns:xs='http://www.w3.org/2001/XMLSchema'>1</b>"),
+        []
+    );
+    assert_eq!(
+        found("<b>1</b>&#160; "),
+        one("cvc-complex-type.2.3", "/a", 0)
+    );
+    assert_eq!(
+        found("<b>1</b><c>\u{2003}</c>"),
+        one("cvc-complex-type.2.1", "/a/c", 8)
+    );
+    assert_eq!(
+        found("<b xsi:other='1'>1</b>"),
+        one("cvc-complex-type.3.2.2", "/a/b/@other", 0)
+    );
 }
 
 #[test]

@@ -3,22 +3,24 @@
 //! this module adds the line, the column, the XPath with the document's own
 //! prefixes, one plain sentence and what would have been allowed.
 
+mod overlooked;
 mod wording;
 
 use super::path::text_of;
 use super::{XmlError, name_of, parse, position, without_mark, xpath_of};
 use crate::base::limits;
 use base64::Engine;
+use overlooked::{Overlooked, Watch};
 use roxmltree::{Document, Node};
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use xsd_schema::ids::TypeKey;
 use xsd_schema::parser::resolver::SchemaLoader;
 use xsd_schema::validation::{
-    DriveWithError, ElementStartView, PathStep, SchemaValidator, SchemaValidity, ValidationError,
-    ValidationEventHandler, ValidationFlags, ValidationSink, ValidationWarning,
-    drive_quick_xml_with,
+    AttributeView, DriveWithError, ElementStartView, EndElementInfo, PathStep, SchemaValidator,
+    SchemaValidity, TextKind, ValidationError, ValidationEventHandler, ValidationFlags,
+    ValidationSink, ValidationWarning, drive_quick_xml_with,
 };
 use xsd_schema::xml::ParseLimits;
 use xsd_schema::{SchemaSet, SchemaSetBuilder};
@@ -197,6 +199,7 @@ struct Reached {
     start: Cell<usize>,
     opening: Cell<bool>,
     kind: Cell<Option<TypeKey>>,
+    watch: Watch,
 }
 
 struct Sink<'r> {
@@ -261,6 +264,28 @@ impl ValidationEventHandler for Hooks<'_> {
     ) -> Result<(), Self::Error> {
         self.0.opening.set(false);
         self.0.kind.set(info.schema_type);
+        self.0.watch.opened(self.0.start.get(), info);
+        Ok(())
+    }
+
+    fn before_attribute(&mut self, attribute: AttributeView<'_>) -> Result<(), Self::Error> {
+        self.0.watch.attribute(&attribute);
+        Ok(())
+    }
+
+    fn on_text(&mut self, kind: TextKind, text: &str) -> Result<(), Self::Error> {
+        if matches!(kind, TextKind::Whitespace) {
+            self.0.watch.blank(text);
+        }
+        Ok(())
+    }
+
+    fn after_end_element(
+        &mut self,
+        _info: &EndElementInfo,
+        _depth: usize,
+    ) -> Result<(), Self::Error> {
+        self.0.watch.closed();
         Ok(())
     }
 }
@@ -300,17 +325,19 @@ fn validate(set: &SchemaSet, bytes: &[u8]) -> Result<Vec<Fault>, XsdError> {
     };
     let ended = run.end_validation();
     drop(run);
-    if sink.raw.is_empty() {
+    let (raw, overruled) = (sink.raw, sink.overruled);
+    let overlooked = reached.watch.into_seen();
+    if raw.is_empty() && overlooked.is_empty() {
         ended.map_err(|error| XsdError::Unfinished(error.to_string()))?;
         return match outcome.root_validity {
             Some(SchemaValidity::Valid) => Ok(Vec::new()),
-            Some(SchemaValidity::Invalid) if sink.overruled > 0 => Ok(Vec::new()),
+            Some(SchemaValidity::Invalid) if overruled > 0 => Ok(Vec::new()),
             // Never take "no error reported" for "valid".
             _ => Err(XsdError::Unfinished("the root has no verdict".to_owned())),
         };
     }
     let document = parse(bytes)?;
-    Ok(Report::new(set, bytes, &document).faults(&sink.raw))
+    Ok(Report::new(set, bytes, &document).faults(&raw, &overlooked))
 }
 
 /// Turns what the validator reported into faults.
@@ -331,8 +358,8 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn faults(mut self, raw: &[Raw]) -> Vec<Fault> {
-        let starts = self.starts(raw);
+    fn faults(mut self, raw: &[Raw], overlooked: &[Overlooked]) -> Vec<Fault> {
+        let starts = self.starts(raw, overlooked);
         let mut structure_told = Vec::new();
         let mut located = Vec::new();
         for raw in raw {
@@ -363,7 +390,10 @@ impl<'a> Report<'a> {
             ));
         }
         located.sort_by_key(|(node, ..)| node.range().start);
-        let mut faults: Vec<Fault> = Vec::new();
+        let seen = overlooked
+            .iter()
+            .filter_map(|seen| Some(seen.fault(*starts.get(&seen.start)?)));
+        let mut faults: Vec<Fault> = seen.collect();
         for (node, attribute, raw, unexpected) in located {
             let fault = self.fault(node, attribute.as_deref(), raw, unexpected);
             let told = |other: &Fault| other.xpath == fault.xpath && other.message == fault.message;
@@ -374,12 +404,14 @@ impl<'a> Report<'a> {
                 break;
             }
         }
+        faults.sort_by_key(|fault| fault.offset);
         faults
     }
 
     /// The elements at the offsets the reports name.
-    fn starts(&self, raw: &[Raw]) -> BTreeMap<usize, Node<'a, 'a>> {
-        let wanted: std::collections::BTreeSet<usize> = raw.iter().map(|raw| raw.start).collect();
+    fn starts(&self, raw: &[Raw], overlooked: &[Overlooked]) -> BTreeMap<usize, Node<'a, 'a>> {
+        let overlooked = overlooked.iter().map(|seen| seen.start);
+        let wanted: BTreeSet<usize> = raw.iter().map(|raw| raw.start).chain(overlooked).collect();
         let elements = self.document.descendants().filter(Node::is_element);
         elements
             .map(|node| (node.range().start, node))
@@ -453,7 +485,12 @@ impl<'a> Report<'a> {
             constraint: raw.error.constraint.to_owned(),
             offset: node.range().start,
             xpath,
-            message: wording::sentence(&subject, &raw.error, expected.as_deref()),
+            message: wording::sentence(
+                &subject,
+                raw.error.constraint,
+                &raw.error.message,
+                expected.as_deref(),
+            ),
             expected: expected.unwrap_or_default(),
         }
     }

@@ -6,11 +6,14 @@ mod commands;
 mod configuration;
 mod contract;
 mod guard;
+#[cfg(target_os = "linux")] // uses the files of `hostile`
+mod hostile;
 mod keys;
 mod limits;
 mod problems;
 mod raw;
 mod signatures;
+mod validations;
 
 use crate::daemon::{Daemon, Setup};
 use crate::sandbox::Sandbox;

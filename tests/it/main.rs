@@ -8,7 +8,10 @@ mod crash;
 mod daemon;
 mod docs;
 mod forms;
+mod fuzzed;
 mod gateway;
+#[cfg(target_os = "linux")] // measures in /proc
+mod hostile;
 mod keys;
 mod layers;
 #[cfg(target_os = "linux")] // uses `crash`
@@ -20,3 +23,4 @@ mod softhsm;
 mod token;
 mod x509;
 mod xades;
+mod xsd;

@@ -6,6 +6,8 @@ use crate::crash::{Card, Paper, token_is, unlock, whole, words};
 use crate::daemon::{Daemon, Setup};
 use crate::sandbox::{Sandbox, ok, run};
 use crate::softhsm::PIN;
+use sceau::pades;
+use sceau::x509::Level;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -355,4 +357,65 @@ fn the_last_good_list_of_an_authority_serves_after_a_restart() {
     let remembered: Vec<bool> = lists.iter().map(|c| c["from_cache"] == true).collect();
     // For the signer's chain it is asked in vain, for the timestamp's not again.
     assert_eq!(remembered, [false, true, true], "{lists:#?}");
+}
+
+/// The built-in pack as version 3, which wants the embedded PDF timestamped.
+fn pack_with_stamped_pdf(folder: &Path) -> Setup {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd/memoire-honoraires/2");
+    let target = folder.join("packs/memoire-honoraires/3");
+    std::fs::create_dir_all(&target).unwrap();
+    for file in std::fs::read_dir(&source).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, target.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let manifest = std::fs::read_to_string(source.join("pack.toml")).unwrap();
+    let manifest = manifest
+        .replace("version = \"2\"", "version = \"3\"")
+        .replace("\"PAdES-B-B\"", "\"PAdES-B-T\"");
+    std::fs::write(target.join("pack.toml"), manifest).unwrap();
+    Setup {
+        layer: "[forms]\nfolder = \"packs\"\n".to_owned(),
+        ..Setup::default()
+    }
+}
+
+#[test]
+fn a_pdf_without_its_timestamp_waits_and_is_signed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let daemon = Daemon::start(
+        folder.path(),
+        &sandbox,
+        &pack_with_stamped_pdf(folder.path()),
+    );
+    fails(&sandbox, "tsa", "unavailable");
+    let paper = Paper::new();
+    paper.hand_in(&daemon);
+    let now = paper.pauses(&daemon, "received", "tsa");
+    assert!(words(&now).contains(&"pdf-signed".to_owned()), "{now:#}");
+    let path = format!("/v1/submissions/{}", paper.uuid);
+    let pdf = || {
+        let pdf = daemon.call(&format!("{path}/pdf"), None).body;
+        let found = pades::verify(&pdf).unwrap();
+        (found.level, pades::timestamp_input(&pdf).unwrap())
+    };
+    let (level, value) = pdf();
+    assert_eq!(level, Level::B);
+    assert_eq!(daemon.call(&format!("{path}/xml"), None).status, 404);
+    // However often it is tried: the signature that is there stays.
+    holds(&paper, &daemon, &sandbox, &now);
+    assert_eq!(pdf(), (Level::B, value.clone()));
+
+    sandbox.calm();
+    paper.hurry(&daemon);
+    paper.ends_well(&daemon, &sandbox);
+    assert_eq!(pdf(), (Level::T, value));
+    let signed = paper.look(&daemon)["history"].clone();
+    let signed = signed.as_array().unwrap().iter();
+    let signed = signed.filter(|entry| entry["event"] == "signed");
+    let levels: Vec<&Value> = signed.map(|entry| &entry["detail"]["pdf_level"]).collect();
+    assert_eq!(levels, ["PAdES-B-T"]);
+    whole(&daemon);
 }

@@ -233,9 +233,10 @@ def pyhanko(case, root):
             and status.coverage == SignatureCoverageLevel.ENTIRE_REVISION
             and status.modification_level == ModificationLevel.LTA_UPDATES
         )
-        stamped = level.endswith("-B") or (status.timestamp_validity and status.timestamp_validity.bottom_line)
+        stamp = status.timestamp_validity
+        stamped = stamp.intact and stamp.valid and stamp.trusted if stamp else level.endswith("-B")
         if not status.bottom_line or not whole or not stamped:
-            raise Refused(f"{status.summary()}, coverage {status.coverage.name}, timestamp {status.timestamp_validity}")
+            raise Refused(f"{status.summary()}, coverage {status.coverage.name}, timestamp {stamp and stamp.summary()}")
         detail = f"{status.summary()}, {status.coverage.name}, revocation {context.revinfo_policy.revocation_checking_policy.ee_certificate_rule.name}"
         for signature in before:
             status = validate_pdf_signature(signature, ValidationContext(trust_roots=[], allow_fetching=False))

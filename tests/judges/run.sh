@@ -59,7 +59,18 @@ selftest() {
     "$here/selftest.sh"
 }
 
+# Our answers to generated questions, written by ignored tests; then the foreign answers.
+differential() {
+    mkdir -p "$out/differential"
+    (cd "$here/../.." && SCEAU_DIFFERENTIAL="$out/differential" cargo test --locked --quiet --test it -- --ignored --exact \
+        c14n::cases_for_the_judges xsd::mutants_for_the_judges)
+    "$here/../../.judges/venv/bin/python" "$here/differential/c14n.py" "$out/differential/c14n.jsonl" || code=1
+    "$here/../../.judges/venv/bin/python" "$here/differential/xsd.py" "$out/differential/xsd.jsonl" || code=1
+    return "${code:-0}"
+}
+
 "$here/setup.sh"
+part "canonical forms and schemas" differential
 part "the service's output" "$here/cases.py" --bin "$bin" --out "$out"
 part judges "$here/judge.py" "$out/cases"
 part "the matrix of levels, keys and shapes" "$here/../../.judges/venv/bin/python" "$here/matrix.py" --bin "$bin" --out "$out/matrix"

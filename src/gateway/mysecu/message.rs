@@ -8,8 +8,8 @@ use super::names::{self, BASE64, DS, EXC_C14N, SHA256, SOAP, WSSE, WSU, X509_V3}
 use super::session::{Assertion, Token};
 use super::transport::{Transport, TransportError};
 use crate::base::clock::rfc3339_seconds;
-use crate::base::{Uuid4, digest};
-use crate::xml::c14n::{Options, canonicalize};
+use crate::base::Uuid4;
+use crate::xml::c14n::{self, Options};
 use crate::xml::{escape_attribute, without_mark};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,6 +19,9 @@ use time::{Duration, OffsetDateTime};
 
 /// How long a request is valid for its receiver.
 const LIFETIME: Duration = Duration::minutes(5);
+/// About what signature, tags and signed request around a document take, in
+/// bytes: with it a large document is not copied again for want of room.
+const ROOM_BYTES: usize = 8 << 10;
 
 /// Why a request cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,7 @@ pub fn build(
 ) -> Result<Vec<u8>, MessageError> {
     let ids = Ids::random();
     let mut text = head(transport, carried, &ids, now);
+    text.reserve(content.payload.len() + ROOM_BYTES);
     let insert_at = text.len();
     text.push_str("</wsse:Security></soap:Header><soap:Body xmlns:wsu=\"");
     text.push_str(&format!("{WSU}\" wsu:Id=\"{}\">", ids.body));
@@ -187,13 +191,13 @@ fn is_certificate(node: Node<'_, '_>) -> bool {
 
 fn reference(document: &Document<'_>, node: Node<'_, '_>) -> String {
     let id = node.attribute((WSU, "Id")).or_else(|| node.attribute("ID"));
-    let canonical = canonicalize(document, node, |_| true, &Options::EXCLUSIVE);
+    let digest = c14n::sha256(document, node, |_| true, &Options::EXCLUSIVE);
     format!(
         "<ds:Reference URI=\"#{}\"><ds:Transforms><ds:Transform Algorithm=\"{EXC_C14N}\">\
          </ds:Transform></ds:Transforms><ds:DigestMethod Algorithm=\"{SHA256}\"></ds:DigestMethod>\
          <ds:DigestValue>{}</ds:DigestValue></ds:Reference>",
         escape_attribute(id.unwrap_or_default()),
-        STANDARD.encode(digest::sha256(&canonical))
+        STANDARD.encode(digest)
     )
 }
 

@@ -214,131 +214,121 @@ fn signatures_and_filled_fields_are_allowed_unless_somebody_forbids_them() {
     }
 }
 
-#[test]
-fn what_shows_may_not_change() {
-    let pdf = signed();
-    let doc = load(&pdf).unwrap();
-    let page_id = doc.page_iter().next().unwrap();
-    let page = doc.get_dictionary(page_id).unwrap();
-    let content = page.get(b"Contents").unwrap().as_reference().unwrap();
-    let field = id_of(&pdf, "Montant");
-    let look = doc
-        .get_dictionary(field)
+type Change = Box<dyn Fn(&mut IncrementalDocument)>;
+
+fn set(id: ObjectId, key: &'static str, value: impl Into<Object>) -> Change {
+    let value = value.into();
+    Box::new(move |update| {
+        own(update, id)
+            .as_dict_mut()
+            .unwrap()
+            .set(key, value.clone())
+    })
+}
+
+fn paint(id: ObjectId) -> Change {
+    Box::new(move |update| {
+        let stream = own(update, id).as_stream_mut().unwrap();
+        stream.set_plain_content(b"BT (other) Tj ET".to_vec());
+    })
+}
+
+/// Puts an object into the list of annotations, which the page holds itself.
+fn push(update: &mut IncrementalDocument, page: ObjectId, item: ObjectId) {
+    let annotations = own(update, page).as_dict_mut().unwrap().get_mut(b"Annots");
+    annotations
         .unwrap()
-        .get(b"AP")
+        .as_array_mut()
         .unwrap()
-        .as_dict()
-        .unwrap();
-    let look = look.get(b"N").unwrap().as_reference().unwrap();
-    let root = doc.trailer.get(b"Root").unwrap().as_reference().unwrap();
-    let annotation = dictionary! { "Type" => "Annot", "Subtype" => "FreeText" };
-    type Change = Box<dyn Fn(&mut IncrementalDocument)>;
-    let set = |id: ObjectId, key: &'static str, value: Object| -> Change {
-        Box::new(move |update| {
-            own(update, id)
-                .as_dict_mut()
-                .unwrap()
-                .set(key, value.clone())
-        })
-    };
-    let paint = |id: ObjectId| -> Change {
-        Box::new(move |update| {
-            let stream = own(update, id).as_stream_mut().unwrap();
-            stream.set_plain_content(b"BT (other) Tj ET".to_vec());
-        })
-    };
-    let text = |text: &str| Object::string_literal(text);
-    let cases: Vec<(&str, Change)> = vec![
-        ("was redefined", paint(content)),
-        (
-            "/Contents of the page",
-            set(page_id, "Contents", root.into()),
-        ),
-        (
-            "/MediaBox of the page",
-            set(page_id, "MediaBox", vec![0.into()].into()),
-        ),
-        (
-            "taken away or reordered",
-            set(page_id, "Annots", Object::Array(Vec::new())),
-        ),
-        ("/Pages of the catalog", set(root, "Pages", content.into())),
-        (
-            "/OpenAction of the catalog",
-            set(root, "OpenAction", content.into()),
-        ),
-        (
-            "looks different but has the same value",
-            set(field, "AP", Dictionary::new().into()),
-        ),
-        ("looks different but has the same value", paint(look)),
-        ("/T of the field", set(field, "T", text("Autre"))),
-        (
-            "fills a reference that led nowhere",
-            Box::new(|update| {
-                update.new_document.set_object((800, 0), Object::Null);
-            }),
-        ),
-        (
-            "was added to a page or the form",
-            Box::new(move |update| {
-                let note = update.new_document.add_object(annotation.clone());
-                let page = own(update, page_id).as_dict_mut().unwrap();
-                page.get_mut(b"Annots")
-                    .unwrap()
-                    .as_array_mut()
-                    .unwrap()
-                    .push(note.into());
-            }),
-        ),
-        // An object of the signed revision is put into a list.
-        (
-            "was added to a page or the form",
-            Box::new(move |update| {
-                let page = own(update, page_id).as_dict_mut().unwrap();
-                page.get_mut(b"Annots")
-                    .unwrap()
-                    .as_array_mut()
-                    .unwrap()
-                    .push(look.into());
-            }),
-        ),
-    ];
+        .push(item.into());
+}
+
+fn reference(dict: &Dictionary, key: &[u8]) -> ObjectId {
+    dict.get(key).unwrap().as_reference().unwrap()
+}
+
+fn assert_suspicious(pdf: &[u8], cases: Vec<(&str, Change)>) {
     for (reason, change) in cases {
-        let what = suspicious(&updated(&pdf, change));
+        let what = suspicious(&updated(pdf, change));
         assert!(what.contains(reason), "{reason}: {what}");
     }
-    // Another catalog, prepared in the signed revision or not.
+}
+
+#[test]
+fn pages_and_catalog_may_not_change() {
+    let pdf = signed();
+    let doc = load(&pdf).unwrap();
+    let page = doc.page_iter().next().unwrap();
+    let content = reference(doc.get_dictionary(page).unwrap(), b"Contents");
+    let root = reference(&doc.trailer, b"Root");
+    let gone = Object::Array(Vec::new());
+    let cases = vec![
+        ("was redefined", paint(content)),
+        ("/Contents of the page", set(page, "Contents", root)),
+        (
+            "/MediaBox of the page",
+            set(page, "MediaBox", vec![0.into()]),
+        ),
+        ("taken away or reordered", set(page, "Annots", gone)),
+        ("/Pages of the catalog", set(root, "Pages", content)),
+        (
+            "/OpenAction of the catalog",
+            set(root, "OpenAction", content),
+        ),
+    ];
+    assert_suspicious(&pdf, cases);
     let moved = updated(&pdf, |update| {
-        let catalog = update
-            .new_document
-            .add_object(doc.catalog().unwrap().clone());
+        let catalog = doc.catalog().unwrap().clone();
+        let catalog = update.new_document.add_object(catalog);
         update.new_document.trailer.set("Root", catalog);
     });
     assert_eq!(suspicious(&moved), "the trailer names another catalog");
-    let value = graph::fields(&doc)
-        .into_iter()
-        .find(|f| f.name == "Signature1");
-    let value = value
-        .unwrap()
-        .dict
-        .get(b"V")
-        .unwrap()
-        .as_reference()
-        .unwrap();
-    let redefined = updated(&pdf, |update| {
-        own(update, value)
-            .as_dict_mut()
-            .unwrap()
-            .set("Reason", text("x"));
-    });
-    assert!(
-        SignedPdf::open(&redefined).unwrap().signatures()[0]
-            .as_ref()
-            .unwrap()
-            .signed(&redefined)
-            .is_err()
-    );
+}
+
+#[test]
+fn fields_annotations_and_missing_objects_may_not_change() {
+    let pdf = signed();
+    let doc = load(&pdf).unwrap();
+    let page = doc.page_iter().next().unwrap();
+    let field = id_of(&pdf, "Montant");
+    let looks = doc.get_dictionary(field).unwrap().get(b"AP").unwrap();
+    let look = reference(looks.as_dict().unwrap(), b"N");
+    let same = "looks different but has the same value";
+    let added = "was added to a page or the form";
+    let cases: Vec<(&str, Change)> = vec![
+        (same, set(field, "AP", Dictionary::new())),
+        (same, paint(look)),
+        (
+            "/T of the field",
+            set(field, "T", Object::string_literal("Autre")),
+        ),
+        (
+            "fills a reference that led nowhere",
+            Box::new(|update| update.new_document.set_object((800, 0), Object::Null)),
+        ),
+        (
+            added,
+            Box::new(move |update| {
+                let note = dictionary! { "Type" => "Annot", "Subtype" => "FreeText" };
+                let note = update.new_document.add_object(note);
+                push(update, page, note);
+            }),
+        ),
+        // An object of the signed revision.
+        (added, Box::new(move |update| push(update, page, look))),
+    ];
+    assert_suspicious(&pdf, cases);
+}
+
+/// The signature value itself is not read anew from a later revision.
+#[test]
+fn a_redefined_signature_value_covers_nothing() {
+    let pdf = signed();
+    let doc = load(&pdf).unwrap();
+    let value = reference(doc.get_dictionary(id_of(&pdf, "Signature1")).unwrap(), b"V");
+    let redefined = updated(&pdf, set(value, "Reason", Object::string_literal("x")));
+    let value = SignedPdf::open(&redefined).unwrap().signatures().remove(0);
+    assert!(value.unwrap().signed(&redefined).is_err());
 }
 
 /// Two lists of the validation data must not serve as something else as well.
@@ -434,101 +424,110 @@ fn respelled(pdf: &[u8], from: &str, to: &str) -> Vec<u8> {
     out
 }
 
-#[test]
-fn byte_ranges_that_are_not_what_they_seem_are_refused() {
-    let pdf = signed();
-    let value = |pdf: &[u8]| SignedPdf::open(pdf).unwrap().signatures().remove(0);
-    let [_, gap, resume, rest] = value(&pdf).unwrap().byte_range;
-    let range = |numbers: &str| {
-        respelled(
-            &pdf,
-            &format!("{:<35}", format!("[0 {gap} {resume} {rest}")),
-            &format!("[{numbers}"),
-        )
-    };
-    let unreadable = |pdf: &[u8], what: &str| {
-        let found = value(pdf).unwrap_err().to_string();
-        assert!(found.contains(what), "{what}: {found}");
-    };
-    let plain = "four plain numbers";
-    unreadable(&range(&format!("0 {gap} {resume} -{rest}")), plain);
-    unreadable(&range(&format!("0 {gap} {resume} {rest}.0")), plain);
-    unreadable(&range(&format!("0 {gap} {resume}")), plain);
-    unreadable(&range(&format!("0 {gap} {resume} 1 0 R")), plain);
-    let twice = "/Type/Sig/ByteRange[0 1 2 3]";
-    unreadable(
-        &respelled(&pdf, "/Type/Sig/Filter/Adobe.PPKLite", twice),
-        plain,
-    );
-    let whole = format!("{:<35}", format!("[0 {gap} {resume} {rest}"));
-    unreadable(
-        &respelled(
-            &pdf,
-            &format!("/ByteRange{whole}"),
-            "/ByteRange 1 0 R /Spare[",
-        ),
-        plain,
-    );
-    unreadable(
-        &respelled(
-            &pdf,
-            "/Type/Sig/Filter/Adobe.PPKLite",
-            "/Type/Sig/Contents<3000>",
-        ),
-        "hexadecimal",
-    );
-    unreadable(
-        &respelled(
-            &pdf,
-            "/Type/Sig/Filter/Adobe.PPKLite",
-            "/Type/Sig/C#6fntents<3000>",
-        ),
-        "hexadecimal",
-    );
+/// A signed file and its byte range as it is spelled, the filling included.
+struct Ranged {
+    pdf: Vec<u8>,
+    gap: usize,
+    resume: usize,
+    rest: usize,
+    spelled: String,
+}
 
-    let refused = |pdf: &[u8], what: &str| {
-        assert_eq!(value(pdf).unwrap().signed(pdf), Err(what));
-    };
+fn first_value(pdf: &[u8]) -> Result<SignatureValue, PdfError> {
+    SignedPdf::open(pdf).unwrap().signatures().remove(0)
+}
+
+impl Ranged {
+    fn new() -> Self {
+        let pdf = signed();
+        let [_, gap, resume, rest] = first_value(&pdf).unwrap().byte_range;
+        let spelled = format!("{:<35}", format!("[0 {gap} {resume} {rest}"));
+        Self {
+            pdf,
+            gap,
+            resume,
+            rest,
+            spelled,
+        }
+    }
+
+    fn with(&self, numbers: [usize; 4]) -> Vec<u8> {
+        let [a, b, c, d] = numbers;
+        respelled(&self.pdf, &self.spelled, &format!("[{a} {b} {c} {d}"))
+    }
+}
+
+#[test]
+fn byte_ranges_and_contents_are_plain_and_once() {
+    let ranged = Ranged::new();
+    let Ranged {
+        pdf,
+        gap,
+        resume,
+        rest,
+        spelled,
+    } = &ranged;
+    let range = |end: &str| respelled(pdf, spelled, &format!("[0 {gap} {resume}{end}"));
+    let filter = |text: &str| respelled(pdf, "/Type/Sig/Filter/Adobe.PPKLite", text);
+    let indirect = respelled(
+        pdf,
+        &format!("/ByteRange{spelled}"),
+        "/ByteRange 1 0 R /Spare[",
+    );
+    let numbers = "four plain numbers";
+    let string = "one hexadecimal string";
+    for (forged, what) in [
+        (range(&format!(" -{rest}")), numbers),
+        (range(&format!(" {rest}.0")), numbers),
+        (range(""), numbers),
+        (range(" 1 0 R"), numbers),
+        (indirect, numbers),
+        (filter("/Type/Sig/ByteRange[0 1 2 3]"), numbers),
+        (filter("/Type/Sig/Contents<3000>"), string),
+        (filter("/Type/Sig/C#6fntents<3000>"), string),
+        (filter("/Type/Sig/Contents 1 0 R"), string),
+    ] {
+        let found = first_value(&forged).unwrap_err().to_string();
+        assert!(found.contains(what), "{what}: {found}");
+    }
+}
+
+#[test]
+fn byte_ranges_that_hide_something_are_refused() {
+    let ranged = Ranged::new();
+    let Ranged {
+        pdf,
+        gap,
+        resume,
+        rest,
+        spelled,
+    } = &ranged;
+    let (gap, resume, rest) = (*gap, *resume, *rest);
+    let beyond = "it reaches beyond the file";
     let not_contents = "its gap is not the contents of the signature";
-    refused(
-        &range(&format!("1 {gap} {resume} {rest}")),
-        "it does not begin with the file",
-    );
-    refused(
-        &range(&format!("0 {resume} {gap} {rest}")),
-        "its pieces overlap",
-    );
-    refused(
-        &range(&format!("0 {gap} {resume} {}", rest + 1)),
-        "it reaches beyond the file",
-    );
-    refused(
-        &range(&format!("0 {gap} {resume} {}", i64::MAX)),
-        "it reaches beyond the file",
-    );
-    refused(
-        &range(&format!("0 {} {resume} {rest}", gap - 1)),
-        not_contents,
-    );
-    refused(
-        &range(&format!("0 {gap} {} {}", resume + 1, rest - 1)),
-        not_contents,
-    );
-    // The gap is some other string.
-    refused(&range(&format!("0 20 40 {}", pdf.len() - 40)), not_contents);
     let revision = "it does not end where a revision of the file ends";
-    refused(&range(&format!("0 {gap} {resume} {}", rest - 3)), revision);
-    let again = with_slot(&pdf).0;
-    let second = again.len() - resume;
-    refused(
-        &respelled(
-            &again.get(..pdf.len()).unwrap(),
-            &whole,
-            &format!("[0 {gap} {resume} {second}"),
-        )
-        .into_iter()
-        .chain(again.get(pdf.len()..).unwrap().iter().copied())
-        .collect::<Vec<_>>(),
-        revision,
-    );
+    for (numbers, what) in [
+        ([1, gap, resume, rest], "it does not begin with the file"),
+        ([0, resume, gap, rest], "its pieces overlap"),
+        ([0, gap, resume, rest + 1], beyond),
+        ([0, gap, resume, i64::MAX as usize], beyond),
+        ([0, gap - 1, resume, rest], not_contents),
+        ([0, gap, resume + 1, rest - 1], not_contents),
+        ([0, 20, 40, pdf.len() - 40], not_contents),
+        ([0, gap, resume, rest - 3], revision),
+    ] {
+        let forged = ranged.with(numbers);
+        assert_eq!(first_value(&forged).unwrap().signed(&forged), Err(what));
+    }
+    // Two revisions in one range: the first ends at a mark of its own.
+    let again = with_slot(pdf).0;
+    let both = format!("[0 {gap} {resume} {}", again.len() - resume);
+    let mut forged = respelled(pdf, spelled, &both);
+    forged.extend_from_slice(again.get(pdf.len()..).unwrap());
+    let values = SignedPdf::open(&forged).unwrap().signatures();
+    let first = values
+        .iter()
+        .flatten()
+        .find(|value| value.field == "Signature1");
+    assert_eq!(first.unwrap().signed(&forged), Err(revision));
 }

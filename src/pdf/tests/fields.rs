@@ -229,3 +229,48 @@ fn a_hybrid_file_is_told_and_can_be_signed() {
         "objects only the stream names are kept"
     );
 }
+
+/// Fields, names and locks that refer to each other over and over: bounded
+/// work, whatever the answer.
+#[test]
+fn forms_that_repeat_themselves_are_looked_at_once() {
+    let name = || Object::string_literal("n".repeat(1 << 20));
+    let form = |doc: &mut Document, fields: Vec<Object>| {
+        let form = dictionary! { "Fields" => fields };
+        doc.catalog_mut().unwrap().set("AcroForm", form);
+    };
+    let deep = altered("memoire-gs-a2b.pdf", |doc| {
+        let mut below: Vec<Object> = Vec::new();
+        for _ in 0..50_000 {
+            let field = dictionary! { "FT" => "Sig", "T" => Object::string_literal("abcdefgh"), "Kids" => below };
+            below = vec![doc.add_object(field).into()];
+        }
+        form(doc, below);
+    });
+    let named = altered("memoire-gs-a2b.pdf", |doc| {
+        let name = doc.add_object(name());
+        let fields = (0..50_000).map(|_| {
+            doc.add_object(dictionary! { "FT" => "Sig", "T" => name })
+                .into()
+        });
+        let fields = fields.collect();
+        form(doc, fields);
+    });
+    let locked = altered("memoire-gs-a2b.pdf", |doc| {
+        let names = vec![Object::string_literal("Autre"); 20_000];
+        let names = doc.add_object(names);
+        for _ in 0..20_000 {
+            let params = dictionary! { "Action" => "Include", "Fields" => names };
+            doc.add_object(
+                dictionary! { "TransformMethod" => "FieldMDP", "TransformParams" => params },
+            );
+        }
+    });
+    let trailers = "trailer<</a(".repeat(200_000).into_bytes();
+    let start = std::time::Instant::now();
+    assert!(append_signature(&deep, REQUEST).is_ok());
+    assert!(append_signature(&named, REQUEST).is_ok());
+    assert!(refusal(&locked).contains("locked every field"));
+    assert!(is_hybrid(&trailers), "more trailers than are looked at");
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}

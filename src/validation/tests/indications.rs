@@ -2,6 +2,10 @@
 //! as little as possible and passes.
 
 use super::*;
+use crate::x509::testing;
+
+/// RFC 3279 §2.2.3.
+const ECDSA_WITH_SHA1: &str = "1.2.840.10045.4.1";
 
 /// What is expected, a document that earns it, and one that narrowly does not.
 #[derive(Clone)]
@@ -28,8 +32,10 @@ fn every_sub_indication_has_a_cause_and_a_near_miss() {
         times(),
         chains(),
         revocation(),
+        evidence(),
         algorithms(),
         stamps(),
+        authorities(),
     ]
     .concat();
     for Case {
@@ -270,27 +276,10 @@ fn revocation() -> Vec<Case> {
             ..Ocsp::good(NOW)
         })
     };
-    let unknown = with(Ocsp {
-        status: CertStatus::Unknown,
-        ..Ocsp::good(NOW)
-    });
-    let full = world.full(NOW);
     let listed = |serial: &[u8]| {
         let list = List::revoking(SIGNED - Span::days(1), serial).sign(&world.root);
         check(&stamped, &world.full(NOW).plus(&[list]))
     };
-    let other = Builder::new("Test Root").ca(None).build(None);
-    let forged = Ocsp::good(NOW).sign(&world.signer.cert, &world.ca.cert, &other);
-    let stale = |next: OffsetDateTime| {
-        let response = Ocsp {
-            next_update: Some(next),
-            ..Ocsp::good(NOW - Span::days(2))
-        };
-        let context = world.around(NOW).plus(&[world.about_signer(&response)]);
-        check(&world.signed(), &context)
-    };
-    let tolerance = Span::seconds(300);
-    let near = || check(&stamped, &full);
     vec![
         case(
             Sub::RevokedNoPoe,
@@ -310,6 +299,34 @@ fn revocation() -> Vec<Case> {
             held(STAMPED),
             held(STAMPED + second),
         ),
+    ]
+}
+
+fn evidence() -> Vec<Case> {
+    let world = World::new();
+    let stamped = world.stamped();
+    let second = Span::seconds(1);
+    let tolerance = Span::seconds(300);
+    let with = |response: Ocsp| {
+        let context = world.around(NOW).plus(&[world.about_signer(&response)]);
+        check(&stamped, &context)
+    };
+    let unknown = with(Ocsp {
+        status: CertStatus::Unknown,
+        ..Ocsp::good(NOW)
+    });
+    let other = Builder::new("Test Root").ca(None).build(None);
+    let forged = Ocsp::good(NOW).sign(&world.signer.cert, &world.ca.cert, &other);
+    let stale = |next: OffsetDateTime| {
+        let response = Ocsp {
+            next_update: Some(next),
+            ..Ocsp::good(NOW - Span::days(2))
+        };
+        let context = world.around(NOW).plus(&[world.about_signer(&response)]);
+        check(&world.signed(), &context)
+    };
+    let near = || check(&stamped, &world.full(NOW));
+    vec![
         case(
             Sub::TryLater,
             "evidence older than the timestamp",
@@ -366,7 +383,16 @@ fn algorithms() -> Vec<Case> {
         };
         check(&signed, &context)
     };
+    let mut weak = signer();
+    weak.algorithm = testing::sequence(&[&testing::dotted(ECDSA_WITH_SHA1)]);
+    let weak = World::with(weak, tsa());
     vec![
+        case(
+            Sub::CryptoConstraintsFailureNoPoe,
+            "a certificate signed with SHA-1",
+            check(&weak.signed(), &weak.full(NOW)),
+            near(),
+        ),
         case(
             Sub::CryptoConstraintsFailureNoPoe,
             "SHA-1",
@@ -397,7 +423,7 @@ fn stamps() -> Vec<Case> {
         use base64::Engine;
         let code = |der: &[u8]| base64::engine::general_purpose::STANDARD.encode(der);
         let own = world.token(&signed, STAMPED);
-        let stamped = xades::extend_t(&signed, &own).unwrap();
+        let stamped = extend_t(&signed, &own);
         check(&edit(&stamped, &code(&own), &code(token)), &full)
     };
     let other = world.token(&world.signed_at(SIGNED - Span::days(1)), STAMPED);
@@ -413,22 +439,6 @@ fn stamps() -> Vec<Case> {
     purpose.tsa = Builder::new("Test TSA")
         .usage(DIGITAL)
         .build(Some(&purpose.ca));
-    let at = |gen_time: OffsetDateTime| {
-        let world = World::new();
-        let tolerance = Span::seconds(300);
-        let context = world.full(NOW + tolerance);
-        let context = Context {
-            now: NOW,
-            ..context
-        };
-        check(&world.stamped_at(gen_time), &context)
-    };
-    let revoked = |response: Ocsp| {
-        let list = List::empty(NOW).sign(&world.root);
-        let signer = world.about_signer(&Ocsp::good(NOW));
-        let evidence = [list, signer, world.about_tsa(&response)];
-        check(&world.stamped(), &world.bare(NOW).plus(&evidence))
-    };
     vec![
         case(
             Sub::SigConstraintsFailure,
@@ -454,6 +464,28 @@ fn stamps() -> Vec<Case> {
             swapped(&purpose.token(&signed, STAMPED)),
             good.clone(),
         ),
+    ]
+}
+
+fn authorities() -> Vec<Case> {
+    let at = |gen_time: OffsetDateTime| {
+        let world = World::new();
+        let tolerance = Span::seconds(300);
+        let context = world.full(NOW + tolerance);
+        let context = Context {
+            now: NOW,
+            ..context
+        };
+        check(&world.stamped_at(gen_time), &context)
+    };
+    let world = World::new();
+    let revoked = |response: Ocsp| {
+        let list = List::empty(NOW).sign(&world.root);
+        let signer = world.about_signer(&Ocsp::good(NOW));
+        let evidence = [list, signer, world.about_tsa(&response)];
+        check(&world.stamped(), &world.bare(NOW).plus(&evidence))
+    };
+    vec![
         case(
             Sub::TimestampOrderFailure,
             "a timestamp of the future",

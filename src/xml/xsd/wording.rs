@@ -1,8 +1,6 @@
 //! The sentences of schema faults: what is wrong, with which element and which
 //! value, without the validator's vocabulary.
 
-use xsd_schema::validation::ValidationError;
-
 /// A value in a message is cut after this many characters.
 pub const VALUE_CHARACTERS_MAX: usize = 60;
 
@@ -36,14 +34,15 @@ pub(super) struct Subject<'a> {
     pub unexpected: bool,
 }
 
-/// One plain sentence for a fault.
+/// One plain sentence for a fault; `detail` is what the validator said.
 pub(super) fn sentence(
     subject: &Subject<'_>,
-    error: &ValidationError,
+    constraint: &str,
+    detail: &str,
     expected: Option<&[String]>,
 ) -> String {
     let element = subject.element;
-    match error.constraint {
+    match constraint {
         "cvc-complex-type.2.4" => structure(subject, expected),
         "cvc-elt.1" => format!("The element {element} is not declared in the schema."),
         "cvc-complex-type.2.3" => format!(
@@ -56,11 +55,11 @@ pub(super) fn sentence(
         ),
         "cvc-identity-constraint.4.2.2" | "cvc-identity-constraint.4.1" => format!(
             "The element {element} repeats a value that must be unique (rule {}).",
-            quoted(&error.message)
+            quoted(detail)
         ),
         constraint => {
             let allowed = expected.unwrap_or_default();
-            value(subject, constraint, &error.message, allowed)
+            value(subject, constraint, detail, allowed)
         }
     }
 }

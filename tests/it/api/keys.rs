@@ -211,7 +211,7 @@ fn each_signature_is_one_private_key_operation() {
     }
 }
 
-const PDF_LEVELS: [&str; 1] = ["PAdES-B-B"];
+const PDF_LEVELS: [&str; 3] = ["PAdES-B-B", "PAdES-B-T", "PAdES-B-LT"];
 
 /// A token that takes its PIN on the reader: commands and API send none.
 #[test]

@@ -141,7 +141,7 @@ fn odd_certificates_are_embedded_byte_for_byte() {
         let made = xades::prepare(b"<letter>a</letter>", &slot, &cert, ALGORITHM, NOW);
         let made = made.expect(what);
         let signature = key.sign(made.to_be_signed()).unwrap();
-        let xml = String::from_utf8(made.finish(&signature).unwrap()).unwrap();
+        let xml = String::from_utf8(made.finish(&signature).unwrap().into_xml()).unwrap();
         assert_eq!(
             texts(&xml, "ds:X509Certificate"),
             std::slice::from_ref(&bytes),

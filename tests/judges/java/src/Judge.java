@@ -1,8 +1,11 @@
 import eu.europa.esig.dss.enumerations.Indication;
+import eu.europa.esig.dss.enumerations.SignatureLevel;
 import eu.europa.esig.dss.enumerations.SignatureScopeType;
 import eu.europa.esig.dss.enumerations.SubIndication;
 import eu.europa.esig.dss.model.DSSDocument;
 import eu.europa.esig.dss.model.FileDocument;
+import eu.europa.esig.dss.pades.validation.ByteRange;
+import eu.europa.esig.dss.pades.validation.PAdESSignature;
 import eu.europa.esig.dss.simplereport.SimpleReport;
 import eu.europa.esig.dss.simplereport.jaxb.XmlSignatureScope;
 import eu.europa.esig.dss.simplereport.jaxb.XmlTimestamp;
@@ -20,6 +23,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
@@ -150,17 +154,18 @@ public final class Judge {
     Reports reports = validator.validateDocument();
     found.addAll(validator.getSignatures());
     SimpleReport simple = reports.getSimpleReport();
-    List<String> whole = simple.getSignatureIdList().stream().filter(id -> isWhole(simple, id)).collect(Collectors.toList());
     int count = simple.getSignaturesCount();
-    if (count == 0 || (count > 1 && whole.size() != 1)) {
-      return new Verdict(false, count + " signatures, " + whole.size() + " over the whole document", "NO_SIGNATURE", "", count);
+    if (count == 0) {
+      return new Verdict(false, "no signature", "NO_SIGNATURE", "", count);
     }
-    // Where a PDF was signed before, the signature in question is the one that covers everything.
-    String id = count == 1 ? simple.getFirstSignatureId() : whole.get(0);
+    // Where a PDF was signed before, the signature in question is the one that covers most.
+    String id = count == 1 ? simple.getFirstSignatureId() : last(validator.getSignatures());
     boolean accepts = simple.getIndication(id) == Indication.TOTAL_PASSED;
     StringBuilder detail = new StringBuilder(indication(simple, id)).append(' ').append(simple.getSignatureFormat(id));
+    // The DSS of a PDF at B-LT is appended behind the signature, which then covers a part: pyHanko looks at what was appended.
+    boolean appended = simple.getSignatureFormat(id) == SignatureLevel.PAdES_BASELINE_LT;
     for (XmlSignatureScope scope : simple.getSignatureScopes(id)) {
-      accepts &= scope.getScope() == SignatureScopeType.FULL;
+      accepts &= scope.getScope() == (appended ? SignatureScopeType.PARTIAL : SignatureScopeType.FULL);
       detail.append(", scope ").append(scope.getScope());
     }
     // A broken timestamp does not break the signature for DSS (it falls back to the present time), so it is looked at apart.
@@ -174,8 +179,14 @@ public final class Judge {
     return new Verdict(accepts, detail.toString(), indication(simple, id), simple.getSignatureFormat(id).toString(), count);
   }
 
-  private static boolean isWhole(SimpleReport simple, String id) {
-    return simple.getSignatureScopes(id).stream().allMatch(scope -> scope.getScope() == SignatureScopeType.FULL);
+  private static String last(List<AdvancedSignature> signatures) {
+    return signatures.stream().max(Comparator.comparingInt(Judge::end)).map(AdvancedSignature::getId).orElseThrow();
+  }
+
+  /** Where the bytes end that a PDF signature covers. */
+  private static int end(AdvancedSignature signature) {
+    ByteRange range = ((PAdESSignature) signature).getPdfRevision().getByteRange();
+    return range.getSecondPartStart() + range.getSecondPartEnd();
   }
 
   private static String indication(SimpleReport simple, String id) {
