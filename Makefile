@@ -33,7 +33,7 @@ bench: ## wall and CPU time of each stage, optimised build
 	@cargo bench --locked --quiet --bench stages
 
 fuzz: ## coverage-guided fuzzing of every parser; SECONDS=60 for each, TARGETS="pdf xml" for some
-	@packaging/dev/ensure.sh build
+	@packaging/dev/ensure.sh fuzz
 	@fuzz/run.sh $(SECONDS) $(TARGETS)
 
 build: ## both programs, unoptimised

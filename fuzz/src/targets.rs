@@ -49,6 +49,7 @@ static CONTEXT: LazyLock<Context> = LazyLock::new(|| Context {
     algorithms: AlgorithmPolicy::built_in(),
     clock_tolerance: Duration::from_secs(300),
     revocation_skew: Duration::ZERO,
+    current_evidence: Vec::new(),
     certificates: Vec::new(),
     evidence: Vec::new(),
 });

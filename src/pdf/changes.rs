@@ -171,13 +171,11 @@ impl<'a> Comparison<'a> {
                 return self.field(field, id, old, new);
             }
         }
-        if let (Object::Array(old), Object::Array(new)) = (old, new) {
-            if let Some(owner) = self.only_referrer(id) {
-                let form = owner == self.root || self.only_under(owner, self.root, b"AcroForm");
-                if form || self.pages.contains(&owner) {
-                    return self.list(id, Some(old), Some(new));
-                }
-            }
+        if let (Object::Array(old), Object::Array(new)) = (old, new)
+            && let Some(owner) = self.only_referrer(id)
+            && self.holds_lists(owner)
+        {
+            return self.list(id, Some(old), Some(new));
         }
         if let Some(field) = self
             .only_referrer(id)
@@ -212,6 +210,12 @@ impl<'a> Comparison<'a> {
             }
         }
         false
+    }
+
+    /// The catalog with a form inside, the form, or a page.
+    fn holds_lists(&self, owner: ObjectId) -> bool {
+        let form = owner == self.root || self.only_under(owner, self.root, b"AcroForm");
+        form || self.pages.contains(&owner)
     }
 
     fn only_referrer(&self, id: ObjectId) -> Option<ObjectId> {

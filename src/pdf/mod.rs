@@ -140,11 +140,7 @@ pub fn is_hybrid(pdf: &[u8]) -> bool {
 
 /// Offsets at which `needle` occurs.
 fn find_all<'a>(haystack: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-    haystack
-        .windows(needle.len())
-        .enumerate()
-        .filter(move |(_, window)| *window == needle)
-        .map(|(at, _)| at)
+    memchr::memmem::find_iter(haystack, needle)
 }
 
 #[cfg(test)]

@@ -2,9 +2,13 @@
 //! objects it needs are copied from the earlier revisions.
 
 use super::{PdfError, graph};
-use crate::base::digest::{sha256, sha256_parts};
+use crate::base::digest::sha256_parts;
 use crate::base::limits::PDF_BYTES_MAX;
 use lopdf::{Dictionary, Document, IncrementalDocument, Object, ObjectId, StringFormat};
+
+/// So much of the end of a file, where its trailer stands, tells it apart from
+/// others of its size.
+const TRAILER_BYTES: usize = 1024;
 
 /// A document with objects that will be appended to it.
 pub(super) struct Update {
@@ -135,7 +139,9 @@ impl Update {
     /// document through all its revisions (ISO 32000-1 §14.4).
     fn renew_id(&mut self, seed: &[u8]) {
         let pdf = self.document.get_prev_documents_bytes();
-        let mut fresh = sha256_parts(&[&sha256(pdf), seed]).to_vec();
+        let end = pdf.len().saturating_sub(TRAILER_BYTES);
+        let end = pdf.get(end..).unwrap_or_default();
+        let mut fresh = sha256_parts(&[&pdf.len().to_be_bytes(), end, seed]).to_vec();
         fresh.truncate(16);
         let fresh = Object::String(fresh, StringFormat::Hexadecimal);
         let trailer = &self.document.new_document.trailer;

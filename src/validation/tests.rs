@@ -116,6 +116,7 @@ impl World {
             algorithms: AlgorithmPolicy::built_in(),
             clock_tolerance: Duration::from_secs(300),
             revocation_skew: Duration::ZERO,
+            current_evidence: Vec::new(),
             certificates: vec![self.ca.cert.clone()],
             evidence: Vec::new(),
         }
@@ -436,6 +437,32 @@ fn what_is_wrong_with_a_pdf_is_told_apart() {
     document.save_to(&mut shadowed).unwrap();
     assert_eq!(found(&pdf(&shadowed, &full)), format);
     passes(&pdf(&signed, &full));
+}
+
+/// Evidence on a timestamp's authority is as new as the timestamp, unless the
+/// authority is configured as one whose lists appear every few weeks.
+#[test]
+fn an_authority_with_rare_lists_needs_current_evidence_only() {
+    let world = World::new();
+    let stamped = world.stamped();
+    let with = |next: OffsetDateTime, lenient: bool| {
+        let tsa = Ocsp {
+            next_update: Some(next),
+            ..Ocsp::good(STAMPED - Span::days(20))
+        };
+        let list = List::empty(NOW).sign(&world.root);
+        let signer = world.about_signer(&Ocsp::good(NOW));
+        let mut context = world.bare(NOW).plus(&[list, signer, world.about_tsa(&tsa)]);
+        if lenient {
+            context.current_evidence.push(world.tsa.cert.clone());
+        }
+        check(&stamped, &context)
+    };
+    passes(&with(STAMPED, true));
+    let expected = ("INDETERMINATE", Some("TRY_LATER"));
+    assert_eq!(found(&with(STAMPED, false)), expected);
+    let lapsed = STAMPED - Span::seconds(301);
+    assert_eq!(found(&with(lapsed, true)), expected);
 }
 
 /// From its revocation on, an authority's word is worth nothing; what it said

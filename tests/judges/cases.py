@@ -49,6 +49,11 @@ FIXTURES = [
     ("memoire-gs-a2b-certified-p2.pdf", 1),
     ("memoire-libreoffice-a2b.pdf", 0),
     ("memoire-typst-a2b-pages.pdf", 0),
+    ("memoire-gs-a2b-field.pdf", 0),
+    ("memoire-gs-a2b-dss.pdf", 1),
+    ("memoire-gs-a2b-hybrid.pdf", 0),
+    ("memoire-gs-a2b-field-lock.pdf", 0),
+    ("memoire-gs-a2b-locked.pdf", 1),
 ]
 LIMIT = 120  # seconds
 NOWHERE = '[mysecu]\nidentity_url = ""\ntoken_url = ""\nexchange_url = ""\n'
