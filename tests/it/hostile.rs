@@ -8,7 +8,7 @@ mod asn1;
 mod pdf;
 mod xml;
 
-pub use pdf::deflate_bomb;
+pub use pdf::{deflate_bomb, overlapping_in_object_stream};
 pub use xml::nested as nested_elements;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
