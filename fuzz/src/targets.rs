@@ -15,8 +15,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use time::macros::datetime;
 
-/// A target's name, the folder of its seeds, and what it runs.
-pub const TARGETS: [(&str, fn(&[u8])); 11] = [
+/// A target's name, which is that of the folders of its inputs, and what it runs.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: [Target; 11] = [
     ("c14n", c14n),
     ("cms", cms),
     ("crl", crl),
@@ -126,7 +128,7 @@ fn xsd(data: &[u8]) {
 fn pdf(data: &[u8]) {
     let report = pdf::precheck(data);
     let _ = pades::verify_all(data);
-    let _ = pades::extend_lt(data, &[ROOT.clone()], &[], &[LIST.to_vec()]);
+    let _ = pades::extend_lt(data, std::slice::from_ref(&*ROOT), &[], &[LIST.to_vec()]);
     let verdict = validation::pdf(data, &CONTEXT);
     assert!(verdict.to_etsi_xml().starts_with('<'));
     let time = datetime!(2026-10-05 09:30:00 UTC);
@@ -206,7 +208,7 @@ fn xades(data: &[u8]) {
         let verified = xades::verify(data, &slot);
         if let Ok(mut envelope) = xades::Envelope::open(data.to_vec(), &slot) {
             assert!(verified.is_ok() || envelope.level() > xades::Level::B);
-            let _ = envelope.extend_lt(&[ROOT.clone()], &[], &[LIST.to_vec()]);
+            let _ = envelope.extend_lt(std::slice::from_ref(&*ROOT), &[], &[LIST.to_vec()]);
         }
         let time = datetime!(2026-10-05 09:30:00 UTC);
         let algorithm = SignatureAlgorithm::EcdsaSha256;

@@ -7,7 +7,7 @@
 use super::PdfError;
 use super::raw;
 use crate::base::limits::{PDF_BYTES_MAX, PDF_INFLATED_BYTES_MAX, PDF_VALUES_MAX};
-use lopdf::{Document, LoadOptions, Object, ObjectId, Stream};
+use lopdf::{DecompressError, Document, LoadOptions, Object, ObjectId, Stream};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -126,10 +126,13 @@ fn count(object: &Object, left: &mut Left) -> Result<(), UsedUp> {
 /// begins (ISO 32000-1 §7.5.7: their offsets increase), so that they cannot
 /// hold more values than the stream has bytes. Returns the stream's size.
 fn members(stream: &Stream, most: usize) -> Result<usize, UsedUp> {
-    let Ok(content) = stream.get_plain_content_with_limit(most) else {
-        // Too large, or not decodable: then the parser refuses it as well,
-        // because its limit for one stream is not above this one.
-        return Ok(most.min(stream.content.len()));
+    let content = match stream.get_plain_content_with_limit(most) {
+        Ok(content) => content,
+        Err(lopdf::Error::Decompress(DecompressError::MemoryLimitExceeded { .. })) => {
+            return Err(UsedUp("bytes in object streams"));
+        }
+        // The parser refuses it as well.
+        Err(_) => return Ok(0),
     };
     let first = stream.dict.get(b"First").and_then(Object::as_i64).ok();
     let parts = first

@@ -77,10 +77,11 @@ pub(super) fn members_apart(index: &[u8], objects: &[u8], most: usize) -> bool {
             return start >= objects.len() && start <= end;
         };
         let mut scan = Scan { bytes, at: 0 };
-        scan.counted(&mut left).is_some() || {
-            scan.space();
-            scan.rest().is_empty()
-        }
+        let whole = scan.counted(&mut left).is_some();
+        scan.space();
+        // Blanks alone are no member: a parser reads on to the next one. Only
+        // behind the last there is nothing to read.
+        whole || (end == objects.len() && scan.rest().is_empty())
     }) && left > 0
 }
 

@@ -8,7 +8,7 @@ mod asn1;
 mod pdf;
 mod xml;
 
-pub use pdf::deflate_bomb;
+pub use pdf::{deflate_bomb, overlapping_in_object_stream};
 pub use xml::nested as nested_elements;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -139,7 +139,7 @@ fn run(case: &Case) -> Vec<Row> {
         .collect();
     if !output.status.success() || rows.len() != case.entries.len() {
         let errors = String::from_utf8_lossy(&output.stderr);
-        let last = errors.lines().filter(|line| !line.is_empty()).next_back();
+        let last = errors.lines().rfind(|line| !line.is_empty());
         rows.push(Row {
             case: case.name,
             entry: case

@@ -24,7 +24,9 @@ fn hostile_documents_are_problems_and_the_service_lives() {
     }
     refused(DEPOT, "application/xml", &nested, 422);
     refused(signatures, "application/xml", &nested, 422);
-    refused(signatures, "application/pdf", &bomb, 422);
+    // A signature inflates no content; members that overlap it would read.
+    let overlapping = hostile::overlapping_in_object_stream();
+    refused(signatures, "application/pdf", &overlapping, 422);
     let with_bomb = service.hand_in(DEPOT, &form, Some(&bomb));
     assert_eq!(with_bomb.status, 422, "{with_bomb:?}");
     let json = "[".repeat(1_000_000);

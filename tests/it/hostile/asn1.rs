@@ -239,7 +239,7 @@ fn deep(depth: usize) -> Vec<u8> {
 fn frames(bytes: &[u8]) -> Result<(), String> {
     match read_frames(bytes) {
         [0, 0] => Err("no frame".to_owned()),
-        read => Ok(assert_eq!(read, [0, 0])),
+        _ => Ok(()),
     }
 }
 

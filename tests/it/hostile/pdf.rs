@@ -257,7 +257,7 @@ fn deep_in_object_stream() -> Vec<u8> {
 
 /// Every object is the same array of many, so that the text is read again and
 /// again: their offsets overlap.
-fn overlapping_in_object_stream() -> Vec<u8> {
+pub fn overlapping_in_object_stream() -> Vec<u8> {
     let count = 20_000;
     let body = format!("[{}]", "0 ".repeat(100_000));
     let head: String = (0..count)
@@ -409,16 +409,41 @@ fn fields() -> Vec<u8> {
     pdf.finish()
 }
 
-pub(super) fn cases() -> Vec<Case> {
-    let case = |name, make: fn() -> Vec<u8>, entries, expected| Case {
+fn case(
+    name: &'static str,
+    make: fn() -> Vec<u8>,
+    entries: &'static [(&'static str, Entry)],
+    expected: Expected,
+) -> Case {
+    Case {
         name,
         make,
         entries,
         expected,
-    };
-    let refused = |name, make| case(name, make, ENTRIES, Expected::Refused);
-    let harmless = |name, make, why| case(name, make, ENTRIES, Expected::Harmless(why));
-    let checked = |name, make| case(name, make, CHECKED, Expected::Refused);
+    }
+}
+
+fn refused(name: &'static str, make: fn() -> Vec<u8>) -> Case {
+    case(name, make, ENTRIES, Expected::Refused)
+}
+
+fn harmless(name: &'static str, make: fn() -> Vec<u8>, why: &'static str) -> Case {
+    case(name, make, ENTRIES, Expected::Harmless(why))
+}
+
+fn checked(name: &'static str, make: fn() -> Vec<u8>) -> Case {
+    case(name, make, CHECKED, Expected::Refused)
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = deep();
+    cases.extend(misleading());
+    cases.extend(inflating());
+    cases
+}
+
+/// Objects inside objects.
+fn deep() -> Vec<Case> {
     vec![
         refused("200,000 nested arrays", || direct("[", "]")),
         refused("200,000 nested dictionaries", || direct("<</A", ">>")),
@@ -449,6 +474,12 @@ pub(super) fn cases() -> Vec<Case> {
                 "Next",
             )
         }),
+    ]
+}
+
+/// Cross-reference data and references that lie.
+fn misleading() -> Vec<Case> {
+    vec![
         refused("100,000 sections", || sections(100_000, None)),
         refused("a section before itself", || own_section("Prev")),
         refused("a section beside itself", || own_section("XRefStm")),
@@ -481,6 +512,12 @@ pub(super) fn cases() -> Vec<Case> {
             || references(1_000, 4),
             "nobody follows more than a few",
         ),
+    ]
+}
+
+/// Streams that grow.
+fn inflating() -> Vec<Case> {
+    vec![
         checked("forms that paint themselves", || painted(true)),
         checked("forms that paint twice", || painted(false)),
         checked("300 MB in one stream", deflate_bomb),
