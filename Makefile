@@ -1,6 +1,6 @@
 # Each target installs what it needs on a Debian-like machine.
 SECONDS ?= 60
-.PHONY: demo test judges bench fuzz build fmt clippy bless clean help
+.PHONY: demo test judges mutants bench fuzz build fmt clippy bless clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -23,12 +23,17 @@ judges: ## EU DSS, veraPDF, pyHanko, xmlsec1, pdfsig and OpenSSL over the servic
 	@cargo build --locked --quiet --bins
 	@tests/judges/run.sh "$$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug" out/judges
 
+mutants: ## switch each protection of the verifier off: the bad documents must notice (half an hour)
+	@packaging/dev/ensure.sh test
+	@tests/judges/setup.sh
+	@tests/judges/refusals/mutations.py
+
 bench: ## wall and CPU time of each stage, optimised build
 	@packaging/dev/ensure.sh build
 	@cargo bench --locked --quiet --bench stages
 
 fuzz: ## coverage-guided fuzzing of every parser; SECONDS=60 for each, TARGETS="pdf xml" for some
-	@packaging/dev/ensure.sh build
+	@packaging/dev/ensure.sh fuzz
 	@fuzz/run.sh $(SECONDS) $(TARGETS)
 
 build: ## both programs, unoptimised

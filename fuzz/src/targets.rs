@@ -2,14 +2,17 @@
 //! Shared with `tests/it/fuzzed.rs`, which replays seeds and old finds.
 
 use sceau::forms::{Pack, Packs};
+use sceau::trust::AlgorithmPolicy;
+use sceau::validation::Context;
 use sceau::x509::crl::Crl;
 use sceau::x509::ocsp::OcspResponse;
 use sceau::x509::tsp::TimestampToken;
 use sceau::x509::{Cert, SignatureAlgorithm, cms, ecdsa_der_to_fixed, ecdsa_fixed_to_der};
 use sceau::xml::c14n::{Mode, Options, canonicalize};
-use sceau::xml::path::{Namespaces, Path};
-use sceau::{pades, pdf, token, xades, xml};
+use sceau::xml::path::{Namespaces, Path, Slot};
+use sceau::{pades, pdf, token, validation, xades, xml};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use time::macros::datetime;
 
 /// A target's name, the folder of its seeds, and what it runs.
@@ -37,6 +40,19 @@ macro_rules! certificate {
 }
 static ROOT: LazyLock<Cert> = certificate!("root.crt");
 static LEAF: LazyLock<Cert> = certificate!("leaf.crt");
+
+static LIST: &[u8] = include_bytes!("../../tests/fixtures/pki/root.crl");
+
+static CONTEXT: LazyLock<Context> = LazyLock::new(|| Context {
+    now: datetime!(2026-10-05 09:30:00 UTC),
+    anchors: vec![ROOT.clone()],
+    algorithms: AlgorithmPolicy::built_in(),
+    clock_tolerance: Duration::from_secs(300),
+    revocation_skew: Duration::ZERO,
+    current_evidence: Vec::new(),
+    certificates: Vec::new(),
+    evidence: Vec::new(),
+});
 
 static PACK: LazyLock<Arc<Pack>> = LazyLock::new(|| {
     let packs = Packs::builtin().expect("the packs compiled in");
@@ -109,16 +125,18 @@ fn xsd(data: &[u8]) {
 /// What passes the pre-check can be signed, and stays readable and unchanged.
 fn pdf(data: &[u8]) {
     let report = pdf::precheck(data);
-    let _ = pdf::signatures(data);
-    let _ = pades::verify(data);
+    let _ = pades::verify_all(data);
+    let _ = pades::extend_lt(data, &[ROOT.clone()], &[], &[LIST.to_vec()]);
+    let verdict = validation::pdf(data, &CONTEXT);
+    assert!(verdict.to_etsi_xml().starts_with('<'));
     let time = datetime!(2026-10-05 09:30:00 UTC);
     match pades::prepare(data, &LEAF, &[], SignatureAlgorithm::EcdsaSha256, time) {
         Ok(prepared) => {
             let signed = prepared.finish(&[0x30, 0]).expect("room for a signature");
             assert!(signed.starts_with(data));
-            let signatures = pdf::signatures(&signed).expect("the signed file is readable");
-            let last = signatures.last().expect("the signature is there");
-            assert_eq!(last.end(), Some(signed.len()));
+            let signed = pdf::SignedPdf::open(&signed).expect("the signed file is readable");
+            let last = signed.signatures().pop().expect("the signature is there");
+            last.expect("the signature is readable");
         }
         Err(error) => assert!(!report.violations.is_empty(), "accepted, but {error:?}"),
     }
@@ -178,24 +196,23 @@ fn x509(data: &[u8]) {
     }
 }
 
-/// The verifier, and every step that extends what it reads.
+/// Signing, the verifier with its reports, and every step that extends.
 fn xades(data: &[u8]) {
-    let mut namespaces = Namespaces::new();
-    namespaces.insert("f".to_owned(), "urn:test:form".to_owned());
-    let slot = Path::parse("/f:form/f:slot", &namespaces).expect("a path");
-    if let Ok(verified) = xades::verify(data, &slot) {
-        assert!(!verified.signer.der().is_empty());
-    }
-    let _ = xades::timestamp_input(data);
-    let _ = xades::extend_t(
-        data,
-        include_bytes!("../../tests/fixtures/pki/timestamp-v2.tsr"),
-    );
-    let _ = xades::extend_lt(data, &[ROOT.clone()], &[], &[]);
-    let time = datetime!(2026-10-05 09:30:00 UTC);
-    if let Ok(prepared) = xades::prepare(data, &slot, &LEAF, SignatureAlgorithm::EcdsaSha256, time)
-    {
-        assert!(!prepared.to_be_signed().is_empty());
+    let report = validation::xml(data, None, &CONTEXT);
+    assert!(report.to_etsi_xml().starts_with('<'));
+    let namespaces = Namespaces::from([("f".to_owned(), "urn:test:form".to_owned())]);
+    let wrapper = Path::parse("/f:form/f:slot", &namespaces).expect("a path");
+    for slot in [Slot::Wrapper(wrapper), Slot::EndOfRoot] {
+        let verified = xades::verify(data, &slot);
+        if let Ok(mut envelope) = xades::Envelope::open(data.to_vec(), &slot) {
+            assert!(verified.is_ok() || envelope.level() > xades::Level::B);
+            let _ = envelope.extend_lt(&[ROOT.clone()], &[], &[LIST.to_vec()]);
+        }
+        let time = datetime!(2026-10-05 09:30:00 UTC);
+        let algorithm = SignatureAlgorithm::EcdsaSha256;
+        if let Ok(prepared) = xades::prepare(data, &slot, &LEAF, algorithm, time) {
+            assert!(!prepared.to_be_signed().is_empty());
+        }
     }
 }
 

@@ -12,6 +12,7 @@ need cc gcc
 [ -e /usr/include/stdlib.h ] || packages="$packages libc6-dev"
 case "${1:-build}" in
 build) ;;
+fuzz) need c++ g++ ;;
 test)
     need softhsm2-util softhsm2
     need pkcs11-tool opensc # and opensc-pkcs11, for pkcs11-spy.so
@@ -24,7 +25,7 @@ test)
     need python3 python3
     ;;
 *)
-    echo "usage: $0 build|test" >&2
+    echo "usage: $0 build|fuzz|test" >&2
     exit 2
     ;;
 esac

@@ -19,7 +19,9 @@ pub const SIGNATURE_ROOM_BYTES: usize = 2 << 20;
 pub const XML_DEPTH_MAX: usize = 64;
 /// Most attributes on one element.
 pub const XML_ATTRIBUTES_MAX: usize = 64;
-/// Most elements in one document.
+/// Most attributes in one document, namespace declarations included.
+pub const XML_ATTRIBUTES_TOTAL_MAX: usize = 500_000;
+/// Most elements, comments and references in one document.
 pub const XML_ELEMENTS_MAX: usize = 50_000;
 /// Most namespace declarations in scope at one element.
 pub const XML_NAMESPACES_MAX: usize = 64;
@@ -30,14 +32,26 @@ pub const XML_TEXT_BYTES_MAX: usize = 28 << 20;
 
 /// Largest PDF, in bytes.
 pub const PDF_BYTES_MAX: usize = 20 << 20;
-/// Most bytes a PDF may inflate to, all streams together.
-pub const PDF_INFLATED_BYTES_MAX: usize = 200 << 20;
+/// Most bytes a PDF's content streams may inflate to together, and as many
+/// again for its object streams; images and fonts are not inflated.
+pub const PDF_INFLATED_BYTES_MAX: usize = 64 << 20;
+/// Most values (numbers, names, strings, arrays, dictionaries) in a PDF's
+/// objects; each takes about a hundred bytes of memory.
+pub const PDF_VALUES_MAX: usize = 1_000_000;
 /// Bytes kept for a timestamp token in the place of a PDF signature, before
 /// hexadecimal coding.
 pub const PDF_TOKEN_BYTES: usize = 12 << 10;
 /// Most bytes kept for the CMS of a PDF signature, its token included, before
 /// hexadecimal coding.
 pub const PDF_CMS_BYTES_MAX: usize = 64 << 10;
+/// Most fields of one PDF form that are looked at.
+pub const PDF_FIELDS_MAX: usize = 10_000;
+/// Longest full name of a field of a PDF form, in bytes.
+pub const PDF_FIELD_NAME_BYTES_MAX: usize = 4 << 10;
+/// Most signed signature fields of one PDF.
+pub const PDF_SIGNATURES_MAX: usize = 32;
+/// Most bytes the validation data of one PDF may inflate to.
+pub const PDF_VALIDATION_BYTES_MAX: usize = 32 << 20;
 /// Bytes shown of what a site's PDF validator says.
 pub const VALIDATOR_OUTPUT_BYTES: usize = 2 << 10;
 

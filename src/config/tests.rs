@@ -104,3 +104,25 @@ fn every_path_key_exists_in_the_defaults() {
         assert!(table[section].get(key).is_some(), "{path}");
     }
 }
+
+#[test]
+fn pdf_settings_name_a_policy_and_a_program() {
+    let default = load(&[]).unwrap().pdfs;
+    assert_eq!(default.hybrid, intake::Hybrid::Accept);
+    assert!(default.validator.is_none());
+    let text = r#"
+        [pdf]
+        hybrid = "refuse"
+        validator = ["/opt/verapdf/verapdf", "--format", "text"]
+        validator_timeout_seconds = 5
+    "#;
+    let found = load_text(text).unwrap().pdfs;
+    assert_eq!(found.hybrid, intake::Hybrid::Refuse);
+    let validator = found.validator.unwrap();
+    assert_eq!(validator.program, Path::new("/opt/verapdf/verapdf"));
+    assert_eq!(validator.arguments, ["--format", "text"]);
+    assert_eq!(validator.timeout, Duration::from_secs(5));
+    let faults = load_text("[pdf]\nvalidator = [\"verapdf\"]\nhybrid = \"maybe\"").unwrap_err();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.contains("absolute path")));
+}

@@ -109,6 +109,13 @@ const FINDINGS_MAX: usize = 100;
 /// The namespace of XML signatures, XMLDSIG core §1.3.
 const SIGNATURE_NAMESPACE: &str = "http://www.w3.org/2000/09/xmldsig#";
 
+/// What a document without faults gives.
+struct Judged {
+    facts: Facts,
+    warnings: Vec<Finding>,
+    embedded_pdf: Option<Vec<u8>>,
+}
+
 /// How far a document must have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -147,11 +154,11 @@ impl Pack {
     fn examine(&self, name: &str, xml: &[u8], stage: Stage) -> Result<Checked, Rejected> {
         let xml = without_mark(xml);
         let document = parse(xml).map_err(|error| Rejected::unreadable(&error))?;
-        let (facts, warnings, embedded_pdf) = self.judge(name, (xml, &document), stage)?;
+        let judged = self.judge(name, (xml, &document), stage)?;
         Ok(Checked {
-            facts,
-            warnings,
-            embedded_pdf,
+            facts: judged.facts,
+            warnings: judged.warnings,
+            embedded_pdf: judged.embedded_pdf,
             xml: xml.to_vec(),
         })
     }
@@ -162,7 +169,7 @@ impl Pack {
         name: &str,
         (xml, document): (&[u8], &Document<'_>),
         stage: Stage,
-    ) -> Result<(Facts, Vec<Finding>, Option<Vec<u8>>), Rejected> {
+    ) -> Result<Judged, Rejected> {
         let Some(operation) = self.operations.get(name) else {
             let message = format!(
                 "The form {} has no operation \"{}\".",
@@ -196,9 +203,11 @@ impl Pack {
             Stage::Assembled => None,
         };
         match facts {
-            Some(facts) if findings.none_is_error() => {
-                Ok((facts, findings.located(xml), embedded_pdf))
-            }
+            Some(facts) if findings.none_is_error() => Ok(Judged {
+                facts,
+                warnings: findings.located(xml),
+                embedded_pdf,
+            }),
             _ => Err(findings.rejected(xml)),
         }
     }

@@ -58,7 +58,10 @@ impl Pki {
     }
 
     fn stamp(&self, pdf: &[u8]) -> Vec<u8> {
-        let token = self.token(&timestamp_input(pdf).unwrap(), &[self.root.cert.clone()]);
+        let token = self.token(
+            &timestamp_input(pdf).unwrap(),
+            std::slice::from_ref(&self.root.cert),
+        );
         extend_t(pdf, &token).unwrap()
     }
 

@@ -8,6 +8,11 @@ use super::{dss, graph, is_hybrid, load};
 use lopdf::{Dictionary, Document, Object, ObjectId};
 use std::collections::{HashMap, HashSet};
 
+/// Allowed changes that are described; more tell nobody more.
+const NOTES_MAX: usize = 50;
+/// Items of changed lists that are compared.
+const LIST_ITEMS_MAX: usize = 1_000_000;
+
 /// What came after a signed revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changes {
@@ -64,8 +69,8 @@ struct Comparison<'a> {
     old: &'a Document,
     new: &'a Document,
     root: ObjectId,
-    /// Who refers to an object of the signed revision.
-    referrers: HashMap<ObjectId, HashSet<ObjectId>>,
+    /// Who refers to an object of the signed revision; none when several do.
+    referrers: HashMap<ObjectId, Option<ObjectId>>,
     permissions: Permissions,
     /// Fields of the signed revision and where in it they are described: by
     /// the field itself or by its widgets.
@@ -75,6 +80,8 @@ struct Comparison<'a> {
     notes: Vec<String>,
     /// Whether there are validation data.
     data: bool,
+    /// Items of lists that may still be compared.
+    budget: usize,
 }
 
 impl<'a> Comparison<'a> {
@@ -101,6 +108,7 @@ impl<'a> Comparison<'a> {
             pages: pages.into_iter().map(|page| page.id).collect(),
             notes: Vec::new(),
             data: false,
+            budget: LIST_ITEMS_MAX,
         })
     }
 
@@ -163,13 +171,11 @@ impl<'a> Comparison<'a> {
                 return self.field(field, id, old, new);
             }
         }
-        if let (Object::Array(old), Object::Array(new)) = (old, new) {
-            if let Some(owner) = self.only_referrer(id) {
-                let form = owner == self.root || self.only_under(owner, self.root, b"AcroForm");
-                if form || self.pages.contains(&owner) {
-                    return self.list(id, Some(old), Some(new));
-                }
-            }
+        if let (Object::Array(old), Object::Array(new)) = (old, new)
+            && let Some(owner) = self.only_referrer(id)
+            && self.holds_lists(owner)
+        {
+            return self.list(id, Some(old), Some(new));
         }
         if let Some(field) = self
             .only_referrer(id)
@@ -206,12 +212,14 @@ impl<'a> Comparison<'a> {
         false
     }
 
+    /// The catalog with a form inside, the form, or a page.
+    fn holds_lists(&self, owner: ObjectId) -> bool {
+        let form = owner == self.root || self.only_under(owner, self.root, b"AcroForm");
+        form || self.pages.contains(&owner)
+    }
+
     fn only_referrer(&self, id: ObjectId) -> Option<ObjectId> {
-        let mut owners = self.referrers.get(&id)?.iter();
-        match (owners.next(), owners.next()) {
-            (Some(owner), None) => Some(*owner),
-            (Some(_), Some(_)) | (None, _) => None,
-        }
+        *self.referrers.get(&id)?
     }
 
     /// Whether the object stands under this key of the owner and nowhere else.
@@ -296,6 +304,9 @@ impl<'a> Comparison<'a> {
             old.map_or(&[][..], Vec::as_slice),
             new.map_or(&[][..], Vec::as_slice),
         );
+        let items = old.len() + new.len();
+        let budget = self.budget.checked_sub(items);
+        self.budget = budget.ok_or("there are too many changes to compare")?;
         let Some(added) = new.strip_prefix(old) else {
             let what = "annotations or fields were taken away or reordered";
             return Err(format!("{what}: {}", shown(owner)));
@@ -355,7 +366,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn note(&mut self, note: String) {
-        if !self.notes.contains(&note) {
+        if self.notes.len() < NOTES_MAX && !self.notes.contains(&note) {
             self.notes.push(note);
         }
     }
@@ -482,8 +493,8 @@ fn all_values(data: dss::ValidationData) -> HashSet<Vec<u8>> {
 }
 
 /// Which objects refer to an object.
-fn referrers(doc: &Document) -> HashMap<ObjectId, HashSet<ObjectId>> {
-    let mut found: HashMap<ObjectId, HashSet<ObjectId>> = HashMap::new();
+fn referrers(doc: &Document) -> HashMap<ObjectId, Option<ObjectId>> {
+    let mut found = HashMap::new();
     for (owner, object) in doc
         .objects
         .iter()
@@ -492,7 +503,10 @@ fn referrers(doc: &Document) -> HashMap<ObjectId, HashSet<ObjectId>> {
         let mut open = vec![object];
         while let Some(object) = open.pop() {
             match object {
-                Object::Reference(id) => drop(found.entry(*id).or_default().insert(*owner)),
+                Object::Reference(id) => {
+                    let known = found.entry(*id).or_insert(Some(*owner));
+                    *known = known.filter(|known| known == owner);
+                }
                 Object::Array(items) => open.extend(items),
                 other => {
                     let values = graph::as_dict(other).into_iter().flat_map(Dictionary::iter);

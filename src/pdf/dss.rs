@@ -4,7 +4,7 @@
 use super::update::Update;
 use super::{PdfError, graph, load, precheck};
 use crate::base::digest::sha256;
-use crate::base::limits::CRL_BYTES_MAX;
+use crate::base::limits::{CRL_BYTES_MAX, PDF_VALIDATION_BYTES_MAX};
 use lopdf::{Dictionary, Document, Object, Stream, dictionary};
 use std::collections::HashSet;
 
@@ -38,19 +38,22 @@ pub(super) fn read(doc: &Document) -> ValidationData {
         .catalog()
         .ok()
         .and_then(|catalog| graph::get_dict(doc, catalog, b"DSS"));
-    let list = |key: &[u8]| {
+    let mut budget = PDF_VALIDATION_BYTES_MAX;
+    let mut inflate = |stream: &Stream| {
+        let limit = budget.min(CRL_BYTES_MAX);
+        let value = stream.get_plain_content_with_limit(limit).ok();
+        // An attempt that fails costs as much as it may have taken.
+        budget -= value.as_ref().map_or(limit, Vec::len).min(limit);
+        value
+    };
+    let [certificates, ocsp, crls] = LISTS.map(|key| {
         let mut seen = HashSet::new();
         let items = store.and_then(|store| graph::get_array(doc, store, key));
-        items
-            .into_iter()
-            .flatten()
-            .take(VALUES_MAX)
-            .filter_map(|item| graph::resolve(doc, item).as_stream().ok())
-            .filter(|stream| seen.insert(std::ptr::from_ref(*stream)))
-            .filter_map(|stream| stream.get_plain_content_with_limit(CRL_BYTES_MAX).ok())
-            .collect()
-    };
-    let [certificates, ocsp, crls] = LISTS.map(list);
+        let items = items.into_iter().flatten().take(VALUES_MAX);
+        let streams = items.filter_map(|item| graph::resolve(doc, item).as_stream().ok());
+        let streams = streams.filter(|stream| seen.insert(std::ptr::from_ref(*stream)));
+        streams.filter_map(&mut inflate).collect()
+    });
     ValidationData {
         certificates,
         ocsp,

@@ -6,7 +6,7 @@ use super::permissions::Permissions;
 use super::update::{Update, push_direct};
 use super::{PdfError, Request, graph};
 use lopdf::{Dictionary, Document, Object, ObjectId, Stream, dictionary};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Annotation flags Print and Locked: visible in print, so that PDF/A allows
 /// the annotation (ISO 19005-1 6.5.3, 19005-2 6.3.2), and not to be moved.
@@ -15,8 +15,11 @@ const WIDGET_FLAGS: i64 = 132;
 const SIGNATURE_FLAGS: i64 = 3;
 /// Field flag `ReadOnly` (ISO 32000-1 Table 221).
 const READ_ONLY: i64 = 1;
-/// Names tried for a new field.
+/// Names tried for a new field, and their longest form, in UTF-16.
 const NAMES_MAX: usize = 10_000;
+const NAME_BYTES_MAX: usize = 64;
+/// Empty fields looked at.
+const EMPTY_MAX: usize = 100;
 
 /// The field to be signed.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,10 +41,12 @@ pub(super) fn choose(doc: &Document, request: Request<'_>) -> Result<Choice, Pdf
         return Err(PdfError::AppendForbidden);
     }
     let mut refusal = None;
-    for field in graph::fields(doc) {
-        let empty = field.kind == Some(b"Sig") && graph::get(doc, field.dict, b"V").is_none();
+    let empty = graph::fields(doc)
+        .into_iter()
+        .filter(|field| field.kind == Some(b"Sig") && graph::get(doc, field.dict, b"V").is_none());
+    for field in empty.take(EMPTY_MAX) {
         let flags = graph::get_int(doc, field.dict, b"Ff").unwrap_or(0);
-        if !empty || flags & READ_ONLY != 0 || permissions.locked(&field.name) {
+        if flags & READ_ONLY != 0 || permissions.locked(&field.name) {
             continue;
         }
         match unmet(doc, field.dict, request) {
@@ -54,7 +59,9 @@ pub(super) fn choose(doc: &Document, request: Request<'_>) -> Result<Choice, Pdf
     }
     let taken: HashSet<String> = graph::dictionaries(doc)
         .into_iter()
-        .filter_map(|dict| graph::get(doc, dict, b"T")?.as_str().ok().map(graph::text))
+        .filter_map(|dict| graph::get(doc, dict, b"T")?.as_str().ok())
+        .filter(|name| name.len() <= NAME_BYTES_MAX)
+        .map(graph::text)
         .collect();
     (1..NAMES_MAX)
         .map(|n| format!("Signature{n}"))
@@ -203,7 +210,7 @@ pub(super) fn sign_empty(
     let kids = dict.and_then(|dict| graph::get_array(old, dict, b"Kids"));
     let kids = kids.into_iter().flatten();
     let kids = kids.filter_map(|kid| kid.as_reference().ok());
-    let widgets: Vec<_> = kids.chain([field]).collect();
+    let widgets: BTreeSet<_> = kids.chain([field]).collect();
     for id in widgets {
         let old = update.old();
         let bare = old.get_dictionary(id).ok().filter(|widget| {

@@ -1,6 +1,7 @@
 //! Walking a document's objects without trusting its shape.
 
 use super::PdfError;
+use crate::base::limits::{PDF_FIELD_NAME_BYTES_MAX, PDF_FIELDS_MAX};
 use lopdf::{Dictionary, Document, Object, ObjectId};
 use std::collections::HashSet;
 
@@ -168,7 +169,7 @@ pub(super) struct Field<'a> {
 }
 
 /// The fields of the interactive form in order, each once. What is no field is
-/// passed over, as readers do.
+/// passed over, as readers do, and so is what passes the limits.
 pub(super) fn fields(doc: &Document) -> Vec<Field<'_>> {
     let mut found: Vec<Field<'_>> = Vec::new();
     let mut seen = HashSet::new();
@@ -190,8 +191,17 @@ pub(super) fn fields(doc: &Document) -> Vec<Field<'_>> {
         };
         let parent = parent.and_then(|index| found.get(index));
         let own = get(doc, dict, b"T").and_then(|name| name.as_str().ok());
-        let own = text(own.unwrap_or_default());
-        let name = parent.map_or(own.clone(), |parent| format!("{}.{own}", parent.name));
+        let Some(own) = own.filter(|own| own.len() <= PDF_FIELD_NAME_BYTES_MAX) else {
+            continue;
+        };
+        let own = text(own);
+        let name = match parent {
+            Some(parent) => format!("{}.{own}", parent.name),
+            None => own,
+        };
+        if name.len() > PDF_FIELD_NAME_BYTES_MAX || found.len() == PDF_FIELDS_MAX {
+            continue;
+        }
         let kind = get_name(doc, dict, b"FT").or(parent.and_then(|parent| parent.kind));
         let index = found.len();
         found.push(Field {

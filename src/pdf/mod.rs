@@ -5,6 +5,7 @@
 //! `lopdf` reads and serialises objects; everything that decides what may be
 //! in a file or where a signature goes is here.
 
+mod budget;
 mod changes;
 mod dss;
 mod field;
@@ -41,6 +42,8 @@ pub enum PdfError {
     Load(#[source] lopdf::Error),
     #[error("load: the cross-reference data needed repair")]
     LoadRepaired,
+    #[error("load: the PDF has too many {what}")]
+    LoadCostly { what: &'static str },
     #[error("load: the PDF is encrypted")]
     LoadEncrypted,
     #[error("read the structure: {what}")]
@@ -77,12 +80,23 @@ pub enum PdfError {
     FillTooLarge { needed: usize, room: usize },
 }
 
+impl PdfError {
+    fn of_load(error: lopdf::Error) -> Self {
+        match error {
+            lopdf::Error::InvalidPassword
+            | lopdf::Error::Decryption(_)
+            | lopdf::Error::UnsupportedSecurityHandler(_) => Self::LoadEncrypted,
+            other => Self::Load(other),
+        }
+    }
+}
+
 /// Reads a PDF as it is written: nothing is repaired, nothing is decrypted.
 ///
 /// # Errors
 /// Refuses what is larger than [`PDF_BYTES_MAX`], does not begin with its
-/// header, is damaged, inflates beyond [`PDF_INFLATED_BYTES_MAX`] or is
-/// encrypted (also with an empty password, which the parser would apply).
+/// header, is damaged, inflates beyond [`PDF_INFLATED_BYTES_MAX`], costs more
+/// than its budget or is encrypted (also with an empty password, which the parser would apply).
 pub fn load(bytes: &[u8]) -> Result<Document, PdfError> {
     if bytes.len() > PDF_BYTES_MAX {
         return Err(PdfError::LoadTooLarge { bytes: bytes.len() });
@@ -99,12 +113,7 @@ pub fn load(bytes: &[u8]) -> Result<Document, PdfError> {
         max_decompressed_size: Some((PDF_INFLATED_BYTES_MAX / streams).max(STREAM_BYTES_MIN)),
         ..LoadOptions::default()
     };
-    let document = Document::load_mem_with_options(bytes, options).map_err(|e| match e {
-        lopdf::Error::InvalidPassword
-        | lopdf::Error::Decryption(_)
-        | lopdf::Error::UnsupportedSecurityHandler(_) => PdfError::LoadEncrypted,
-        other => PdfError::Load(other),
-    })?;
+    let document = budget::parse(bytes, options)?;
     if document.is_encrypted() || document.was_encrypted() || document.trailer.has(b"Encrypt") {
         return Err(PdfError::LoadEncrypted);
     }
@@ -119,9 +128,14 @@ pub fn load(bytes: &[u8]) -> Result<Document, PdfError> {
 /// readers that do not know such streams will not see.
 pub fn is_hybrid(pdf: &[u8]) -> bool {
     const TRAILER: &[u8] = b"trailer";
-    find_all(pdf, TRAILER)
-        .filter_map(|at| raw::entries(pdf, at + TRAILER.len()))
-        .any(|trailer| trailer.iter().any(|(key, _)| key == b"XRefStm"))
+    // No honest file has as many; they would take their time.
+    const TRAILERS_MAX: usize = 1_000;
+    let names_stream = |at| {
+        let trailer = raw::trailer_entries(pdf, at + TRAILER.len());
+        trailer.is_some_and(|trailer| trailer.iter().any(|(key, _)| key == b"XRefStm"))
+    };
+    let mut trailers = find_all(pdf, TRAILER).enumerate();
+    trailers.any(|(count, at)| count >= TRAILERS_MAX || names_stream(at))
 }
 
 /// Offsets at which `needle` occurs.

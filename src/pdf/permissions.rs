@@ -3,6 +3,7 @@
 //! §12.7.5.5.
 
 use super::graph;
+use crate::base::limits::PDF_FIELD_NAME_BYTES_MAX;
 use lopdf::{Dictionary, Document};
 
 /// The permissions of all signatures of a document taken together.
@@ -11,7 +12,12 @@ pub(super) struct Permissions {
     /// P = 1: no change at all. P = 2 and 3 allow signatures and form filling.
     pub(super) no_changes: bool,
     locks: Vec<Lock>,
+    /// Names read so far.
+    names: usize,
 }
+
+/// Names of locked fields that are read; beyond, everything is locked.
+const NAMES_MAX: usize = 10_000;
 
 /// Which fields a signature locks, by full name; a name stands for all below it.
 #[derive(Debug)]
@@ -71,21 +77,21 @@ impl Permissions {
 
     fn lock(&mut self, doc: &Document, params: Option<&Dictionary>) {
         let Some(params) = params else { return };
+        let list = graph::get_array(doc, params, b"Fields");
+        let list = list.map(Vec::as_slice).unwrap_or_default();
+        self.names = self.names.saturating_add(list.len() + 1);
         let names = || {
-            let names = graph::get_array(doc, params, b"Fields");
-            names
-                .into_iter()
-                .flatten()
-                .filter_map(|name| graph::resolve(doc, name).as_str().ok())
-                .map(graph::text)
-                .collect()
+            let names = list.iter().map(|name| graph::resolve(doc, name));
+            let names = names.filter_map(|name| name.as_str().ok());
+            let names = names.filter(|name| name.len() <= PDF_FIELD_NAME_BYTES_MAX);
+            names.map(graph::text).collect()
         };
-        self.locks
-            .push(match graph::get_name(doc, params, b"Action") {
-                Some(b"Include") => Lock::Include(names()),
-                Some(b"Exclude") => Lock::Exclude(names()),
-                // What is not understood locks everything.
-                Some(_) | None => Lock::All,
-            });
+        match graph::get_name(doc, params, b"Action") {
+            _ if self.names > NAMES_MAX => self.locks = vec![Lock::All],
+            Some(b"Include") => self.locks.push(Lock::Include(names())),
+            Some(b"Exclude") => self.locks.push(Lock::Exclude(names())),
+            // What is not understood locks everything.
+            Some(_) | None => self.locks.push(Lock::All),
+        }
     }
 }

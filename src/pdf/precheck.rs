@@ -217,6 +217,7 @@ fn rule_of(error: &PdfError) -> Rule {
         PdfError::LoadTooLarge { .. }
         | PdfError::Load(_)
         | PdfError::LoadRepaired
+        | PdfError::LoadCostly { .. }
         | PdfError::Structure { .. }
         | PdfError::AppendForbidden
         | PdfError::AppendLocked

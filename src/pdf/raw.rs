@@ -4,8 +4,15 @@
 
 use std::ops::Range;
 
+/// Longest dictionary that is read, in bytes.
+const BYTES_MAX: usize = 4 << 20;
+/// Longest trailer that is read, in bytes.
+const TRAILER_BYTES_MAX: usize = 64 << 10;
 /// Deepest nesting that is skipped over.
 const DEPTH_MAX: usize = 64;
+
+/// How often the text of a file may be read when its objects are counted.
+const READINGS_MAX: usize = 16;
 
 /// A key of a dictionary, `#`-escapes resolved, and where its value stands.
 pub(super) type Entry = (Vec<u8>, Range<usize>);
@@ -13,16 +20,68 @@ pub(super) type Entry = (Vec<u8>, Range<usize>);
 /// The entries of the dictionary that is the indirect object at `offset`, in
 /// their order and with repetitions; `None` when there is no such object.
 pub(super) fn object_entries(bytes: &[u8], offset: usize) -> Option<Vec<Entry>> {
-    let mut scan = Scan { bytes, at: offset };
+    let mut scan = Scan::new(bytes, offset, BYTES_MAX);
     scan.number()?;
     scan.number()?;
     scan.word(b"obj")?;
     scan.entries()
 }
 
-/// The entries of the dictionary that begins at `offset` or behind white space.
-pub(super) fn entries(bytes: &[u8], offset: usize) -> Option<Vec<Entry>> {
-    Scan { bytes, at: offset }.entries()
+/// The entries of the trailer that begins at `offset` or behind white space.
+pub(super) fn trailer_entries(bytes: &[u8], offset: usize) -> Option<Vec<Entry>> {
+    Scan::new(bytes, offset, TRAILER_BYTES_MAX).entries()
+}
+
+/// Whether the values of all indirect objects, wherever the file has the words
+/// that begin one, are not more than `most`. Objects inside one another count
+/// each time, as a parser that is sent there would read them.
+pub(super) fn objects_within(bytes: &[u8], most: usize) -> bool {
+    let mut left = most;
+    // Text may be read many times where one object begins inside another.
+    let mut work = bytes.len().saturating_mul(READINGS_MAX);
+    for at in super::find_all(bytes, b"obj") {
+        let before = at.checked_sub(1).and_then(|at| bytes.get(at));
+        if before.is_some_and(|byte| is_space(*byte) || byte.is_ascii_digit()) {
+            let mut scan = Scan { bytes, at: at + 3 };
+            let _ = scan.counted(&mut left);
+            work = work.saturating_sub(scan.at - at);
+            if left == 0 || work == 0 {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// Whether the members of an object stream, told by pairs of number and offset
+/// in `index`, stand one behind the other and have at most `most` values.
+pub(super) fn members_apart(index: &[u8], objects: &[u8], most: usize) -> bool {
+    let Ok(index) = std::str::from_utf8(index) else {
+        return true; // no parser reads members then
+    };
+    let lines = index.split(['\r', '\n']);
+    let numbers = lines.flat_map(|line| {
+        line.split('%')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+    });
+    let offsets: Vec<Option<usize>> = numbers.skip(1).step_by(2).map(|n| n.parse().ok()).collect();
+    let mut left = most;
+    let ends = offsets.iter().skip(1).copied().chain([Some(objects.len())]);
+    offsets.iter().zip(ends).all(|(start, end)| {
+        let (Some(start), Some(end)) = (*start, end) else {
+            return false;
+        };
+        let Some(bytes) = objects.get(start..end.min(objects.len())) else {
+            return start >= objects.len() && start <= end;
+        };
+        let mut scan = Scan { bytes, at: 0 };
+        scan.counted(&mut left).is_some() || {
+            scan.space();
+            scan.rest().is_empty()
+        }
+    }) && left > 0
 }
 
 /// A position in the file.
@@ -40,6 +99,12 @@ fn is_regular(byte: u8) -> bool {
 }
 
 impl<'a> Scan<'a> {
+    fn new(bytes: &'a [u8], at: usize, limit: usize) -> Self {
+        let end = at.saturating_add(limit).min(bytes.len());
+        let bytes = bytes.get(..end).unwrap_or_default();
+        Self { bytes, at }
+    }
+
     fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()
     }
@@ -117,8 +182,15 @@ impl<'a> Scan<'a> {
 
     /// Steps over one object; of an indirect reference over all three parts.
     fn value(&mut self) -> Option<()> {
+        let mut endless = usize::MAX;
+        self.counted(&mut endless)
+    }
+
+    /// The same, as long as there is something `left` for its values.
+    fn counted(&mut self, left: &mut usize) -> Option<()> {
         let mut depth = 0usize;
         loop {
+            *left = left.checked_sub(1)?;
             self.space();
             let rest = self.rest();
             match rest.first()? {
@@ -128,7 +200,7 @@ impl<'a> Scan<'a> {
                 }
                 b'[' => (self.at, depth) = (self.at + 1, depth + 1),
                 b']' => (self.at, depth) = (self.at + 1, depth.checked_sub(1)?),
-                b'<' => self.at += rest.iter().position(|byte| *byte == b'>')? + 1,
+                b'<' => self.hexadecimal()?,
                 b'(' => self.literal()?,
                 b'/' => drop(self.name()?),
                 _ if self.regular().is_empty() => return None,
@@ -169,6 +241,13 @@ impl<'a> Scan<'a> {
                 _ => {}
             }
         }
+        self.at = self.bytes.len();
         None
+    }
+
+    fn hexadecimal(&mut self) -> Option<()> {
+        let length = self.rest().iter().position(|byte| *byte == b'>');
+        self.at = length.map_or(self.bytes.len(), |length| self.at + length + 1);
+        length.map(drop)
     }
 }

@@ -3,8 +3,9 @@
 use super::changes::{self, Changes};
 use super::dss::{self, ValidationData};
 use super::{PdfError, find_all, graph, load, raw};
+use crate::base::limits::PDF_SIGNATURES_MAX;
 use lopdf::xref::XrefEntry;
-use lopdf::{Dictionary, Document, ObjectId};
+use lopdf::{Dictionary, Document, Object, ObjectId};
 use std::collections::HashSet;
 use std::ops::Range;
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
@@ -93,15 +94,18 @@ impl<'a> SignedPdf<'a> {
     /// read.
     pub fn signatures(&self) -> Vec<Result<SignatureValue, PdfError>> {
         let mut seen = HashSet::new();
-        let mut values: Vec<_> = graph::fields(&self.doc)
-            .iter()
-            .filter(|field| field.kind == Some(b"Sig") && field.dict.has(b"V"))
-            .filter(|field| {
-                let value = field.dict.get(b"V").and_then(lopdf::Object::as_reference);
-                value.map_or(true, |id| seen.insert(id))
-            })
-            .map(|field| self.value(field))
-            .collect();
+        let fields = graph::fields(&self.doc);
+        let mut signed = fields.iter().filter(|field| {
+            let value = field.dict.get(b"V").and_then(Object::as_reference);
+            let signed = field.kind == Some(b"Sig") && field.dict.has(b"V");
+            signed && value.map_or(true, |id| seen.insert(id))
+        });
+        let first = signed.by_ref().take(PDF_SIGNATURES_MAX);
+        let mut values: Vec<_> = first.map(|field| self.value(field)).collect();
+        if signed.next().is_some() {
+            let what = "there are more signatures than the limit";
+            values.push(Err(PdfError::Structure { what }));
+        }
         values.sort_by_key(|value| match value {
             Ok(value) => (false, value.end()),
             Err(_) => (true, None),
@@ -126,7 +130,7 @@ impl<'a> SignedPdf<'a> {
         let id = field
             .dict
             .get(b"V")
-            .and_then(lopdf::Object::as_reference)
+            .and_then(Object::as_reference)
             .map_err(|_| bad("a signature value is no object of its own"))?;
         let id = graph::final_id(doc, id);
         let value = doc
@@ -135,7 +139,7 @@ impl<'a> SignedPdf<'a> {
         let (byte_range, place) = self.spelled(id)?;
         let contents = value
             .get(b"Contents")
-            .and_then(lopdf::Object::as_str)
+            .and_then(Object::as_str)
             .map_err(|_| bad("a signature has no contents"))?;
         Ok(SignatureValue {
             field: field.name.clone(),

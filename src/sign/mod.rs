@@ -11,7 +11,7 @@ use crate::forms::{CodePrestataire, FormsError, Pack};
 use crate::pades::{self, Changes, PadesError};
 use crate::token::{self, Identity, Token, TokenError};
 use crate::trust::{Call, Evidence, Trust, TrustError};
-use crate::validation::{self, Context, ValidationError};
+use crate::validation::{self, ValidationError};
 use crate::x509::tsp::TimestampToken;
 use crate::x509::{Cert, KeyKind, RsaScheme, SignatureAlgorithm};
 use crate::xades::{self, Envelope, Level, Slot, XadesError};
@@ -244,7 +244,9 @@ impl Signer {
     /// [`SignError::SelfCheck`].
     pub fn check_pdf(&self, pdf: &[u8], wanted: Level) -> Result<(), SignError> {
         if wanted == Level::LT {
-            let report = validation::pdf(pdf, &self.constraints());
+            let now = self.clock.now();
+            let report =
+                validation::offline(&self.trust, now, |context| validation::pdf(pdf, context));
             return validation::self_check(&report, "PAdES-B-LT").map_err(SignError::SelfCheck);
         }
         let own = pades::verify(pdf).map_err(SignError::Pdf)?;
@@ -256,12 +258,6 @@ impl Signer {
             return Err(SignError::Level { reached, wanted });
         }
         Ok(())
-    }
-
-    /// What a document of our own must pass: the anchors and evidence rules it
-    /// was made by, now.
-    fn constraints(&self) -> Context {
-        Context::new(self.trust.settings(), self.clock.now())
     }
 
     /// Embedding with the XSD of the whole, then XAdES-B-B in the pack's slot
@@ -346,7 +342,10 @@ impl Signer {
                 }
             }
             Level::LT => {
-                let report = validation::xml(&document, Some(slot), &self.constraints());
+                let now = self.clock.now();
+                let report = validation::offline(&self.trust, now, |context| {
+                    validation::xml(&document, Some(slot), context)
+                });
                 validation::self_check(&report, "XAdES-B-LT").map_err(SignError::SelfCheck)?;
             }
         }

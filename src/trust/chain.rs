@@ -151,7 +151,7 @@ impl<'a> Search<'a> {
     }
 
     fn run(&mut self, pool: &[Cert]) -> Option<Vec<Cert>> {
-        self.to_anchor(0).or_else(|| self.run_from(0, pool))
+        self.reach_anchor(0).or_else(|| self.run_from(0, pool))
     }
 
     /// The next certificate to fetch an issuer for, and its place.
@@ -193,7 +193,7 @@ impl<'a> Search<'a> {
             let known = self.reached.iter().any(|(cert, _)| cert == issuer);
             if !known && self.is_issuer(&path, issuer) {
                 self.reached.push((issuer.clone(), Some(index)));
-                let chain = self.to_anchor(self.reached.len() - 1);
+                let chain = self.reach_anchor(self.reached.len() - 1);
                 if chain.is_some() {
                     return chain;
                 }
@@ -203,7 +203,7 @@ impl<'a> Search<'a> {
     }
 
     /// The chain when the certificate at `index` is an anchor or issued by one.
-    fn to_anchor(&mut self, index: usize) -> Option<Vec<Cert>> {
+    fn reach_anchor(&mut self, index: usize) -> Option<Vec<Cert>> {
         let mut path = self.path(index);
         if path.last().is_some_and(|last| self.anchors.contains(last)) {
             return Some(path);

@@ -209,8 +209,9 @@ pub enum TrustError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A certificate is signed with what is not accepted any more.
-    #[error("the signature on the certificate of {subject} is too weak")]
+    /// A certificate, or a timestamp by it, is signed with what is not accepted
+    /// any more.
+    #[error("a signature by or on the certificate of {subject} is too weak")]
     Algorithm {
         /// Whose certificate.
         subject: String,

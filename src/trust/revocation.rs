@@ -152,13 +152,13 @@ impl Trust {
         for source in &sources {
             // One that failed just now is not asked again for a newer answer.
             let age = (!self.is_paused(*source)).then_some(REFRESH);
-            if let Some(found) = self.from_memory(asked, *source, age, calls) {
+            if let Some(found) = self.recall_evidence(asked, *source, age, calls) {
                 return Ok(found);
             }
         }
         let mut failures = Vec::new();
         for source in &sources {
-            match self.from_source(asked, *source, calls) {
+            match self.ask_source(asked, *source, calls) {
                 Err(failure) if !is_verdict(&failure) => {
                     if is_outage(&failure) {
                         let until = self.clock.now() + self.settings.authority_pause;
@@ -172,7 +172,7 @@ impl Trust {
         // Only when nobody answers: an answer says more than an older one.
         if failures.iter().all(is_outage) {
             for source in &sources {
-                if let Some(found) = self.from_memory(asked, *source, None, calls) {
+                if let Some(found) = self.recall_evidence(asked, *source, None, calls) {
                     return Ok(found);
                 }
             }
@@ -188,7 +188,7 @@ impl Trust {
         }
     }
 
-    fn from_source(
+    fn ask_source(
         &self,
         asked: Asked<'_>,
         source: Source<'_>,
@@ -212,7 +212,7 @@ impl Trust {
     }
 
     /// What is kept, when it would do and was fetched within `age`.
-    fn from_memory(
+    fn recall_evidence(
         &self,
         asked: Asked<'_>,
         source: Source<'_>,

@@ -13,6 +13,7 @@ mod judging;
 mod lasting;
 mod policy;
 mod revocation;
+mod statements;
 
 /// A clock that is set by hand, in seconds after [`NOW`].
 #[derive(Default)]

@@ -118,7 +118,7 @@ impl Trust {
 
     /// How new evidence on the certificate that signed a timestamp must be: as
     /// configured for the authority that used it here; strictly for any other.
-    pub(super) fn evidence_on_signer(&self, signer: &Cert) -> TsaEvidence {
+    pub fn evidence_on_signer(&self, signer: &Cert) -> TsaEvidence {
         let known = |authority: &&TsaSettings| {
             let key = signer_key(authority, signer);
             self.memory.recall(key).is_some()

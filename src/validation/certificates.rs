@@ -8,7 +8,7 @@ use super::report::{BlockKind, Certificate, Chain, Fault, Object, Revocation};
 use crate::base::limits::CHAIN_CERTIFICATES_MAX;
 use crate::trust::{
     self, AlgorithmPolicy, Evidence, Finding, Freshness, Judgement, PolicyFault, Question,
-    Standing, TrustError,
+    Standing, TrustError, TsaEvidence,
 };
 use crate::x509::Cert;
 use std::collections::BTreeSet;
@@ -26,6 +26,8 @@ pub(super) struct Subject<'a> {
     /// The time evidence on it has to reach: that of the timestamp. `None`:
     /// evidence has to be current.
     pub(super) covers: Option<OffsetDateTime>,
+    /// Whether such evidence may be older, while current at that time.
+    pub(super) rule: TsaEvidence,
     /// When its signature is proved to have existed; `None`: now.
     pub(super) existed: Option<OffsetDateTime>,
     /// Other certificates at hand.
@@ -148,7 +150,7 @@ fn judge(
 ) -> Judgement {
     let freshness = match (index, subject.covers) {
         // Evidence states whole seconds.
-        (0, Some(at)) => {
+        (0, Some(at)) if subject.rule == TsaEvidence::IssuedSince => {
             let at = at.replace_nanosecond(0).unwrap_or(at);
             Freshness::IssuedSince(at - context.revocation_skew)
         }
@@ -355,15 +357,13 @@ fn strength(
     let existed = subject.existed.unwrap_or(context.now);
     let own = chain.get(..2).unwrap_or_default();
     let above = chain.get(1..).unwrap_or_default();
-    let checked: Result<(), PolicyFault> = policy
+    let mut bases = judged.iter().filter_map(|judged| judged.basis.as_ref());
+    let checked = policy
         .check_chain(own, existed)
         .and_then(|()| policy.check_chain(above, context.now))
         .map_err(|(_, fault)| fault)
         .and_then(|()| {
-            let bases = judged.iter().filter_map(|judged| judged.basis.as_ref());
-            bases
-                .map(|(_, finding)| evidence_strength(policy, finding, context.now))
-                .collect()
+            bases.try_for_each(|(_, finding)| evidence_strength(policy, finding, context.now))
         });
     checked.err().map(|fault| {
         weak(

@@ -18,7 +18,7 @@ mod signature;
 mod tests;
 
 pub use indication::{Indication, SubIndication};
-pub use online::online;
+pub use online::{offline, online};
 pub use report::{
     Block, BlockKind, Certificate, Chain, Facts, Object, Report, Revocation, SignatureReport,
     Timestamp,
@@ -47,6 +47,9 @@ pub struct Context {
     pub clock_tolerance: Duration,
     /// By how much evidence may be older than the time it has to cover.
     pub revocation_skew: Duration,
+    /// Certificates of timestamp authorities for which evidence that is current
+    /// at the timestamp suffices ([`trust::TsaEvidence::Current`]).
+    pub current_evidence: Vec<Cert>,
     /// More certificates for chains.
     pub certificates: Vec<Cert>,
     /// More OCSP responses and revocation lists.
@@ -62,6 +65,7 @@ impl Context {
             algorithms: settings.algorithms.clone(),
             clock_tolerance: settings.clock_tolerance,
             revocation_skew: settings.revocation_skew,
+            current_evidence: Vec::new(),
             certificates: Vec::new(),
             evidence: Vec::new(),
         }

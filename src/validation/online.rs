@@ -1,11 +1,29 @@
-//! Evidence for signatures that do not carry it (levels B and T), asked for
-//! through `trust`, bounded as everything there. The only part of the verifier
-//! that reaches out, and only when its caller wants it.
+//! Validation with a running service's [`Trust`]: its settings, and, when the
+//! caller wants it, evidence for signatures that do not carry it (levels B and
+//! T), asked for through `trust` and bounded as everything there. The only part
+//! of the verifier that reaches out.
 
 use super::{Context, Facts, Object, Report};
 use crate::base::hex;
-use crate::trust::{Call, Trust};
+use crate::trust::{Call, Trust, TsaEvidence};
 use crate::x509::Cert;
+use time::OffsetDateTime;
+
+/// Validates by a service's own settings, with nothing but what the document
+/// carries.
+pub fn offline(
+    trust: &Trust,
+    now: OffsetDateTime,
+    validate: impl Fn(&Context) -> Report,
+) -> Report {
+    let mut context = Context::new(trust.settings(), now);
+    let first = validate(&context);
+    authorities(trust, &first, &mut context);
+    match context.current_evidence.is_empty() {
+        true => first,
+        false => validate(&context),
+    }
+}
 
 /// Validates, fetches what signatures below level LT lack, and validates again
 /// with it. The calls stand in the report.
@@ -15,14 +33,29 @@ pub fn online(
     validate: impl Fn(&Context) -> Report,
 ) -> Report {
     let first = validate(&context);
+    authorities(trust, &first, &mut context);
     let mut calls = Vec::new();
-    let facts = first.signatures.iter().filter_map(|s| s.facts.as_ref());
-    for facts in facts.filter(|facts| !facts.level.ends_with("-LT")) {
+    for facts in facts(&first).filter(|facts| !facts.level.ends_with("-LT")) {
         gather(trust, facts, &mut context, &mut calls);
     }
     let mut report = validate(&context);
     report.calls = calls;
     report
+}
+
+fn facts(report: &Report) -> impl Iterator<Item = &Facts> {
+    report.signatures.iter().filter_map(|s| s.facts.as_ref())
+}
+
+/// What is configured about the authorities of the report's timestamps.
+fn authorities(trust: &Trust, report: &Report, context: &mut Context) {
+    for object in facts(report).flat_map(|facts| &facts.objects) {
+        if let Object::Timestamp(token) = object
+            && trust.evidence_on_signer(token.signer()) == TsaEvidence::Current
+        {
+            context.current_evidence.push(token.signer().clone());
+        }
+    }
 }
 
 fn gather(trust: &Trust, facts: &Facts, context: &mut Context, calls: &mut Vec<Call>) {

@@ -7,7 +7,7 @@ use super::report::{Block, BlockKind, Facts, Fault, Object, SignatureReport, Tim
 use super::{Context, errors};
 use crate::base::hex;
 use crate::pades::Changes;
-use crate::trust::Evidence;
+use crate::trust::{Evidence, TsaEvidence};
 use crate::x509::tsp::TimestampToken;
 use crate::x509::{Cert, Level, SignatureAlgorithm};
 use time::OffsetDateTime;
@@ -55,6 +55,7 @@ pub(super) fn validate(found: Found, context: &Context) -> SignatureReport {
         cert: &found.signer,
         usage: Usage::Signature,
         covers: existed,
+        rule: TsaEvidence::IssuedSince,
         existed,
         pool: &pool,
         evidence: &evidence,
@@ -89,10 +90,15 @@ fn timestamp(
     context: &Context,
 ) -> Stamped {
     let gen_time = token.gen_time();
+    let rule = match context.current_evidence.contains(token.signer()) {
+        true => TsaEvidence::Current,
+        false => TsaEvidence::IssuedSince,
+    };
     let subject = Subject {
         cert: token.signer(),
         usage: Usage::Timestamp,
         covers: Some(gen_time),
+        rule,
         existed: None,
         pool,
         evidence,

@@ -84,7 +84,7 @@ impl World {
     }
 
     fn token(&self, signed: &[u8], at: OffsetDateTime) -> Vec<u8> {
-        Stamp::new(imprint(signed), &[1], at).token(&self.tsa, &[self.ca.cert.clone()])
+        Stamp::new(imprint(signed), &[1], at).token(&self.tsa, std::slice::from_ref(&self.ca.cert))
     }
 
     fn stamped(&self) -> Vec<u8> {
@@ -116,6 +116,7 @@ impl World {
             algorithms: AlgorithmPolicy::built_in(),
             clock_tolerance: Duration::from_secs(300),
             revocation_skew: Duration::ZERO,
+            current_evidence: Vec::new(),
             certificates: vec![self.ca.cert.clone()],
             evidence: Vec::new(),
         }
@@ -377,7 +378,7 @@ impl World {
         let good = Ocsp::good(STAMPED);
         let ocsp = [self.about_signer(&good), self.about_tsa(&good)];
         let lists = [List::empty(STAMPED).sign(&self.root)];
-        pades::extend_lt(pdf, &[self.ca.cert.clone()], &ocsp, &lists).unwrap()
+        pades::extend_lt(pdf, std::slice::from_ref(&self.ca.cert), &ocsp, &lists).unwrap()
     }
 }
 
@@ -438,6 +439,32 @@ fn what_is_wrong_with_a_pdf_is_told_apart() {
     passes(&pdf(&signed, &full));
 }
 
+/// Evidence on a timestamp's authority is as new as the timestamp, unless the
+/// authority is configured as one whose lists appear every few weeks.
+#[test]
+fn an_authority_with_rare_lists_needs_current_evidence_only() {
+    let world = World::new();
+    let stamped = world.stamped();
+    let with = |next: OffsetDateTime, lenient: bool| {
+        let tsa = Ocsp {
+            next_update: Some(next),
+            ..Ocsp::good(STAMPED - Span::days(20))
+        };
+        let list = List::empty(NOW).sign(&world.root);
+        let signer = world.about_signer(&Ocsp::good(NOW));
+        let mut context = world.bare(NOW).plus(&[list, signer, world.about_tsa(&tsa)]);
+        if lenient {
+            context.current_evidence.push(world.tsa.cert.clone());
+        }
+        check(&stamped, &context)
+    };
+    passes(&with(STAMPED, true));
+    let expected = ("INDETERMINATE", Some("TRY_LATER"));
+    assert_eq!(found(&with(STAMPED, false)), expected);
+    let lapsed = STAMPED - Span::seconds(301);
+    assert_eq!(found(&with(lapsed, true)), expected);
+}
+
 /// From its revocation on, an authority's word is worth nothing; what it said
 /// before stands, when the signature is proved to be older.
 #[test]
@@ -451,7 +478,8 @@ fn an_authority_revoked_later_voids_only_what_it_said_later() {
         .build(Some(&world.root));
     let tsa = tsa().build(Some(&other));
     let signed = world.signed();
-    let token = Stamp::new(imprint(&signed), &[1], STAMPED).token(&tsa, &[other.cert.clone()]);
+    let token =
+        Stamp::new(imprint(&signed), &[1], STAMPED).token(&tsa, std::slice::from_ref(&other.cert));
     let stamped = extend_t(&signed, &token);
     let said_at = |at: OffsetDateTime| {
         let evidence = [

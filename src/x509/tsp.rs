@@ -8,6 +8,7 @@ use super::tlv::{self, Fault, Reader, Tlv, small_integer, tag, unsigned};
 use super::{Cert, SignatureAlgorithm, X509Error};
 use crate::base::limits;
 use const_oid::ObjectIdentifier;
+use std::borrow::Cow;
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -153,6 +154,12 @@ impl TimestampToken {
     /// The token byte for byte as it arrived, which may be BER.
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// Whether the token is BER that is not DER, as far as that shows in its
+    /// lengths and strings (X.690 §10.1, §10.2).
+    pub fn is_ber(&self) -> bool {
+        !matches!(tlv::definite(&self.der), Ok(Cow::Borrowed(_)))
     }
 
     /// The time the authority states.

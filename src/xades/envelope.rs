@@ -2,7 +2,7 @@
 //! after, that the signer's certificate was good when the signature was made.
 
 use super::profile::{
-    DS, EXC_C14N, Parts, UNSIGNED_END, Unsigned, XADES, canonical, encode, fault,
+    BER, DS, EXC_C14N, Parts, UNSIGNED_END, Unsigned, XADES, canonical, encode, fault,
 };
 use super::verify::examine;
 use super::{Level, Slot, XadesError};
@@ -97,10 +97,15 @@ impl Envelope {
             return Err(XadesError::Timestamp(TspError::Imprint));
         }
         let value = encode(token.der());
+        // DER needs no mention (EN 319 132-1 §5.1.3).
+        let encoding = match token.is_ber() {
+            true => format!(" Encoding=\"{BER}\""),
+            false => String::new(),
+        };
         self.insert(&format!(
             "<xades:UnsignedProperties><xades:UnsignedSignatureProperties><xades:SignatureTimeStamp>\
              <ds:CanonicalizationMethod Algorithm=\"{EXC_C14N}\"/>\
-             <xades:EncapsulatedTimeStamp>{value}</xades:EncapsulatedTimeStamp>\
+             <xades:EncapsulatedTimeStamp{encoding}>{value}</xades:EncapsulatedTimeStamp>\
              </xades:SignatureTimeStamp>{UNSIGNED_END}"
         ));
         // The next property goes inside.

@@ -12,6 +12,8 @@ use roxmltree::{Document, Node};
 pub(super) const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
 pub(super) const XADES: &str = "http://uri.etsi.org/01903/v1.3.2#";
 pub(super) const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
+/// The encoding of a value that is not DER (EN 319 132-1 §5.1.3).
+pub(super) const BER: &str = "http://uri.etsi.org/01903/v1.2.2#BER";
 pub(super) const EXC_C14N: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 pub(super) const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
 pub(super) const SIGNED_PROPERTIES: &str = "http://uri.etsi.org/01903#SignedProperties";

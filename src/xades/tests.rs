@@ -9,7 +9,7 @@ use crate::xml::path::Namespaces;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256,
-    RsaKeyPair,
+    RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
 };
 use rcgen::{CertificateParams, DnType, KeyPair};
 use roxmltree::{Document, Node};
@@ -27,6 +27,7 @@ const TIME: OffsetDateTime = datetime!(2026-03-01 10:20:30.5 UTC);
 struct Signer {
     key: Vec<u8>,
     cert: Cert,
+    scheme: RsaScheme,
 }
 
 impl Signer {
@@ -40,6 +41,7 @@ impl Signer {
         Self {
             key: key.serialize_der(),
             cert: Cert::from_der(cert.der()).expect("certificate"),
+            scheme: RsaScheme::Pkcs1V15,
         }
     }
 
@@ -48,7 +50,7 @@ impl Signer {
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
-        SignatureAlgorithm::for_key(self.cert.key(), RsaScheme::Pkcs1V15).expect("algorithm")
+        SignatureAlgorithm::for_key(self.cert.key(), self.scheme).expect("algorithm")
     }
 
     #[expect(
@@ -68,7 +70,11 @@ impl Signer {
             KeyKind::Rsa { .. } => {
                 let key = RsaKeyPair::from_pkcs8(&self.key).expect("key");
                 let mut out = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut out)
+                let padding: &dyn RsaEncoding = match self.scheme {
+                    RsaScheme::Pkcs1V15 => &RSA_PKCS1_SHA256,
+                    RsaScheme::Pss => &RSA_PSS_SHA256,
+                };
+                key.sign(padding, &random, message, &mut out)
                     .expect("signature");
                 out
             }
@@ -180,12 +186,33 @@ fn assert_profile(result: Result<Verified, XadesError>, word: &str) {
 
 #[test]
 fn every_kind_of_key_signs_and_verifies() {
-    for kind in [
-        &rcgen::PKCS_ECDSA_P256_SHA256,
-        &rcgen::PKCS_ECDSA_P384_SHA384,
-        &rcgen::PKCS_RSA_SHA256,
+    for (kind, scheme, method) in [
+        (
+            &rcgen::PKCS_ECDSA_P256_SHA256,
+            RsaScheme::Pkcs1V15,
+            "2001/04/xmldsig-more#ecdsa-sha256",
+        ),
+        (
+            &rcgen::PKCS_ECDSA_P384_SHA384,
+            RsaScheme::Pss,
+            "2001/04/xmldsig-more#ecdsa-sha384",
+        ),
+        (
+            &rcgen::PKCS_RSA_SHA256,
+            RsaScheme::Pkcs1V15,
+            "2001/04/xmldsig-more#rsa-sha256",
+        ),
+        (
+            &rcgen::PKCS_RSA_SHA256,
+            RsaScheme::Pss,
+            "2007/05/xmldsig-more#sha256-rsa-MGF1",
+        ),
     ] {
-        let signer = Signer::new(kind);
+        let signer = Signer {
+            scheme,
+            ..Signer::new(kind)
+        };
+        assert!(signer.sign_form(FORM).contains(method), "{method}");
         let verified = check(&signer.sign_form(FORM)).expect("verified");
         assert_eq!(verified.signer, signer.cert);
         assert_eq!(verified.level, Level::B);

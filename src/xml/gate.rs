@@ -17,7 +17,9 @@ pub struct Limits {
     pub depth: usize,
     /// Attributes on one element, namespace declarations included.
     pub attributes: usize,
-    /// Elements, comments and CDATA sections together.
+    /// Attributes in the document, namespace declarations included.
+    pub attributes_total: usize,
+    /// Elements, comments, CDATA sections and references together.
     pub nodes: usize,
     /// Namespace declarations in scope at one element.
     pub namespaces: usize,
@@ -33,6 +35,7 @@ impl Default for Limits {
             bytes: limits::XML_BYTES_MAX,
             depth: limits::XML_DEPTH_MAX,
             attributes: limits::XML_ATTRIBUTES_MAX,
+            attributes_total: limits::XML_ATTRIBUTES_TOTAL_MAX,
             nodes: limits::XML_ELEMENTS_MAX,
             namespaces: limits::XML_NAMESPACES_MAX,
             name_bytes: limits::XML_NAME_BYTES_MAX,
@@ -154,6 +157,7 @@ struct Pass<'l> {
     open: Vec<usize>,
     namespaces: usize,
     nodes: usize,
+    attributes: usize,
     root_seen: bool,
 }
 
@@ -164,6 +168,7 @@ impl<'l> Pass<'l> {
             open: Vec::new(),
             namespaces: 0,
             nodes: 0,
+            attributes: 0,
             root_seen: false,
         }
     }
@@ -190,7 +195,8 @@ impl<'l> Pass<'l> {
                 Err(GateFault::ProcessingInstruction(cut(instruction.target())))
             }
             Event::DocType(_) => Err(GateFault::Doctype),
-            Event::GeneralRef(_) | Event::Eof => Ok(()),
+            Event::GeneralRef(_) => self.node(),
+            Event::Eof => Ok(()),
         }
     }
 
@@ -223,6 +229,9 @@ impl<'l> Pass<'l> {
                 Some(PrefixDeclaration::Named(_)) => declared += 1,
             }
         }
+        self.attributes += attributes;
+        let most = self.limits.attributes_total;
+        under(self.attributes, most, "attributes")?;
         let in_scope = self.namespaces + declared;
         under(in_scope, self.limits.namespaces, "namespaces in scope")?;
         if stays_open {
@@ -234,7 +243,11 @@ impl<'l> Pass<'l> {
 
     fn node(&mut self) -> Result<(), GateFault> {
         self.nodes += 1;
-        under(self.nodes, self.limits.nodes, "elements and comments")
+        under(
+            self.nodes,
+            self.limits.nodes,
+            "elements, comments and references",
+        )
     }
 
     fn name(&self, length: usize) -> Result<(), GateFault> {

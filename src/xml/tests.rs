@@ -65,7 +65,7 @@ fn gate_refuses_what_passes_a_limit() {
     let siblings = format!("<a><b{}></b><b{}/></a>", spaces(40), spaces(40));
     assert!(check(siblings.as_bytes(), &Limits::default()).is_ok());
     let many = format!("<a>{}</a>", "<!---->".repeat(50_000));
-    assert_eq!(limit(many.as_bytes()), "elements and comments");
+    assert_eq!(limit(many.as_bytes()), "elements, comments and references");
     assert_eq!(
         limit(format!("<{}/>", "n".repeat(257)).as_bytes()),
         "the length of a name in bytes"

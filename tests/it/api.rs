@@ -6,6 +6,8 @@ mod commands;
 mod configuration;
 mod contract;
 mod guard;
+#[cfg(target_os = "linux")] // uses the files of `hostile`
+mod hostile;
 mod keys;
 mod limits;
 mod problems;

@@ -14,11 +14,15 @@ use time::macros::datetime;
 
 const SIGNING_TIME: OffsetDateTime = datetime!(2026-10-05 09:30:00 UTC);
 
-const FIXTURES: [&str; 11] = [
+const FIXTURES: [&str; 15] = [
     "memoire-gs-a1b.pdf",
     "memoire-gs-a2b.pdf",
     "memoire-gs-a2b-objstm.pdf",
     "memoire-gs-a2b-certified-p2.pdf",
+    "memoire-gs-a2b-dss.pdf",
+    "memoire-gs-a2b-field.pdf",
+    "memoire-gs-a2b-field-lock.pdf",
+    "memoire-gs-a2b-hybrid.pdf",
     "memoire-libreoffice-a1a.pdf",
     "memoire-libreoffice-a2b.pdf",
     "memoire-libreoffice-a2b-linearized.pdf",
@@ -258,6 +262,7 @@ fn what_cannot_be_signed_says_why() {
         }
     };
     assert!(refusal("memoire-gs-a2b-certified-p1.pdf").contains("allows no change"));
+    assert!(refusal("memoire-gs-a2b-locked.pdf").contains("locked every field"));
     assert!(refusal("memoire-gs-encrypted.pdf").contains("encrypted"));
     let plain = fixture("memoire-gs-a2b.pdf");
     assert!(matches!(

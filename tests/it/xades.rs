@@ -377,6 +377,34 @@ fn a_timestamp_over_another_signature_is_refused() {
 }
 
 #[test]
+fn a_token_in_ber_is_embedded_byte_for_byte() {
+    let Some(pki) = Pki::get() else { return };
+    let mut envelope = open(&pki.sign_b("p256", FORM));
+    let token = pki.token(envelope.timestamp_input());
+    // The outermost length made indefinite (X.690 §8.1.3.6).
+    let der = token.der();
+    assert_eq!(der[..2], [0x30, 0x82]);
+    let ber = [&[0x30, 0x80], &der[4..], &[0, 0]].concat();
+    let token = TimestampToken::from_der(&ber).expect("token");
+    envelope.extend_t(token).expect("level T");
+    let stamped = envelope.into_xml();
+    let text = String::from_utf8_lossy(&stamped);
+    assert!(
+        text.contains("EncapsulatedTimeStamp Encoding=\"http://uri.etsi.org/01903/v1.2.2#BER\">")
+    );
+    let complete = pki.complete("p256", &stamped);
+    assert_eq!(
+        check(&complete)
+            .expect("level LT")
+            .token
+            .expect("token")
+            .der(),
+        ber
+    );
+    judge(pki, "p256", "ber-token", &complete, true);
+}
+
+#[test]
 fn a_changed_document_is_refused_by_all() {
     let Some(pki) = Pki::get() else { return };
     let signed = String::from_utf8(pki.sign_b("p384", FORM)).expect("UTF-8");

@@ -34,7 +34,8 @@ REPOSITORY = HERE.parents[1]
 VENV_PYTHON = REPOSITORY / ".judges/venv/bin/python"
 EXAMPLES = REPOSITORY / "xsd/memoire-honoraires/2/examples/valid"
 PDFS = REPOSITORY / "tests/fixtures/pdf"
-# (file, signatures it bears already). Not: an encrypted PDF and one certified against any change, which Sceau refuses.
+# (file, signatures it bears already). Not: an encrypted PDF, one certified against any change, one whose signer locked every
+# field: Sceau refuses them.
 FIXTURES = [
     ("memoire-gs-a2b.pdf", 0),
     ("memoire-libreoffice-a2b-linearized.pdf", 0),
@@ -49,6 +50,10 @@ FIXTURES = [
     ("memoire-gs-a2b-certified-p2.pdf", 1),
     ("memoire-libreoffice-a2b.pdf", 0),
     ("memoire-typst-a2b-pages.pdf", 0),
+    ("memoire-gs-a2b-field.pdf", 0),
+    ("memoire-gs-a2b-dss.pdf", 1),
+    ("memoire-gs-a2b-hybrid.pdf", 0),
+    ("memoire-gs-a2b-field-lock.pdf", 0),
 ]
 LIMIT = 120  # seconds
 NOWHERE = '[mysecu]\nidentity_url = ""\ntoken_url = ""\nexchange_url = ""\n'

@@ -217,7 +217,8 @@ def pyhanko(case, root):
     context = ValidationContext(trust_roots=[load_cert_from_pemder(str(root))], allow_fetching=False, **extra)
     level = json.loads((case / "expect.json").read_text()).get("pades", "")
     with open(case / "signed.pdf", "rb") as file:
-        reader = PdfFileReader(file)
+        # Its strict reader refuses every hybrid-reference file, whoever signed it.
+        reader = PdfFileReader(file, strict=b"/XRefStm" not in file.read())
         if level.endswith("-LT"):
             store = DocumentSecurityStore.read_dss(reader)
             context = store.as_validation_context(

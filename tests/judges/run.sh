@@ -75,6 +75,8 @@ part "the service's output" "$here/cases.py" --bin "$bin" --out "$out"
 part judges "$here/judge.py" "$out/cases"
 part "the matrix of levels, keys and shapes" "$here/../../.judges/venv/bin/python" "$here/matrix.py" --bin "$bin" --out "$out/matrix"
 part "judges of the matrix" "$here/judge.py" "$out/matrix"
+part "bad documents" "$here/refusals/refusals.py" --bin "$bin" --out "$out/refusals"
+part "XML reports" "$here/../../.judges/venv/bin/python" "$here/reports.py" --bin "$bin" "$out/refusals"
 
 # The sandbox of the first part once more, with what it holds.
 "$bin/sceau-sandbox" --dir "$out/sandbox" >"$scratch/ready" 2>>"$out/sandbox.log" &

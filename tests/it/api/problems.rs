@@ -136,6 +136,12 @@ fn the_service_answers_with_the_problems_on_file() {
         "token-not-ready",
         "pin-locked",
         "pin-uncertain",
+        "pdf-validator-failed",
+        "certificate-refused",
+        "level-unavailable",
+        "token-unavailable",
+        "timestamp-unavailable",
+        "validation-data-unavailable",
     ];
     let never = ["internal", "storage-failed"];
     for kind in sceau::api::KINDS {
@@ -161,6 +167,7 @@ fn refused(service: &Service) -> Vec<(String, Answer)> {
     let stranger = text.replace("90000001", "90000042");
     let within = example("valid", "avec-document.xml");
     let mut all = pdfs(service, &xml, &good);
+    all.extend(unsigned(service, &good));
     let mut add = |name: &str, answer: Answer| all.push((name.to_owned(), answer));
     add("pdf-missing", service.hand_in(DEPOT, &xml, None));
     add(
@@ -218,6 +225,23 @@ fn refused(service: &Service) -> Vec<(String, Answer)> {
     );
     add("body-too-large", super::raw::send(port, large.as_bytes()));
     all
+}
+
+/// Documents that get no signature of their own.
+fn unsigned(service: &Service, pdf: &[u8]) -> Vec<(String, Answer)> {
+    let sign = |query: &str, kind: &str, body: &[u8]| {
+        let target = format!("/v1/signatures?practitioner=90000001{query}");
+        service.post(&target, &format!("application/{kind}"), body)
+    };
+    let signed = sign("&level=XAdES-B-B", "xml", b"<a/>").body;
+    let truncated = &pdf[..pdf.len() / 2];
+    let cases = [
+        ("xml-unreadable", sign("", "xml", b"<a>\n  <b></a>")),
+        ("slot-refused", sign("&slot=/a/b", "xml", b"<a/>")),
+        ("already-signed", sign("", "xml", &signed)),
+        ("pdf-refused", sign("", "pdf", truncated)),
+    ];
+    cases.map(|(name, answer)| (name.to_owned(), answer)).into()
 }
 
 /// PDFs that cannot be the PDF/A they should be.

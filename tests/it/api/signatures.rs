@@ -309,3 +309,21 @@ fn without_token_nothing_is_signed_and_the_reason_is_told() {
     assert_eq!(answer.problem(), "token-unavailable");
     assert_eq!(answer.header("retry-after"), Some("30"));
 }
+
+#[test]
+fn a_level_beyond_the_configuration_is_named_as_such() {
+    let layer = "[trust]\ntimestamp_authority = []\n".to_owned();
+    let service = Service::start(&Setup {
+        layer,
+        ..Setup::default()
+    });
+    for (level, status) in [("XAdES-B-B", 200), ("XAdES-B-T", 409), ("XAdES-B-LT", 409)] {
+        let answer = service.sign(&format!("&level={level}"), XML, LETTER.as_bytes());
+        assert_eq!(answer.status, status, "{level}: {answer:?}");
+        if status == 409 {
+            assert_eq!(answer.problem(), "level-unavailable");
+            let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.contains("no timestamp authority"), "{detail}");
+        }
+    }
+}

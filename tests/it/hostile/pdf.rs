@@ -357,6 +357,15 @@ fn own_length() -> Vec<u8> {
     pdf.finish()
 }
 
+/// The table sends 10,000 numbers to the same large array.
+fn named_again() -> Vec<u8> {
+    let mut pdf = Pdf::with("", "");
+    pdf.object(4, &format!("[{}]", "0 ".repeat(100_000)));
+    let at = pdf.offsets[3].1;
+    pdf.offsets.extend((5..10_005).map(|number| (number, at)));
+    pdf.finish()
+}
+
 fn references(length: u32, last: u32) -> Vec<u8> {
     let mut pdf = Pdf::with(
         "/Metadata 4 0 R/AcroForm 4 0 R/Names 4 0 R",
@@ -424,40 +433,44 @@ pub(super) fn cases() -> Vec<Case> {
         refused("a page tree 200,000 deep", deep_page_tree),
         refused("a page tree that doubles", page_tree_that_doubles),
         refused("fields 200,000 deep", fields),
-        harmless(
-            "200,000 outlines, each the first",
-            || {
-                chain(
-                    Pdf::with("/Outlines 4 0 R", ""),
-                    200_000,
-                    "/Title(a)",
-                    "First",
-                )
-            },
-            "outlines are not read",
-        ),
-        harmless(
-            "200,000 actions in a row",
-            || {
-                chain(
-                    Pdf::with("/OpenAction 4 0 R", ""),
-                    200_000,
-                    "/S/GoTo/D[3 0 R/Fit]",
-                    "Next",
-                )
-            },
-            "prepare runs no action",
-        ),
+        refused("200,000 outlines, each the first", || {
+            chain(
+                Pdf::with("/Outlines 4 0 R", ""),
+                200_000,
+                "/Title(a)",
+                "First",
+            )
+        }),
+        refused("200,000 actions in a row", || {
+            chain(
+                Pdf::with("/OpenAction 4 0 R", ""),
+                200_000,
+                "/S/GoTo/D[3 0 R/Fit]",
+                "Next",
+            )
+        }),
         refused("100,000 sections", || sections(100_000, None)),
         refused("a section before itself", || own_section("Prev")),
         refused("a section beside itself", || own_section("XRefStm")),
         refused("sections beyond the file", || {
             sections(1, Some(usize::MAX >> 2))
         }),
-        refused("a table of 2^60 objects", || {
-            with_trailer("/Size 1152921504606846976/Index[0 1152921504606846976]")
+        harmless(
+            "a table of 2^60 objects",
+            || with_trailer("/Size 1152921504606846976/Index[0 1152921504606846976]"),
+            "nothing is reserved for a size",
+        ),
+        harmless(
+            "lengths that name each other",
+            own_length,
+            "the streams end at endstream",
+        ),
+        refused("an array of 9,000,000 numbers", || {
+            let mut pdf = Pdf::with("", "");
+            pdf.object(4, &format!("[{}]", "0 ".repeat(9_000_000)));
+            pdf.finish()
         }),
-        refused("lengths that name each other", own_length),
+        refused("an object named 10,000 times", named_again),
         harmless(
             "200,000 references in a row",
             || references(200_000, 3),

@@ -3,7 +3,7 @@
 use super::{Case, Entry, Expected};
 use sceau::forms::Packs;
 use sceau::xades;
-use sceau::xml::path::{Namespaces, Path};
+use sceau::xml::path::{Namespaces, Path, Slot};
 use sceau::xml::xsd::{Fault, Schema, XsdError};
 use std::error::Error;
 
@@ -61,8 +61,8 @@ fn form(bytes: &[u8]) -> Result<(), String> {
 }
 
 fn verify(bytes: &[u8]) -> Result<(), String> {
-    let slot = Path::parse("/a/b", &Namespaces::new()).expect("a path");
-    xades::verify(bytes, &slot)
+    let path = Path::parse("/a/b", &Namespaces::new()).expect("a path");
+    xades::verify(bytes, &Slot::Wrapper(path))
         .map(drop)
         .map_err(|error| told(&error))
 }

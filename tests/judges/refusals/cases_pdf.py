@@ -3,7 +3,24 @@
 import re
 
 from asn1crypto import cms
-from corpus import CONSTRAINTS, CRYPTO, FORM_ENTRY, FORMAT, HASH, NO_CHAIN, NO_SIGNER, PASSED, PROFILE, WEAK, external, family, pdf, pdf_b, pdf_lt, pdf_t
+from corpus import (
+    CONSTRAINTS,
+    CRYPTO,
+    FORM_ENTRY,
+    FORMAT,
+    HASH,
+    NO_CHAIN,
+    NO_SIGNER,
+    PASSED,
+    PROFILE,
+    WEAK,
+    external,
+    family,
+    pdf,
+    pdf_b,
+    pdf_lt,
+    pdf_t,
+)
 from pades import CATALOG, PAGE, Pades, plain, revision, shown, stream, with_dss
 from pki import Key, attribute, certificate, signed_data
 
@@ -79,7 +96,9 @@ def _(w):
     return pdf_b(w, cms_options={"message_digest": bytes(32)})
 
 
-@changed("pdf-content-and-digest-changed", CRYPTO, "the page changed and the message digest made to fit: the signed attributes are others then")
+@changed(
+    "pdf-content-and-digest-changed", CRYPTO, "the page changed and the message digest made to fit: the signed attributes are others then"
+)
 def _(w):
     import hashlib
 
@@ -117,7 +136,7 @@ ranges = family("PDF byte range")
 RANGES = {
     "range-begins-later": (lambda start, end, size: (9, start - 9, end, size - end), "the header is not covered"),
     "range-gap-wider-before": (lambda start, end, size: (0, start - 30, end, size - end), "the gap begins before Contents"),
-    "range-gap-wider-after": (lambda start, end, size: (0, start, end + 25, size - end - 25), "the gap ends behind Contents: /M may be changed"),
+    "range-gap-wider-after": (lambda start, end, size: (0, start, end + 25, size - end - 25), "the gap goes on behind Contents, over /M"),
     "range-gap-narrower": (lambda start, end, size: (0, start + 1, end - 1, size - end + 1), "the gap is without the angle brackets"),
     "range-ends-early": (lambda start, end, size: (0, start, end, size - end - 60), "the trailer of the signed revision is not covered"),
     "range-beyond-the-file": (lambda start, end, size: (0, start, end, size - end + 100), "it reaches beyond the file"),
@@ -128,6 +147,7 @@ RANGES = {
     "range-six-numbers": (lambda start, end, size: (0, start, end, 10, end + 20, size - end - 20), "six numbers, three pieces"),
 }  # fmt: skip
 for range_name, (byte_range, what) in RANGES.items():
+
     @ranges(f"pdf-{range_name}", FORMAT | HASH, what)
     def _(w, byte_range=byte_range):
         return pdf_b(w, byte_range=byte_range)
@@ -153,7 +173,9 @@ def _(w):
 
 @ranges("pdf-contents-null", FORMAT, "Contents is null (universal forgery)")
 def _(w):
-    hidden = "<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/ETSI.CAdES.detached/ByteRange BYTERANGE/Contents null/X CONTENTS/M(D:20260302100000Z)>>"
+    hidden = (
+        "<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/ETSI.CAdES.detached/ByteRange BYTERANGE/Contents null/X CONTENTS/M(D:20260302100000Z)>>"
+    )
     return pdf_b(w, value=hidden)
 
 
@@ -229,6 +251,7 @@ CMS = {
     "md5": ({"digest": "md5"}, WEAK | PROFILE, "message digest and signature with MD5"),
 }
 for cms_name, (options, expected, why) in CMS.items():
+
     @form(f"pdf-cms-{cms_name}", expected, why)
     def _(w, options=options):
         return pdf_b(w, cms_options=options)
@@ -302,7 +325,6 @@ def _(w):
 after = family("PDF changed after signing")
 # EN 319 102-1 leaves later revisions to constraints on the signature (5.2.8); DSS calls a page that differs a format failure.
 CHANGED = PROFILE | HASH
-WARNS = "DSS warns of changes after signing (UndefinedChanges, PdfVisualDifference, DocMDP: WARN) and fails only for page differences"
 
 
 def appended(w, objects, **options):
@@ -329,19 +351,29 @@ AFTER = {
         "a page more",
     ),
     "page-tree-replaced": (
-        {1: CATALOG.replace("2 0 R", "32 0 R").format(FORM_ENTRY), 32: "<</Type/Pages/Kids[33 0 R]/Count 1>>",
-         33: PAGE.format(31, "").replace("2 0 R", "32 0 R", 1), 31: shown("Amount 92.50 EUR")},
+        {
+            1: CATALOG.replace("2 0 R", "32 0 R").format(FORM_ENTRY),
+            32: "<</Type/Pages/Kids[33 0 R]/Count 1>>",
+            33: PAGE.format(31, "").replace("2 0 R", "32 0 R", 1),
+            31: shown("Amount 92.50 EUR"),
+        },
         "the catalog leads to other pages",
     ),
     "annotation-added": ({3: page(annots="10 0 R 30 0 R"), 30: NOTE, 31: NOTE_SHOWN}, "a note over the amount (evil annotation)"),
     "annotation-removed": ({3: page(annots="")}, "the page's annotations are gone, the signature's among them"),
     "font-replaced": ({5: "<</Type/Font/Subtype/Type1/BaseFont/ZapfDingbats>>"}, "the font is another: the same codes show other signs"),
-    "resources-replaced": ({3: page().replace("5 0 R", "30 0 R"), 30: "<</Type/Font/Subtype/Type1/BaseFont/Symbol>>"}, "the page takes another font"),
+    "resources-replaced": (
+        {3: page().replace("5 0 R", "30 0 R"), 30: "<</Type/Font/Subtype/Type1/BaseFont/Symbol>>"},
+        "the page takes another font",
+    ),
     "open-action-added": ({1: CATALOG.format(FORM_ENTRY + "/OpenAction " + SCRIPT)}, "a script that runs on opening"),
     "page-action-added": ({3: PAGE.format(4, "/Annots[10 0 R]/AA<</O " + SCRIPT + ">>")}, "a script that runs when the page opens"),
     "layers-added": ({1: CATALOG.format(FORM_ENTRY + "/OCProperties<</OCGs[]/D<<>>>>")}, "optional content, which can hide things"),
     "widget-made-visible": (
-        {10: "<</Type/Annot/Subtype/Widget/FT/Sig/T(Signature10)/F 132/Rect[20 90 250 120]/P 3 0 R/V 11 0 R/AP<</N 31 0 R>>>>", 31: NOTE_SHOWN},
+        {
+            10: "<</Type/Annot/Subtype/Widget/FT/Sig/T(Signature10)/F 132/Rect[20 90 250 120]/P 3 0 R/V 11 0 R/AP<</N 31 0 R>>>>",
+            31: NOTE_SHOWN,
+        },
         "the signature's own field is laid over the amount",
     ),
     "page-turned": ({3: page().replace("/Parent", "/Rotate 180/Parent")}, "the page is upside down"),
@@ -349,6 +381,7 @@ AFTER = {
     "page-box-replaced": ({3: page().replace("[0 0 300 200]", "[0 0 30 20]")}, "the page is smaller"),
 }
 for after_name, (objects, why) in AFTER.items():
+
     @after(f"pdf-after-{after_name}", CHANGED, why)
     def _(w, objects=objects):
         return appended(w, dict(objects))
@@ -455,6 +488,24 @@ def _(w):
     return with_form(w, 2)
 
 
+@good("pdf-certified-2-filled", PASSED, "certified for filling forms (P = 2), then a field filled")
+def _(w):
+    return with_form(w, 2, change=lambda data, p: revision(FILLED, data))
+
+
+@good("pdf-certified-2-signed-again", PASSED, "certified for filling forms and signing (P = 2), then signed once more")
+def _(w):
+    return signed_again(w, 2)
+
+
+@good("pdf-lt-twice", PASSED, "the document security store written twice")
+def _(w):
+    p = Pades(w, token=lambda value: [w.stamp(value)])
+    values = [w.good(w.signer), w.good(w.tsa)], [w.root_list]
+    once = with_dss(p.signed(), w, [w.issuing.der], values[0][:1], catalog=FORM_ENTRY)
+    return pdf(with_dss(once, w, [w.issuing.der, w.responder.der], *values, catalog=FORM_ENTRY))
+
+
 @certified("pdf-certified-1-filled", CHANGED, "certified against every change (P = 1), then a field filled")
 def _(w):
     return with_form(w, 1, change=lambda data, p: revision(FILLED, data))
@@ -477,7 +528,12 @@ def _(w):
 
 @certified("pdf-certified-1-signed-again", CHANGED, "certified against every change (P = 1), then signed once more")
 def _(w):
-    first = with_form(w, 1).data
+    return signed_again(w, 1)
+
+
+def signed_again(w, permission):
+    """Certified, then signed by a second signer."""
+    first = with_form(w, permission).data
     objects = {
         1: CATALOG.format("/AcroForm<</Fields[9 0 R 10 0 R 20 0 R]/SigFlags 3>>/Perms<</DocMDP 11 0 R>>"),
         3: PAGE.format(4, "/Annots[9 0 R 10 0 R 20 0 R]"),

@@ -4,11 +4,31 @@ from datetime import timedelta
 
 from asn1crypto import crl as asn1_crl
 from asn1crypto import x509
-
 from corpus import (
-    CHAIN, CONSTRAINTS, GENERAL, NO_CHAIN, NO_EVIDENCE, NO_SIGNER, NOT_YET_VALID, ORDER, OUT_OF_BOUNDS, PASSED, PATH, PROFILE, REVOKED, REVOKED_CA, TRY_LATER, WEAK, b, family, lt, pdf_lt, pdf_t, t,
+    CHAIN,
+    CONSTRAINTS,
+    GENERAL,
+    NO_CHAIN,
+    NO_EVIDENCE,
+    NO_SIGNER,
+    NOT_YET_VALID,
+    ORDER,
+    OUT_OF_BOUNDS,
+    PASSED,
+    PATH,
+    PROFILE,
+    REVOKED,
+    REVOKED_CA,
+    TRY_LATER,
+    WEAK,
+    b,
+    family,
+    lt,
+    pdf_lt,
+    pdf_t,
+    t,
 )  # fmt: skip
-from pki import Key, World, at, ca, certificate, extension, name, revocation_list, spoiled
+from pki import Key, World, at, ca, certificate, extension, name, revocation_list
 from xades import Xades
 
 SIGNED, STAMPED, ANSWERED, NOW = World.SIGNED, World.STAMPED, World.ANSWERED, World.NOW
@@ -66,6 +86,73 @@ def _(w):
 @good("anchor-is-the-issuing-authority", PASSED, "trust may begin at the issuing authority")
 def _(w):
     return lt(w, anchors=[w.issuing], crls=[])
+
+
+@good("revoked-the-second-after", PASSED, "revoked one second after the timestamp")
+def _(w):
+    revoked = w.good(w.signer, status="revoked", revoked_at=STAMPED + timedelta(seconds=1))
+    return lt(w, ocsps=[revoked, w.good(w.tsa)])
+
+
+@good("answered-in-the-timestamp-second", PASSED, "thisUpdate in the second of the timestamp is not before it")
+def _(w):
+    return lt(w, ocsps=[w.good(w.signer, this=STAMPED), w.good(w.tsa, this=STAMPED)])
+
+
+@good("responder-checked", PASSED, "a responder without ocsp-nocheck, and evidence on it by the authority's list")
+def _(w):
+    responder = w.issuing.issue("Responder to be checked", usage=("digital_signature",), eku=["ocsp_signing"])
+    crl = revocation_list(w.issuing, this=ANSWERED, until=LATER)
+    return lt(w, ocsps=[w.good(w.signer, responder=responder), w.good(w.tsa, responder=responder)], crls=[w.root_list, crl])
+
+
+@good("answers-beside-the-point", PASSED, "answers and a list about others beside the right ones")
+def _(w):
+    about_other = w.good(w.signer_ec, status="revoked", revoked_at=SIGNED)
+    crl = revocation_list(w.other_issuing, this=ANSWERED, until=LATER, revoked=[(w.signer.serial, SIGNED, None)])
+    return lt(w, ocsps=[about_other, w.good(w.signer), w.good(w.tsa)], crls=[w.root_list, crl])
+
+
+@good("uncritical-extension", PASSED, "an extension nobody knows, not critical, in signer and authority")
+def _(w):
+    unknown = [extension("1.3.6.1.4.1.99999.7", b"\x05\x00")]
+    middle = ca("Authority with an extension", w.root, extra=unknown)
+    return signed_by(w, middle.issue("Signer with an extension", extra=unknown), between=[middle])
+
+
+@good("path-length-kept", PASSED, "one authority below one of pathLen 1")
+def _(w):
+    above = ca("Authority of pathLen 1", w.root, path_len=1)
+    below = ca("Below pathLen 1", above)
+    crl = revocation_list(above, this=ANSWERED, until=LATER)
+    return signed_by(w, below.issue("Its signer"), between=[above, below], crls=[crl])
+
+
+@good("signature-only-key-usage", PASSED, "key usage digitalSignature without nonRepudiation")
+def _(w):
+    return lt(w, Xades(w.issuing.issue("Signer for authentication too", usage=("digital_signature",))))
+
+
+@good("curve-384", PASSED, "ECDSA on P-384")
+def _(w):
+    return lt(w, Xades(w.issuing.issue("Signer P-384", Key("secp384r1")), digest="sha384"))
+
+
+@good("rsa-sha512", PASSED, "RSA with SHA-512, the references with SHA-256")
+def _(w):
+    return lt(w, Xades(w.signer, digest="sha512"))
+
+
+@good("timestamp-by-another-authority", PASSED, "a timestamp authority below the root, not below the signer's authority; RSA, SHA-512")
+def _(w):
+    tsa = w.time_authority("Timestamp authority of the root", w.root, key=Key(2048))
+    answer = w.good(tsa, issuer=w.root, responder=w.root)
+    return lt(w, token=lambda data: w.stamp(data, tsa=tsa, digest="sha512"), ocsps=[w.good(w.signer), answer])
+
+
+@good("timestamp-without-nonce", PASSED, "a token without nonce and accuracy (RFC 3161 2.4.2: both optional)")
+def _(w):
+    return lt(w, token=lambda data: w.stamp(data, info_extra={"nonce": None, "accuracy": None}))
 
 
 @good("pdf-revoked-after-timestamp", PASSED, "the same for a PDF")
@@ -134,8 +221,10 @@ def _(w):
 
 @chains("issued-by-end-entity", PATH, "the signer's certificate is issued by another end entity: cA is FALSE (RFC 5280 6.1.4 k)")
 def _(w):
-    middle = w.issuing.issue("End entity as authority", ca=False, usage=("digital_signature", "key_cert_sign"))
-    return signed_by(w, middle.issue("Its signer"), between=[middle], crls=[revocation_list(w.issuing, this=ANSWERED, until=LATER)])
+    above = ca("Authority without pathLen", w.root)
+    middle = above.issue("End entity as authority", ca=False, usage=("digital_signature", "key_cert_sign"))
+    crl = revocation_list(above, this=ANSWERED, until=LATER)
+    return signed_by(w, middle.issue("Its signer"), between=[above, middle], crls=[crl])
 
 
 @chains("issued-without-basic-constraints", PATH, "an authority without basicConstraints (RFC 5280 6.1.4 k)")
@@ -261,7 +350,11 @@ def _(w):
     signer = w.issuing.issue("Signer, long", Key(2048), start=w.START, end=at("2035-01-01 00:00:00"))
     now = at("2030-01-02 00:00:00")
     until = now + timedelta(days=10)
-    evidence = [("ocsp", w.good(signer, this=now, until=until)), ("crl", revocation_list(w.root, this=now, until=until)), ("cert", w.issuing.der)]
+    evidence = [
+        ("ocsp", w.good(signer, this=now, until=until)),
+        ("crl", revocation_list(w.root, this=now, until=until)),
+        ("cert", w.issuing.der),
+    ]
     return b(w, Xades(signer), evidence=evidence, at=now)
 
 
@@ -313,6 +406,7 @@ PURPOSES = {
     "other": ({"eku": ["ocsp_signing"]}, "the purpose is another one (RFC 3161 2.3)"),
 }
 for kind, (options, why) in PURPOSES.items():
+
     @stamps(f"stamp-purpose-{kind}", CHAIN, why)
     def _(w, options=options):
         tsa = w.time_authority("Authority of another purpose", **options)
@@ -515,7 +609,9 @@ def _(w):
 
 @revocation("authority-revoked", REVOKED_CA, "the issuing authority is revoked")
 def _(w):
-    crl = revocation_list(w.root, this=at("2026-02-01 00:00:00"), until=LATER, revoked=[(w.issuing.serial, at("2026-01-01 00:00:00"), "ca_compromise")])
+    crl = revocation_list(
+        w.root, this=at("2026-02-01 00:00:00"), until=LATER, revoked=[(w.issuing.serial, at("2026-01-01 00:00:00"), "ca_compromise")]
+    )
     return lt(w, crls=[crl])
 
 
@@ -589,7 +685,9 @@ def _(w):
 
 @revocation("answer-changed", NO_EVIDENCE, "thisUpdate changed after the responder signed")
 def _(w):
-    return signer_answer(w, w.good(w.signer, this=at("2026-02-01 10:00:10"), change=lambda data: data.replace(b"20260201100010Z", b"20260302100010Z")))
+    return signer_answer(
+        w, w.good(w.signer, this=at("2026-02-01 10:00:10"), change=lambda data: data.replace(b"20260201100010Z", b"20260302100010Z"))
+    )
 
 
 @revocation("answer-sha1", NO_EVIDENCE | WEAK, "the answer is signed with SHA-1 (TS 119 312)")
@@ -603,7 +701,9 @@ def _(w):
     return signer_answer(w, w.good(w.signer, extensions=[unknown]))
 
 
-@revocation("answer-older-than-timestamp", NO_EVIDENCE, "thisUpdate before the timestamp: it cannot know (5.2.5, TS 119 172-4: freshness 0)")
+@revocation(
+    "answer-older-than-timestamp", NO_EVIDENCE, "thisUpdate before the timestamp: it cannot know (5.2.5, TS 119 172-4: freshness 0)"
+)
 def _(w):
     return signer_answer(w, w.good(w.signer, this=at("2026-03-02 08:00:00"), until=LATER))
 
@@ -640,7 +740,10 @@ def list_only(w, crl):
 
 LISTS = {
     "list-of-another-issuer": ("the list is another authority's", lambda w: revocation_list(w.other_issuing, this=ANSWERED, until=LATER)),
-    "list-by-another-key": ("the list has the authority's name and was signed with another key", lambda w: revocation_list(w.issuing, this=ANSWERED, until=LATER, signed_by=Key())),
+    "list-by-another-key": (
+        "the list has the authority's name and was signed with another key",
+        lambda w: revocation_list(w.issuing, this=ANSWERED, until=LATER, signed_by=Key()),
+    ),
     "list-spoiled": ("one bit of the list's signature", lambda w: revocation_list(w.issuing, this=ANSWERED, until=LATER, spoil=True)),
 }
 for list_name, (why, make) in LISTS.items():
@@ -653,12 +756,19 @@ def with_point(**fields):
 
 KINDS = {
     "list-indirect": ("an indirect list: entries may be another issuer's (RFC 5280 5.2.5)", lambda: with_point(indirect_crl=True)),
-    "list-delta": ("a delta list says nothing about what is not in it (RFC 5280 5.2.4)", lambda: [extension("delta_crl_indicator", 1, critical=True)]),
+    "list-delta": (
+        "a delta list says nothing about what is not in it (RFC 5280 5.2.4)",
+        lambda: [extension("delta_crl_indicator", 1, critical=True)],
+    ),
     "list-some-reasons": ("a list for some reasons only (RFC 5280 5.2.5)", lambda: with_point(only_some_reasons={"key_compromise"})),
     "list-of-authorities-only": ("a list of authorities, asked about an end entity", lambda: with_point(only_contains_ca_certs=True)),
-    "list-critical-extension": ("a critical extension that nobody knows (RFC 5280 5.2)", lambda: [extension("1.3.6.1.4.1.99999.10", b"\x05\x00", critical=True)]),
+    "list-critical-extension": (
+        "a critical extension that nobody knows (RFC 5280 5.2)",
+        lambda: [extension("1.3.6.1.4.1.99999.10", b"\x05\x00", critical=True)],
+    ),
 }
 for list_name, (why, extensions) in KINDS.items():
+
     @revocation(list_name, UNREADABLE, why)
     def _(w, extensions=extensions):
         return list_only(w, revocation_list(w.issuing, this=ANSWERED, until=LATER, extensions=extensions()))

@@ -1,16 +1,45 @@
 """Bad XML documents: the signature's place, form and content."""
 
 from corpus import (
-    CONSTRAINTS, CRYPTO, FORMAT, HASH, NO_SIGNER, NOT_FOUND, PASSED, PROFILE, WEAK, b, family, lt, lt_text, swap, swapper, t, xml,
-)  # fmt: skip
-from pki import Key, spoiled
-from xades import (
-    DS, ENVELOPED, EXC_C14N, FORM, NAMESPACES, PROPERTIES_TYPE, Reference, Xades, alone, b64, canonical, digest_of, key_info, transform, whole,
+    CONSTRAINTS,
+    CRYPTO,
+    FORMAT,
+    HASH,
+    NO_SIGNER,
+    NOT_FOUND,
+    PASSED,
+    PROFILE,
+    WEAK,
+    b,
+    family,
+    lt,
+    lt_text,
+    swap,
+    swapper,
+    t,
+    xml,
 )  # fmt: skip
 from lxml import etree
+from pki import Key, spoiled
+from xades import (
+    DS,
+    ENVELOPED,
+    EXC_C14N,
+    FORM,
+    NAMESPACES,
+    PROPERTIES_TYPE,
+    Reference,
+    Xades,
+    alone,
+    b64,
+    canonical,
+    digest_of,
+    key_info,
+    transform,
+    whole,
+)  # fmt: skip
 
 INCLUSIVE = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
-FREE = "DSS validates any form of signature; the profile is Sceau's constraint"
 
 good = family("XML controls")
 
@@ -57,6 +86,27 @@ def _(w):
     return lt(w, Xades(w.signer, form=form))
 
 
+@good("xml-line-ends", PASSED, "CRLF at the ends of lines: a parser makes them line feeds before anything is signed (XML 1.0 2.11)")
+def _(w):
+    return lt(w, change=lambda text: text.replace("\n", "\r\n"))
+
+
+@good("xml-mark-and-declaration", PASSED, "a byte order mark and an XML declaration in front")
+def _(w):
+    return lt(w, change=lambda text: '\ufeff<?xml version="1.0" encoding="UTF-8"?>' + text)
+
+
+@good("xml-blanks-in-slot", PASSED, "blanks beside the signature in its slot, signed so")
+def _(w):
+    return lt(w, Xades(w.signer, form=FORM.replace("SIGNATURE", "\n    SIGNATURE\n  ")))
+
+
+@good("xml-broken-base64", PASSED, "base64 broken over lines in the unsigned certificate")
+def _(w):
+    value = b64(w.signer.der)
+    return lt(w, change=swapper(f"<ds:X509Certificate>{value}", "<ds:X509Certificate>\n" + value[:64] + "\n" + value[64:]))
+
+
 wrapping = family("XML wrapping")
 
 BODY = '<f:body Id="b"><f:amount>12.50</f:amount></f:body>'
@@ -95,7 +145,10 @@ XSW = {
     "xsw-2": ("forged body, the signed one behind the signature", lambda s: EVIL + slot(s) + f"<f:old>{BODY}</f:old>"),
     "xsw-3": ("forged body before the signed one", lambda s: EVIL + BODY + slot(s)),
     "xsw-4": ("the signed body inside the forged one", lambda s: EVIL.replace("</f:body>", BODY + "</f:body>") + slot(s)),
-    "xsw-5": ("the signature inside the forged body, the signed one behind", lambda s: EVIL.replace("</f:body>", slot(s) + "</f:body>") + BODY),
+    "xsw-5": (
+        "the signature inside the forged body, the signed one behind",
+        lambda s: EVIL.replace("</f:body>", slot(s) + "</f:body>") + BODY,
+    ),
     "xsw-6": (
         "the signature inside the forged body, the signed one in its ds:Object",
         lambda s: EVIL.replace("</f:body>", slot(with_object(s, BODY)) + "</f:body>"),
@@ -104,10 +157,10 @@ XSW = {
     "xsw-8": ("forged body with the signed one's Id, which is in ds:Object", lambda s: EVIL_SAME_ID + slot(with_object(s, BODY))),
 }
 for name, (what, arrange) in XSW.items():
-    wrapping(name, PROFILE, f"{what}: only URI=\"\" is over what a reader reads")(lambda w, a=arrange: by_id(w, a))
+    wrapping(name, PROFILE, f'{what}: only URI="" is over what a reader reads')(lambda w, a=arrange: by_id(w, a))
 
 
-@wrapping("wrapped-in-forged-root", PROFILE | HASH, "the whole signed document inside a forged root: URI=\"\" is that root now")
+@wrapping("wrapped-in-forged-root", PROFILE | HASH, 'the whole signed document inside a forged root: URI="" is that root now')
 def _(w):
     return xml(form(EVIL + "<f:old>" + lt_text(w) + "</f:old>"))
 
@@ -136,7 +189,7 @@ def _(w):
     return lt(w, Xades(w.signer, objects=f"<ds:Object>{inner}</ds:Object>"))
 
 
-@wrapping("two-signatures", PROFILE | HASH, "two signatures beside each other: the later one voids URI=\"\" of the earlier")
+@wrapping("two-signatures", PROFILE | HASH, 'two signatures beside each other: the later one voids URI="" of the earlier')
 def _(w):
     first = Xades(w.signer, id="1").sign().signature()
     return b(w, Xades(w.signer, id="2", form=FORM.replace("SIGNATURE", first + "SIGNATURE")))
@@ -191,7 +244,11 @@ def _(w):
     return xml(x.document(), evidence=[("ocsp", w.good(w.signer)), ("crl", w.root_list)])
 
 
-@ids("properties-of-another-id", PROFILE | NOT_FOUND, "forged SignedProperties with another Id in place, the signed ones in a second ds:Object")
+@ids(
+    "properties-of-another-id",
+    PROFILE | NOT_FOUND,
+    "forged SignedProperties with another Id in place, the signed ones in a second ds:Object",
+)
 def _(w):
     x = Xades(w.signer).sign()
     signed = x.parts["properties"]
@@ -218,7 +275,12 @@ def _(w):
 
 
 for attribute in ("Id", "ID", "id", "xml:id"):
-    @ids(f"id-of-properties-as-{attribute.replace(':', '-')}-in-content", PROFILE, "the content bears the Id of SignedProperties: #props-1 has two targets")
+
+    @ids(
+        f"id-of-properties-as-{attribute.replace(':', '-')}-in-content",
+        PROFILE,
+        "the content bears the Id of SignedProperties: #props-1 has two targets",
+    )
     def _(w, attribute=attribute):
         return lt(w, Xades(w.signer, form=FORM.replace("<f:note>", f'<f:note {attribute}="props-1">')))
 
@@ -245,7 +307,12 @@ CHANGES = {
     "attribute-changed": ('currency="EUR"', 'currency="USD"', HASH, "an attribute of the content"),
     "space-added": ("<f:end/>", " <f:end/>", HASH, "white space between elements is content"),
     "element-renamed": ("<f:end/>", "<f:fin/>", HASH, "the name of an element"),
-    "instruction-added": ("<f:end/>", "<?x y?><f:end/>", HASH | FORMAT, "a processing instruction is part of the canonical form, and nothing a form may have"),
+    "instruction-added": (
+        "<f:end/>",
+        "<?x y?><f:end/>",
+        HASH | FORMAT,
+        "a processing instruction is part of the canonical form, and nothing a form may have",
+    ),
     "instruction-behind-root": ("</f:form>\n", "</f:form>\n<?x y?>", HASH | FORMAT, "a processing instruction behind the root"),
     "signing-time-changed": ("T10:00:00Z", "T09:00:00Z", HASH, "the claimed time is signed"),
     "media-type-changed": (">text/xml<", ">text/css<", HASH | PROFILE, "DataObjectFormat is signed"),
@@ -366,6 +433,7 @@ for name, uri, expected, what in (
     ("uri-absent", None, PROFILE | NOT_FOUND, "a reference without URI: what it is over is a matter of agreement"),
     ("dangling-id", "#nowhere", PROFILE | NOT_FOUND | HASH, "a reference to an Id that does not exist"),
 ):
+
     @references(name, expected, what)
     def _(w, uri=uri):
         return with_references(w, lambda x, d, p: [Reference(d.data, uri, attributes=d.attributes), p])
@@ -482,7 +550,11 @@ def twin(w):
     return w.issuing.issue("Somebody else", w.signer.key, start=w.START, end=w.END)
 
 
-@binding("certificate-of-same-key", NO_SIGNER, "ds:KeyInfo shows another certificate of the same key: SigningCertificateV2 names it not (5.2.3.4)")
+@binding(
+    "certificate-of-same-key",
+    NO_SIGNER,
+    "ds:KeyInfo shows another certificate of the same key: SigningCertificateV2 names it not (5.2.3.4)",
+)
 def _(w):
     other = twin(w)
     return lt(w, Xades(w.signer, key_info=key_info(other)), ocsps=[w.good(w.signer), w.good(other), w.good(w.tsa)])

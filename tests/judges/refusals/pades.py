@@ -70,8 +70,7 @@ class Pades:
         self.before = revision(plain()) if before is None else before
         self.number, self.cms_options, self.token, self.room = number, cms_options or {}, token, room
         value = value or (
-            "<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/ETSI.CAdES.detached/ByteRange BYTERANGE/Contents CONTENTS"
-            f"/M({SIGNED_TIME})>>"
+            f"<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/ETSI.CAdES.detached/ByteRange BYTERANGE/Contents CONTENTS/M({SIGNED_TIME})>>"
         )
         if objects is None:
             objects = {

@@ -171,7 +171,9 @@ def key_bits(entity):
     return entity.key.spki["public_key"].contents[1:]
 
 
-def revocation_list(issuer, *, this, until=None, revoked=(), extensions=(), entry_extensions=(), digest="sha256", signed_by=None, spoil=False):
+def revocation_list(
+    issuer, *, this, until=None, revoked=(), extensions=(), entry_extensions=(), digest="sha256", signed_by=None, spoil=False
+):
     """`revoked`: tuples (serial, time, reason or None)."""
     entries = []
     for serial, when, reason in revoked:
@@ -266,6 +268,7 @@ def timestamp(tsa, data, when, *, imprint_digest="sha256", imprint=None, certs=N
         },
         "serial_number": next(serials), "gen_time": when, "accuracy": {"seconds": 1}, "nonce": 4711,
     } | (info_extra or {})  # fmt: skip
+    info = {key: value for key, value in info.items() if value is not None}
     certs = [tsa] if certs is None else certs
     return signed_data(tsa, content_type, tsp.TSTInfo(info).dump(), certs=certs, **options)
 

@@ -144,8 +144,9 @@ def report(names, ours, dss, details):
         expected = " | ".join(sorted(case.expected))
         stated = DISAGREEMENTS.get(name)
         total["explained"] += bool(stated and other and not fault)
-        line = f"  {name.ljust(width)}  {fault or 'ok'}: expected {expected}; ours {mine[0] if mine else '-'}; DSS {other[0] if other else '-'}"
-        print(line + (f", because {stated[1]}" if stated else ""))
+        says = f"ours {mine[0] if mine else '-'}; DSS {other[0] if other else '-'}"
+        because = f", because {stated[1]}" if stated else ""
+        print(f"  {name.ljust(width)}  {fault or 'ok'}: expected {expected}; {says}{because}")
         if details or fault:
             print(f"      {case.why}")
             for who, answer in (("ours", mine), ("DSS", other)):
@@ -184,7 +185,9 @@ def main():
     total = report(names, ours, dss, arguments.details)
     bad = [name for name in names if CASES[name].expected != PASSED]
     print(f"\n{len(bad)} bad documents, {len(names) - len(bad)} good ones; {total['accepts']} false accepts;", end=" ")
-    print(f"{total['explained']} disagreements with DSS, explained; made in {made:.1f} s, judged in {time.monotonic() - started - made:.1f} s")
+    print(
+        f"{total['explained']} disagreements with DSS, explained; made in {made:.1f} s, judged in {time.monotonic() - started - made:.1f} s"
+    )
     skipped = 0
     for who, answers, wanted in (("sceau", ours, True), ("EU DSS", dss, not arguments.no_dss)):
         if wanted and not answers:

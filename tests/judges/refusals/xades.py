@@ -23,6 +23,7 @@ MORE = "http://www.w3.org/2001/04/xmldsig-more#"
 METHODS = {
     ("rsa", "md5"): MORE + "rsa-md5", ("rsa", "sha1"): DS + "rsa-sha1", ("rsa", "sha256"): MORE + "rsa-sha256",
     ("rsa", "sha512"): MORE + "rsa-sha512", ("ec", "sha256"): MORE + "ecdsa-sha256", ("ec", "sha1"): MORE + "ecdsa-sha1",
+    ("ec", "sha384"): MORE + "ecdsa-sha384",
     ("pss", "sha256"): "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1",
 }  # fmt: skip
 NAMESPACES = f'xmlns:ds="{DS}" xmlns:xades="{XADES}"'
@@ -41,9 +42,7 @@ def b64(data):
 
 
 def canonical(node, exclusive=True, comments=False, prefixes=None):
-    return etree.tostring(
-        node, method="c14n", exclusive=exclusive, with_comments=comments, with_tail=False, inclusive_ns_prefixes=prefixes
-    )
+    return etree.tostring(node, method="c14n", exclusive=exclusive, with_comments=comments, with_tail=False, inclusive_ns_prefixes=prefixes)
 
 
 def whole(form, signature="", **options):
@@ -130,9 +129,7 @@ class Xades:
             return self
         properties = self.signed_properties()
         document = Reference(whole(self.form), attributes=f' Id="ref-{self.id}"')
-        of_properties = Reference(
-            alone(properties), f"#props-{self.id}", transform(EXC_C14N), attributes=f' Type="{PROPERTIES_TYPE}"'
-        )
+        of_properties = Reference(alone(properties), f"#props-{self.id}", transform(EXC_C14N), attributes=f' Type="{PROPERTIES_TYPE}"')
         references = [document, of_properties]
         if self.references:
             references = self.references(self, *references)
