@@ -41,7 +41,7 @@ impl SoftHsm {
         let module = MODULES.map(PathBuf::from).into_iter().find(|p| p.exists());
         let tools = ["softhsm2-util", "pkcs11-tool"];
         let usable = |tool: &&str| Command::new(tool).arg("--help").output().is_ok();
-        module.filter(|_| tools.iter().all(|tool| usable(&tool)))
+        module.filter(|_| tools.iter().all(usable))
     }
 
     /// The scratch folder, when this program was started anew with it: the

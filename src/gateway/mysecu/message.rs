@@ -7,8 +7,8 @@
 use super::names::{self, BASE64, DS, EXC_C14N, SHA256, SOAP, WSSE, WSU, X509_V3};
 use super::session::{Assertion, Token};
 use super::transport::{Transport, TransportError};
-use crate::base::clock::rfc3339_seconds;
 use crate::base::Uuid4;
+use crate::base::clock::rfc3339_seconds;
 use crate::xml::c14n::{self, Options};
 use crate::xml::{escape_attribute, without_mark};
 use base64::Engine;
