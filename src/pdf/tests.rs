@@ -592,10 +592,12 @@ fn with_metadata(xmp: String) -> Vec<u8> {
 /// Files of a few hundred kilobytes whose parts name each other a million
 /// times over; each took a minute or more when it was looked at again and again.
 /// Processor time of this thread: does not depend on what else runs.
+#[cfg(unix)]
 fn cpu_seconds() -> i64 {
     rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).tv_sec
 }
 
+#[cfg(unix)]
 #[test]
 fn shared_parts_are_looked_at_once() {
     let bomb = altered("memoire-gs-a2b.pdf", |doc| {
