@@ -18,7 +18,7 @@ test: ## format, lints, all tests, then the foreign judges
 	cargo test --locked
 	@$(MAKE) --no-print-directory judges
 
-judges: ## EU DSS, veraPDF, pyHanko, xmlsec1, pdfsig and OpenSSL over the service's own output
+judges: ## foreign judges over what the service makes, over bad documents, canonical forms and schemas
 	@packaging/dev/ensure.sh test
 	@cargo build --locked --quiet --bins
 	@tests/judges/run.sh "$$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug" out/judges
@@ -28,8 +28,9 @@ mutants: ## switch each protection of the verifier off: the bad documents must n
 	@tests/judges/setup.sh
 	@tests/judges/refusals/mutations.py
 
-bench: ## wall and CPU time of each stage, optimised build
-	@packaging/dev/ensure.sh build
+bench: ## CPU and wall time of each stage beside floors, pyHanko and EU DSS; optimised build
+	@packaging/dev/ensure.sh test
+	@tests/judges/setup.sh
 	@cargo bench --locked --quiet --bench stages
 
 fuzz: ## coverage-guided fuzzing of every parser; SECONDS=60 for each, TARGETS="pdf xml" for some

@@ -53,7 +53,7 @@ macro_rules! kinds {
 
 kinds! {
     BODY_MALFORMED = 400 "body-malformed", "The request body cannot be read",
-        "Send multipart/form-data with the parts xml and pdf, or XML, or JSON {\"xml\": text, \"pdf\": base64}.",
+        "For a form send multipart/form-data with the parts xml and pdf, or XML, or JSON {\"xml\": text, \"pdf\": base64}; for a document alone XML, a PDF, or exactly one of these parts.",
         ["Le logiciel a envoyé une demande illisible. Contactez votre fournisseur de logiciel.", "Die Software hat eine unlesbare Anfrage gesendet. Wenden Sie sich an Ihren Softwareanbieter.", "Your software sent an unreadable request. Contact its supplier."];
     QUERY_MALFORMED = 400 "query-malformed", "A path or query parameter cannot be read",
         "See the parameter's description in openapi.json.",
@@ -100,11 +100,17 @@ kinds! {
     PIN_LOCKED = 409 "pin-locked", "The token has locked its PIN",
         "Only the card's issuer can unblock it, usually with the PUK.",
         ["Le code PIN de la carte est bloqué ; il faut le débloquer auprès de l'émetteur.", "Die PIN der Karte ist gesperrt; der Herausgeber muss sie entsperren.", "The card's PIN is locked; its issuer must unblock it."];
+    CERTIFICATE_REFUSED = 409 "certificate-refused", "The signing certificate cannot be used",
+        "The detail names certificate and reason. Set up a valid certificate, or configure the anchor it leads to.",
+        ["Le certificat de signature n'est pas valable ; le document n'est pas signé.", "Das Signaturzertifikat ist nicht gültig; das Dokument ist nicht signiert.", "The signing certificate is not valid; the document is not signed."];
+    LEVEL_UNAVAILABLE = 409 "level-unavailable", "The level cannot be reached as Sceau is set up",
+        "The detail says what is missing. Change the configuration, or ask for a lower level.",
+        ["Sceau n'est pas configuré pour ce niveau de signature.", "Sceau ist für diese Signaturstufe nicht eingerichtet.", "Sceau is not set up for this level of signature."];
     BODY_TOO_LARGE = 413 "body-too-large", "The request body is over the limit",
         "The limit stands in the detail, in bytes.",
         ["Le document est trop volumineux.", "Das Dokument ist zu groß.", "The document is too large."];
     MEDIA_TYPE_REFUSED = 415 "media-type-refused", "The content type is not one of those taken",
-        "Use multipart/form-data, application/xml, text/xml or application/json.",
+        "For a form use multipart/form-data, application/xml, text/xml or application/json; for a document alone application/xml, text/xml, application/pdf or multipart/form-data.",
         ["Le logiciel a envoyé une demande illisible. Contactez votre fournisseur de logiciel.", "Die Software hat eine unlesbare Anfrage gesendet. Wenden Sie sich an Ihren Softwareanbieter.", "Your software sent an unreadable request. Contact its supplier."];
     HOST_REFUSED = 421 "host-refused", "The Host header does not name this service",
         "Call http://127.0.0.1:<port>, http://localhost:<port> or http://[::1]:<port>.",
@@ -127,21 +133,15 @@ kinds! {
     XML_UNREADABLE = 422 "xml-unreadable", "The XML cannot be read",
         "Each entry of `faults` names the fault and its place. Only UTF-8 without DOCTYPE and processing instructions is taken.",
         ["Le document n'a pas pu être lu ; il n'est pas signé.", "Das Dokument konnte nicht gelesen werden und ist nicht signiert.", "The document could not be read and is not signed."];
-    SLOT_REFUSED = 422 "slot-refused", "The place for the signature is not in the document",
+    SLOT_REFUSED = 422 "slot-refused", "The place for the signature is missing or not empty",
         "The path must lead to exactly one element, and that element must be empty; without slot the signature goes to the end of the root element.",
-        ["La place de la signature manque dans le document.", "Im Dokument fehlt der Platz für die Signatur.", "The document has no place for the signature."];
+        ["L'emplacement de la signature manque dans le document ou n'est pas libre.", "Der Platz für die Signatur fehlt im Dokument oder ist nicht frei.", "The place for the signature is missing in the document or is not free."];
     ALREADY_SIGNED = 422 "already-signed", "The XML carries a signature already",
         "Send it unsigned: a document has one signature.",
         ["Ce document est déjà signé.", "Dieses Dokument ist schon signiert.", "This document is signed already."];
     PDF_REFUSED = 422 "pdf-refused", "The PDF cannot take a signature",
         "The detail has the reason: the file is damaged or encrypted, or its author allows no further signature.",
         ["Ce PDF ne peut pas être signé.", "Dieses PDF kann nicht signiert werden.", "This PDF cannot be signed."];
-    CERTIFICATE_REFUSED = 409 "certificate-refused", "The signing certificate is revoked, not valid or not trusted",
-        "The detail names certificate and reason. Set up a valid certificate, or configure the anchor it leads to.",
-        ["Le certificat de signature n'est pas valable ; le document n'est pas signé.", "Das Signaturzertifikat ist nicht gültig; das Dokument ist nicht signiert.", "The signing certificate is not valid; the document is not signed."];
-    LEVEL_UNAVAILABLE = 409 "level-unavailable", "The level cannot be reached as Sceau is set up",
-        "The detail says what is missing. Change the configuration, or ask for a lower level.",
-        ["Sceau n'est pas configuré pour ce niveau de signature.", "Sceau ist für diese Signaturstufe nicht eingerichtet.", "Sceau is not set up for this level of signature."];
     INTERNAL = 500 "internal", "Something failed inside Sceau",
         "The log has the cause. Repeat the request: the same UUID is never taken twice.",
         ["Sceau a rencontré une erreur interne. Rien n'est perdu ; réessayez.", "In Sceau ist ein Fehler aufgetreten. Nichts ist verloren; versuchen Sie es erneut.", "Sceau met an internal error. Nothing is lost; try again."];
@@ -150,13 +150,13 @@ kinds! {
         ["La carte n'est pas prête ; le document n'est pas signé.", "Die Karte ist nicht bereit; das Dokument ist nicht signiert.", "The card is not ready; the document is not signed."];
     TIMESTAMP_UNAVAILABLE = 503 "timestamp-unavailable", "No timestamp authority gave a timestamp",
         "The detail has the cause. Repeat the request after Retry-After; a document without its timestamp is never given.",
-        ["Le service d'horodatage ne répond pas. Réessayez plus tard.", "Der Zeitstempeldienst antwortet nicht. Versuchen Sie es später.", "The timestamp service does not answer. Try again later."];
+        ["Le service d'horodatage ne répond pas. Réessayez plus tard.", "Der Zeitstempeldienst antwortet nicht. Versuchen Sie es später erneut.", "The timestamp service does not answer. Try again later."];
     VALIDATION_DATA_UNAVAILABLE = 503 "validation-data-unavailable", "Certificates or revocation data could not be had",
         "The detail has the cause. Repeat the request after Retry-After; a document without its validation data is never given as B-LT.",
-        ["L'autorité de certification ne répond pas. Réessayez plus tard.", "Die Zertifizierungsstelle antwortet nicht. Versuchen Sie es später.", "The certification authority does not answer. Try again later."];
+        ["L'autorité de certification ne répond pas. Réessayez plus tard.", "Die Zertifizierungsstelle antwortet nicht. Versuchen Sie es später erneut.", "The certification authority does not answer. Try again later."];
     PDF_VALIDATOR_FAILED = 503 "pdf-validator-failed", "The site's PDF validator gave no verdict",
         "The detail says why, the log has the cause. Nothing was kept: mend `pdf.validator` in the configuration, then send the same bytes again.",
-        ["Le contrôle du PDF n'a pas fonctionné ; le document n'est pas accepté.", "Die Prüfung des PDF ist fehlgeschlagen; das Dokument ist nicht angenommen.", "The PDF could not be checked; the document is not accepted."];
+        ["Le PDF n'a pas pu être contrôlé ; le document n'est pas accepté.", "Das PDF konnte nicht geprüft werden; das Dokument wurde nicht angenommen.", "The PDF could not be checked; the document is not accepted."];
     STORAGE_FAILED = 503 "storage-failed", "The document could not be stored durably",
         "It was not accepted. Check disk space and the log, then repeat the request.",
         ["Le document n'a pas pu être enregistré ; il n'est pas accepté. Réessayez.", "Das Dokument konnte nicht gespeichert werden und ist nicht angenommen. Versuchen Sie es erneut.", "The document could not be stored and is not accepted. Try again."];
@@ -455,6 +455,16 @@ impl Problem {
     /// Why there is no signature of the level asked for.
     fn unsigned(error: SignError, text: String) -> Self {
         match error {
+            SignError::Token(
+                TokenError::NoSuchCertificate
+                | TokenError::NotForSigning { .. }
+                | TokenError::Ambiguous { .. }
+                | TokenError::KeyTooShort { .. },
+            )
+            | SignError::KeyKind { .. } => Self::new(&CERTIFICATE_REFUSED, text),
+            SignError::Token(TokenError::Algorithm | TokenError::NotOffered { .. }) => {
+                Self::new(&LEVEL_UNAVAILABLE, text)
+            }
             SignError::Token(_) => Self::new(&TOKEN_UNAVAILABLE, text),
             SignError::Timestamp(error) if error.is_transient() => {
                 Self::new(&TIMESTAMP_UNAVAILABLE, text)
@@ -468,9 +478,7 @@ impl Problem {
             SignError::Trust(_) | SignError::ValidationData(_) => {
                 Self::new(&CERTIFICATE_REFUSED, text)
             }
-            SignError::Timestamp(_) | SignError::KeyKind { .. } => {
-                Self::new(&LEVEL_UNAVAILABLE, text)
-            }
+            SignError::Timestamp(_) => Self::new(&LEVEL_UNAVAILABLE, text),
             SignError::PdfRefused(_) => Self::new(&PDF_REFUSED, text),
             SignError::Embed(FormsError::EmbedRejected(rejected)) => {
                 IntakeError::Xml(rejected).into()

@@ -206,8 +206,8 @@ fn read(root: &Section<'_>) -> Configuration {
             _ => RsaScheme::Pkcs1V15,
         },
         trust: trust_settings(&root.section("trust"), &store.folder),
+        pdfs: pdf_settings(&root.section("pdf"), &store.folder),
         store,
-        pdfs: pdf_settings(&root.section("pdf")),
         mysecu: mysecu_settings(&root.section("mysecu")),
         practitioners: practitioners(root),
         outbox: OutboxSettings {
@@ -350,7 +350,7 @@ fn timestamp_authority(section: &Section<'_>) -> TsaSettings {
     }
 }
 
-fn pdf_settings(section: &Section<'_>) -> intake::PdfSettings {
+fn pdf_settings(section: &Section<'_>, state: &Path) -> intake::PdfSettings {
     let hybrid = match section.word("hybrid", &["accept", "refuse"]) {
         "refuse" => intake::Hybrid::Refuse,
         _ => intake::Hybrid::Accept,
@@ -370,6 +370,7 @@ fn pdf_settings(section: &Section<'_>) -> intake::PdfSettings {
             program,
             arguments: command.collect(),
             timeout: Duration::from_secs(timeout),
+            scratch: state.join("validator"),
         }),
     }
 }

@@ -142,6 +142,7 @@ impl Intake {
         pdfs: PdfSettings,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        pdfs.clear();
         Self {
             packs,
             outbox,
@@ -240,7 +241,8 @@ impl Intake {
                 way.event("pdf-signed", self.clock.now(), json!({}));
             }
         }
-        if way.wait.is_some() && !calls.is_empty() {
+        // What was remembered is asked again at each try and says nothing new.
+        if way.wait.is_some() && calls.iter().any(|call| !call.from_cache) {
             way.event(
                 "asked",
                 self.clock.now(),

@@ -3,14 +3,19 @@
 
 use crate::base::{file, hex, limits, random};
 use crate::pdf;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io::{self, PipeReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often a running validator is looked at.
 const POLL: Duration = Duration::from_millis(20);
+
+/// One validator at a time: each may be a virtual machine of its own.
+static RUNNING: Mutex<()> = Mutex::new(());
 
 /// What becomes of hybrid-reference files (ISO 32000-1 §7.5.8.4), which show
 /// different objects to different readers. Word processors write such files,
@@ -43,6 +48,8 @@ pub struct Validator {
     pub arguments: Vec<String>,
     /// How long it may take.
     pub timeout: Duration,
+    /// Where it finds the files it judges: nothing else is kept there.
+    pub scratch: PathBuf,
 }
 
 /// Why there is no verdict.
@@ -82,6 +89,17 @@ impl PdfSettings {
         }
     }
 
+    /// Removes what a process that was killed left for its validator.
+    pub(super) fn clear(&self) {
+        if let Some(validator) = &self.validator
+            && let Err(error) = fs::remove_dir_all(&validator.scratch)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            let folder = validator.scratch.display();
+            tracing::error!(%folder, %error, "PDFs left for the validator could not be removed");
+        }
+    }
+
     /// Asks the site's validator, when there is one.
     ///
     /// # Errors
@@ -96,20 +114,24 @@ impl PdfSettings {
 
 impl Validator {
     fn judge(&self, pdf: &[u8]) -> Result<(), ScreenError> {
-        let scratch = Scratch::new().map_err(ScreenError::Run)?;
+        let _alone = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let scratch = Scratch::new(&self.scratch).map_err(ScreenError::Run)?;
         let document = scratch.0.join("document.pdf");
-        let output = scratch.0.join("output");
         file::write_new(&document, pdf).map_err(ScreenError::Run)?;
-        let mut child = self.start(&document, &output).map_err(ScreenError::Run)?;
+        let (mut child, output) = self.start(&document).map_err(ScreenError::Run)?;
+        let reader = thread::spawn(move || beginning(output));
         let status = self.wait(&mut child)?;
         if status.success() {
             return Ok(());
         }
-        Err(ScreenError::Refused(said(&output, status)))
+        Err(ScreenError::Refused(said(
+            &reader.join().unwrap_or_default(),
+            status,
+        )))
     }
 
-    fn start(&self, document: &Path, output: &Path) -> io::Result<Child> {
-        let out = File::create_new(output)?;
+    fn start(&self, document: &Path) -> io::Result<(Child, PipeReader)> {
+        let (output, out) = io::pipe()?;
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
@@ -120,7 +142,7 @@ impl Validator {
         // A group of its own: often the program is a script around another one.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command.spawn()
+        Ok((command.spawn()?, output))
     }
 
     fn wait(&self, child: &mut Child) -> Result<ExitStatus, ScreenError> {
@@ -148,14 +170,19 @@ fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// The first bytes of what the validator said, on one line.
-fn said(output: &Path, status: ExitStatus) -> String {
+/// The first bytes a validator writes; the rest is read and dropped, so that
+/// it does not wait for us.
+fn beginning(mut output: PipeReader) -> Vec<u8> {
     let mut bytes = Vec::new();
-    if let Ok(file) = File::open(output) {
-        let limit = limits::VALIDATOR_OUTPUT_BYTES as u64;
-        let _ = file.take(limit).read_to_end(&mut bytes);
-    }
-    let text = String::from_utf8_lossy(&bytes);
+    let limit = limits::VALIDATOR_OUTPUT_BYTES as u64;
+    let _ = output.by_ref().take(limit).read_to_end(&mut bytes);
+    let _ = io::copy(&mut output, &mut io::sink());
+    bytes
+}
+
+/// What the validator said, on one line.
+fn said(bytes: &[u8], status: ExitStatus) -> String {
+    let text = String::from_utf8_lossy(bytes);
     let text: Vec<&str> = text.split_whitespace().collect();
     match text.join(" ") {
         text if text.is_empty() => status.to_string(),
@@ -167,9 +194,9 @@ fn said(output: &Path, status: ExitStatus) -> String {
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> io::Result<Self> {
-        let name = format!("sceau-{}", hex::encode(&random::bytes::<16>()));
-        let folder = std::env::temp_dir().join(name);
+    fn new(scratch: &Path) -> io::Result<Self> {
+        file::create_private_dir(scratch)?;
+        let folder = scratch.join(hex::encode(&random::bytes::<16>()));
         file::create_private_dir(&folder)?;
         Ok(Self(folder))
     }
@@ -187,11 +214,16 @@ impl Drop for Scratch {
 mod tests {
     use super::*;
 
+    fn scratch() -> PathBuf {
+        std::env::temp_dir().join("sceau-test-validator")
+    }
+
     fn judge(script: &str, seconds: u64) -> Result<(), ScreenError> {
         let validator = Validator {
             program: "/bin/sh".into(),
             arguments: vec!["-c".into(), script.into(), "sh".into()],
             timeout: Duration::from_secs(seconds),
+            scratch: scratch(),
         };
         validator.judge(b"%PDF-1.7 of a test")
     }
@@ -219,10 +251,35 @@ mod tests {
     #[test]
     fn a_validator_that_hangs_is_ended_with_its_children() {
         let mark = std::env::temp_dir().join(hex::encode(&random::bytes::<8>()));
-        let script = format!("(sleep 3; touch {}) & wait", mark.display());
+        let script = format!("sleep 600 & echo $! >{}; wait", mark.display());
         assert!(matches!(judge(&script, 1), Err(ScreenError::Timeout(_))));
-        std::thread::sleep(Duration::from_secs(3));
-        assert!(!mark.exists());
+        let child = fs::read_to_string(&mark).unwrap();
+        let gone = || {
+            let status = fs::read_to_string(format!("/proc/{}/status", child.trim()));
+            status.map_or(true, |status| status.contains("State:\tZ"))
+        };
+        while !gone() {
+            thread::sleep(POLL);
+        }
+        fs::remove_file(&mark).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed() {
+        let folder = std::env::temp_dir().join(hex::encode(&random::bytes::<8>()));
+        file::create_private_dir(&folder.join("left")).unwrap();
+        let settings = PdfSettings {
+            hybrid: Hybrid::Accept,
+            validator: Some(Validator {
+                program: "/bin/true".into(),
+                arguments: Vec::new(),
+                timeout: Duration::from_secs(1),
+                scratch: folder.clone(),
+            }),
+        };
+        settings.clear();
+        assert!(!folder.exists());
+        settings.clear();
     }
 
     #[test]
@@ -231,6 +288,7 @@ mod tests {
             program: "/nonexistent/validator".into(),
             arguments: Vec::new(),
             timeout: Duration::from_secs(1),
+            scratch: scratch(),
         };
         assert!(matches!(validator.judge(b""), Err(ScreenError::Run(_))));
     }

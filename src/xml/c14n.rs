@@ -189,7 +189,9 @@ impl<'a, 'i, V: Fn(Node<'a, 'i>) -> bool, O: Output> Writer<'a, 'i, '_, V, O> {
                 }
             }
             NodeType::PI => {
-                if let Some(pi) = node.pi() {
+                // The tree takes an XML declaration with a line end behind
+                // `<?xml` for an instruction; no instruction may have that name.
+                if let Some(pi) = node.pi().filter(|pi| pi.target != "xml") {
                     match pi.value {
                         Some(value) => {
                             let value = line_ends(value);

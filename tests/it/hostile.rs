@@ -92,7 +92,7 @@ fn limit(resource: Resource, value: u64) {
 }
 
 #[test]
-#[ignore = "one case, in the process that `hostile_input_is_refused` starts"]
+#[ignore = "one case, in the process that `hostile_input_is_refused_in_time_and_memory` starts"]
 fn one_case() {
     let Ok(name) = std::env::var(CASE) else {
         return;

@@ -9,6 +9,14 @@ fn run(source: &str, options: &Options<'_>) -> String {
 }
 
 #[test]
+fn a_declaration_is_left_out_however_it_is_spaced() {
+    for space in [" ", "\n", "\t", "\r\n"] {
+        let source = format!("<?xml{space}version='1.0'?>\n<e/>");
+        assert_eq!(run(&source, &Options::EXCLUSIVE), "<e></e>");
+    }
+}
+
+#[test]
 fn texts_of_every_length_are_hashed_as_they_are_written() {
     for length in [0, 1, 4095, 4096, 4097, 10_000] {
         let text = "x".repeat(length);

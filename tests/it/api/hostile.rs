@@ -34,7 +34,7 @@ fn hostile_documents_are_problems_and_the_service_lives() {
     // A validation has a verdict for everything that is a document at all.
     for (kind, body) in [("application/xml", &nested), ("application/pdf", &bomb)] {
         let answer = service.post("/v1/validations", kind, body);
-        assert!([200, 422].contains(&answer.status), "{kind}: {answer:?}");
+        assert_eq!(answer.status, 200, "{kind}: {answer:?}");
         let told = String::from_utf8_lossy(&answer.body);
         assert!(!told.contains("TOTAL-PASSED"), "{kind}");
     }

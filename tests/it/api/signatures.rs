@@ -273,7 +273,7 @@ fn a_level_is_reached_or_nothing_is_given() {
 }
 
 #[test]
-fn a_certificate_that_is_revoked_or_not_valid_signs_nothing() {
+fn a_certificate_that_is_revoked_gives_no_b_lt_and_one_not_valid_signs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
     let (setup, serial) = soft_token(&sandbox, folder.path(), "valid");
