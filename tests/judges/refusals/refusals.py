@@ -29,6 +29,7 @@ if Path(sys.prefix).resolve() != (JUDGES / "venv").resolve():
 # Only the virtual environment has what these need.
 import cases_xml  # noqa: F401, I001 the cases register themselves, in this order
 import cases_pki  # noqa: F401
+import cases_revocation  # noqa: F401
 import cases_pdf  # noqa: F401
 from asn1crypto import pem
 from corpus import CASES, PASSED
