@@ -139,5 +139,5 @@ fn peer_round(peer: &mut Peer, table: &mut Table, folder: &Path) {
 /// CPU time of everything that belongs to the run.
 fn spent(scene: &Scene, peers: &[Peer]) -> Duration {
     let peers: Duration = peers.iter().map(Peer::cpu).sum();
-    meter::own_cpu() + scene.helpers_cpu() + peers
+    meter::own_cpu() + scene.worker_cpu() + peers
 }

@@ -35,16 +35,16 @@ impl std::ops::Sub for Cost {
     }
 }
 
-/// Runs `work`; its CPU time is that of this process and of `helper`, which
+/// Runs `work`; its CPU time is that of this process and of `worker`, which
 /// must be at rest before and after.
-pub fn measure<T>(helper: Option<u32>, work: impl FnOnce() -> T) -> (T, Cost) {
+pub fn measure<T>(worker: Option<u32>, work: impl FnOnce() -> T) -> (T, Cost) {
     let (cpu, wall) = (
-        own_cpu() + helper.map_or(Duration::ZERO, cpu_of),
+        own_cpu() + worker.map_or(Duration::ZERO, cpu_of),
         Instant::now(),
     );
     let value = work();
     let wall = wall.elapsed();
-    let cpu = own_cpu() + helper.map_or(Duration::ZERO, cpu_of) - cpu;
+    let cpu = own_cpu() + worker.map_or(Duration::ZERO, cpu_of) - cpu;
     (value, Cost { cpu, wall })
 }
 

@@ -140,7 +140,7 @@ impl Scene {
     }
 
     /// CPU time of the sandbox and the worker so far.
-    pub fn helpers_cpu(&self) -> Duration {
+    pub fn worker_cpu(&self) -> Duration {
         let worker = self.worker.map_or(Duration::ZERO, meter::cpu_of);
         worker + meter::cpu_of(self.sandbox.0.id())
     }

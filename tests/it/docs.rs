@@ -11,7 +11,9 @@ use toml::Table;
 /// Folders that are not part of the repository.
 const FOREIGN: [&str; 4] = ["target", "out", ".judges", ".git"];
 /// Folders whose files are named in full.
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 10] = [
+    "benches",
+    "fuzz",
     "src",
     "tests",
     "docs",
