@@ -48,8 +48,9 @@ pub const PDF_CMS_BYTES_MAX: usize = 64 << 10;
 pub const PDF_FIELDS_MAX: usize = 10_000;
 /// Longest full name of a field of a PDF form, in bytes.
 pub const PDF_FIELD_NAME_BYTES_MAX: usize = 4 << 10;
-/// Most signed signature fields of one PDF.
-pub const PDF_SIGNATURES_MAX: usize = 32;
+/// Most signed signature fields of one PDF; for each the signed revision is read
+/// anew and compared.
+pub const PDF_SIGNATURES_MAX: usize = 8;
 /// Most bytes the validation data of one PDF may inflate to.
 pub const PDF_VALIDATION_BYTES_MAX: usize = 32 << 20;
 /// Bytes shown of what a site's PDF validator says.

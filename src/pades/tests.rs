@@ -159,6 +159,34 @@ fn foreign_validation_data_make_no_level() {
     );
 }
 
+/// A store full of lists by others of the same name does not cost a
+/// verification each; the own, which come last, are found all the same.
+#[test]
+fn a_full_store_costs_a_bounded_number_of_verifications() {
+    let (own, other) = (Pki::new(), Pki::new());
+    let crl = |pki: &Pki| crate::x509::crl::Crl::from_der(&pki.crl[0]).unwrap();
+    let roots = [own.root.cert.clone()];
+    let mut store = Dss {
+        certificates: vec![other.root.cert.clone(); 1000],
+        crls: vec![crl(&other); 1000],
+        ..Dss::default()
+    };
+    assert!(!store.tells_of(&own.signer.cert, &roots));
+    store.crls.push(crl(&own));
+    assert!(store.tells_of(&own.signer.cert, &roots));
+    assert!(
+        !store.tells_of(&own.signer.cert, &[]),
+        "no issuer, no level"
+    );
+    store.crls.rotate_right(1);
+    assert!(!store.tells_of(&own.signer.cert, &roots), "past the limit");
+    store
+        .ocsp
+        .push(crate::x509::ocsp::OcspResponse::from_der(&own.ocsp[0]).unwrap());
+    assert!(store.tells_of(&own.signer.cert, &roots));
+    assert!(!store.tells_of(&own.tsa.cert, &[]));
+}
+
 #[test]
 fn steps_out_of_order_are_refused() {
     let pki = Pki::new();

@@ -8,7 +8,12 @@ use crate::x509::crl::Crl;
 use crate::x509::ocsp::OcspResponse;
 use crate::x509::tsp::TimestampToken;
 use crate::x509::{Cert, SignatureAlgorithm, X509Error};
+use std::collections::HashSet;
 use time::OffsetDateTime;
+
+/// Verifications that tell which level a signature claims; a store of a
+/// thousand certificates and lists takes no more.
+const VERIFICATIONS_MAX: usize = 64;
 
 /// A verified signature. That the signer may be trusted is not said.
 #[derive(Debug, Clone)]
@@ -129,19 +134,36 @@ fn verify_value(
 
 impl Dss {
     /// Whether there are revocation data about a certificate: the store may
-    /// hold those of an earlier signature only.
-    fn tells_of(&self, signer: &Cert, more: &[Cert]) -> bool {
-        self.certificates.iter().chain(more).any(|issuer| {
-            let lists = || {
-                let mut by = self.crls.iter();
-                by.any(|crl| crl.verify(issuer).is_ok())
-            };
-            let answers = || {
-                let mut about = self.ocsp.iter();
-                about.any(|ocsp| ocsp.check(signer, issuer).is_ok())
-            };
-            signer.verify_issued_by(issuer).is_ok() && (lists() || answers())
-        })
+    /// hold those of an earlier signature only. The newest come last.
+    pub(super) fn tells_of(&self, signer: &Cert, more: &[Cert]) -> bool {
+        let mut left = VERIFICATIONS_MAX;
+        let mut may = || {
+            let may = left > 0;
+            left = usize::saturating_sub(left, 1);
+            may
+        };
+        let mut seen = HashSet::new();
+        let issuers = more.iter().chain(&self.certificates);
+        let issuers = issuers.filter(|issuer| issuer.subject_der() == signer.issuer_der());
+        for issuer in issuers.filter(|issuer| seen.insert(issuer.der())) {
+            if !may() || signer.verify_issued_by(issuer).is_err() {
+                continue;
+            }
+            // Most are about other certificates, which costs nothing.
+            let mut answers = self.ocsp.iter().rev();
+            if answers.any(|ocsp| {
+                ocsp.is_about(signer, issuer) && may() && ocsp.check(signer, issuer).is_ok()
+            }) {
+                return true;
+            }
+            let mut lists = self.crls.iter().rev();
+            if lists.any(|crl| {
+                crl.issuer_der() == signer.issuer_der() && may() && crl.verify(issuer).is_ok()
+            }) {
+                return true;
+            }
+        }
+        false
     }
 }
 

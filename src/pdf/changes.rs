@@ -76,6 +76,8 @@ struct Comparison<'a> {
     /// the field itself or by its widgets.
     fields: HashMap<ObjectId, graph::Field<'a>>,
     pages: HashSet<ObjectId>,
+    /// The fields as the form names them now.
+    fields_now: HashSet<ObjectId>,
     /// Allowed changes.
     notes: Vec<String>,
     /// Whether there are validation data.
@@ -106,6 +108,7 @@ impl<'a> Comparison<'a> {
                 .map(|field| (field.id, field))
                 .collect(),
             pages: pages.into_iter().map(|page| page.id).collect(),
+            fields_now: graph::fields(new).iter().map(|field| field.id).collect(),
             notes: Vec::new(),
             data: false,
             budget: LIST_ITEMS_MAX,
@@ -179,6 +182,7 @@ impl<'a> Comparison<'a> {
         }
         if let Some(field) = self
             .only_referrer(id)
+            .filter(|owner| self.is_value_or_looks(id, *owner))
             .and_then(|owner| self.field_of(owner))
         {
             return self.filled(field);
@@ -327,31 +331,48 @@ impl<'a> Comparison<'a> {
                     && !field.has(b"Kids")
                     && !field.has(b"AA")
                     && !field.has(b"A")
+                    && self.fields_now.contains(&id)
             });
             let field =
                 field.ok_or_else(|| format!("{} was added to a page or the form", shown(id)))?;
             let partial = graph::get(self.new, field, b"T").and_then(|name| name.as_str().ok());
-            self.signed(&graph::text(partial.unwrap_or_default()), field)?;
+            let name = graph::text(partial.unwrap_or_default());
+            // Nobody who signed before has agreed to what it would cover.
+            if !self.is_invisible(field) {
+                return Err(format!("the added signature field {name} is visible"));
+            }
+            self.signed(&name, field)?;
         }
         Ok(())
     }
 
-    /// A signature field that is new or got its value.
+    /// Whether a field of the final file takes no room on a page, or is hidden
+    /// (annotation flag 2, ISO 32000-1 Table 165).
+    fn is_invisible(&self, field: &Dictionary) -> bool {
+        let empty = match graph::get(self.new, field, b"Rect") {
+            None => true,
+            Some(rect) => rect.as_array().is_ok_and(|r| graph::is_empty_rectangle(r)),
+        };
+        empty || graph::get_int(self.new, field, b"F").is_some_and(|flags| flags & 2 != 0)
+    }
+
+    /// A signature field that is new or got its value, which is looked at as a
+    /// signature of its own; one without could show anything.
     fn signed(&mut self, name: &str, field: &Dictionary) -> Result<(), String> {
         let value = graph::get_dict(self.new, field, b"V");
-        let kind = value.and_then(|value| graph::get_name(self.new, value, b"Type"));
-        let empty = graph::get_array(self.new, field, b"Rect")
-            .is_none_or(|rect| graph::is_empty_rectangle(rect));
-        if kind == Some(b"DocTimeStamp") && empty {
+        let value = value.filter(|value| graph::get_array(self.new, value, b"ByteRange").is_some());
+        let value = value.ok_or_else(|| {
+            format!("signature field {name} was added or changed but bears no signature")
+        })?;
+        if graph::get_name(self.new, value, b"Type") == Some(b"DocTimeStamp") {
+            if !self.is_invisible(field) {
+                return Err(format!("the document timestamp {name} is visible"));
+            }
             self.data = true;
             return Ok(());
         }
         self.permitted(name)?;
-        let what = match value {
-            Some(_) => "signed",
-            None => "added",
-        };
-        self.note(format!("signature field {name} was {what}"));
+        self.note(format!("signature field {name} was signed"));
         Ok(())
     }
 
@@ -382,6 +403,17 @@ impl<'a> Comparison<'a> {
         (is_widget && self.fields.contains_key(&parent)).then_some(parent)
     }
 
+    /// Whether its only owner refers to an object as its value or its looks,
+    /// not, say, as its action.
+    fn is_value_or_looks(&self, id: ObjectId, owner: ObjectId) -> bool {
+        let Ok(owner) = self.old.get_dictionary(owner) else {
+            return false;
+        };
+        let others = owner.iter();
+        let mut others = others.filter(|(key, _)| !matches!(key.as_slice(), b"V" | b"AP" | b"MK"));
+        others.all(|(_, value)| !references(value).contains(&id))
+    }
+
     /// A field or widget may get a value and the looks that go with it.
     fn field(
         &mut self,
@@ -401,7 +433,7 @@ impl<'a> Comparison<'a> {
             }
         }
         let signature = self.fields.get(&field).filter(|f| f.kind == Some(b"Sig"));
-        match signature.map(|f| (f.name.clone(), f.dict.has(b"V"))) {
+        match signature.map(|f| (f.name.clone(), graph::get(self.old, f.dict, b"V").is_some())) {
             Some((name, true)) => Err(format!("the signed field {name} was changed")),
             Some((name, false)) => {
                 let now = self
@@ -500,18 +532,25 @@ fn referrers(doc: &Document) -> HashMap<ObjectId, Option<ObjectId>> {
         .iter()
         .filter(|(_, object)| !is_cross_reference(object))
     {
-        let mut open = vec![object];
-        while let Some(object) = open.pop() {
-            match object {
-                Object::Reference(id) => {
-                    let known = found.entry(*id).or_insert(Some(*owner));
-                    *known = known.filter(|known| known == owner);
-                }
-                Object::Array(items) => open.extend(items),
-                other => {
-                    let values = graph::as_dict(other).into_iter().flat_map(Dictionary::iter);
-                    open.extend(values.map(|(_, value)| value));
-                }
+        for id in references(object) {
+            let known = found.entry(id).or_insert(Some(*owner));
+            *known = known.filter(|known| known == owner);
+        }
+    }
+    found
+}
+
+/// The references in an object, at any depth.
+fn references(object: &Object) -> Vec<ObjectId> {
+    let mut found = Vec::new();
+    let mut open = vec![object];
+    while let Some(object) = open.pop() {
+        match object {
+            Object::Reference(id) => found.push(*id),
+            Object::Array(items) => open.extend(items),
+            other => {
+                let values = graph::as_dict(other).into_iter().flat_map(Dictionary::iter);
+                open.extend(values.map(|(_, value)| value));
             }
         }
     }

@@ -97,7 +97,8 @@ impl<'a> SignedPdf<'a> {
         let fields = graph::fields(&self.doc);
         let mut signed = fields.iter().filter(|field| {
             let value = field.dict.get(b"V").and_then(Object::as_reference);
-            let signed = field.kind == Some(b"Sig") && field.dict.has(b"V");
+            let signed = field.kind == Some(b"Sig");
+            let signed = signed && graph::get(&self.doc, field.dict, b"V").is_some();
             signed && value.map_or(true, |id| seen.insert(id))
         });
         let first = signed.by_ref().take(PDF_SIGNATURES_MAX);

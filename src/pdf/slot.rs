@@ -2,6 +2,7 @@
 //! PDF/A asks of new objects.
 
 use super::field::{self, Choice};
+use super::signatures::SignedPdf;
 use super::update::Update;
 use super::{PdfError, find_all, load};
 use crate::base::limits::PDF_CMS_BYTES_MAX;
@@ -117,7 +118,20 @@ pub(super) fn append_to(
     let seed = signing_time.unix_timestamp().to_be_bytes();
     let mut bytes = update.write(&seed)?;
     let contents = set_byte_range(&mut bytes, pdf.len(), room)?;
+    readable(&bytes, &contents)?;
     Ok(Slot { bytes, contents })
+}
+
+/// Reads back what will be signed, before a key is used for it: all signatures,
+/// the new one last, as whoever verifies them will.
+fn readable(bytes: &[u8], contents: &Range<usize>) -> Result<(), PdfError> {
+    let mut values = SignedPdf::open(bytes)?.signatures();
+    let own = values.pop().ok_or(PdfError::AppendPlace)??;
+    values.into_iter().collect::<Result<Vec<_>, _>>()?;
+    if own.place != *contents || own.signed(bytes).is_err() {
+        return Err(PdfError::AppendPlace);
+    }
+    Ok(())
 }
 
 fn signature_value(signing_time: OffsetDateTime, room: usize) -> Dictionary {

@@ -251,6 +251,17 @@ impl OcspResponse {
         Err(OcspError::OtherCertificate)
     }
 
+    /// Whether the response names the certificate; nothing is verified.
+    pub fn is_about(&self, cert: &Cert, issuer: &Cert) -> bool {
+        Reader::new(self.slice(&self.responses)).any(|single| {
+            let about = || {
+                let mut fields = single?.expect_tag(tag::SEQUENCE)?.reader();
+                is_about(fields.expect(tag::SEQUENCE)?, cert, issuer)
+            };
+            about().unwrap_or(false)
+        })
+    }
+
     /// The certificate of the responder the response names, once it is known
     /// to be entitled and to have signed. Several may bear the name: each is
     /// tried, and the last one's failure is told.

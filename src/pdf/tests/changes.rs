@@ -84,7 +84,7 @@ fn validation_data_and_document_timestamps_are_maintenance() {
     let stamped = updated(&twice, |update| {
         let value = update
             .new_document
-            .add_object(dictionary! { "Type" => "DocTimeStamp" });
+            .add_object(dictionary! { "Type" => "DocTimeStamp", "ByteRange" => vec![0.into(); 4] });
         let rect = vec![0.into(), 0.into(), 0.into(), 0.into()];
         let field = update.new_document.add_object(dictionary! {
             "Type" => "Annot", "Subtype" => "Widget", "FT" => "Sig", "V" => value, "Rect" => rect,
@@ -530,4 +530,167 @@ fn byte_ranges_that_hide_something_are_refused() {
         .flatten()
         .find(|value| value.field == "Signature1");
     assert_eq!(first.unwrap().signed(&forged), Err(revision));
+}
+
+/// A field appended after a signature.
+fn with_field(pdf: &[u8], field: Dictionary, in_form: bool) -> Vec<u8> {
+    let doc = load(pdf).unwrap();
+    let page = doc.page_iter().next().unwrap();
+    let form = reference(doc.catalog().unwrap(), b"AcroForm");
+    updated(pdf, |update| {
+        let id = update.new_document.add_object(field);
+        push(update, page, id);
+        if in_form {
+            let form = own(update, form).as_dict_mut().unwrap();
+            let fields = form.get_mut(b"Fields").unwrap();
+            fields.as_array_mut().unwrap().push(id.into());
+        }
+    })
+}
+
+/// An empty signature field may show anything, a signature over text too.
+#[test]
+fn an_added_field_is_an_invisible_signature() {
+    let pdf = signed();
+    let field = |side: i64, value: Object| {
+        dictionary! {
+            "Type" => "Annot", "Subtype" => "Widget", "FT" => "Sig", "V" => value, "F" => 4,
+            "T" => Object::string_literal("Ajout"),
+            "Rect" => vec![0.into(), 0.into(), side.into(), side.into()],
+        }
+    };
+    let value = |kind: &str| {
+        let range: Vec<Object> = vec![0.into(); 4];
+        Object::from(dictionary! { "Type" => Object::Name(kind.into()), "ByteRange" => range })
+    };
+    let bare = || Object::from(dictionary! { "Type" => "Sig" });
+    for (added, in_form, what) in [
+        (field(500, Object::Null), true, "is visible"),
+        (field(500, value("Sig")), true, "is visible"),
+        (field(500, value("DocTimeStamp")), true, "is visible"),
+        (field(0, Object::Null), true, "bears no signature"),
+        (field(0, bare()), true, "bears no signature"),
+        (field(0, value("Sig")), false, "was added to a page"),
+    ] {
+        let found = suspicious(&with_field(&pdf, added, in_form));
+        assert!(found.contains(what), "{what}: {found}");
+    }
+    let mut hidden = field(500, value("Sig"));
+    hidden.set("F", 6);
+    for allowed in [field(0, value("Sig")), hidden] {
+        let found = changes(&with_field(&pdf, allowed, true));
+        assert!(matches!(found, Changes::Allowed(_)), "{found:?}");
+    }
+    let stamp = field(0, value("DocTimeStamp"));
+    let found = changes(&with_field(&pdf, stamp, true));
+    assert_eq!(found, Changes::ValidationData);
+}
+
+/// The looks of a field that waits for its signature belong to the signature.
+#[test]
+fn an_empty_field_gets_its_looks_with_its_signature() {
+    let base = fixture("memoire-gs-a2b-field.pdf");
+    let doc = load(&base).unwrap();
+    let empty = graph::fields(&doc);
+    let field = empty.iter().find(|field| field.kind == Some(b"Sig"));
+    let field = field.unwrap().id;
+    let after = |change: Change| {
+        let later = updated(&base, change);
+        let now = load(&later).unwrap();
+        super::super::changes::after(&later, &now, Some(base.len()))
+    };
+    let bare = after(Box::new(move |update| {
+        let look = Stream::new(Dictionary::new(), b"BT ET".to_vec());
+        let look = update.new_document.add_object(look);
+        set(field, "AP", dictionary! { "N" => look })(update);
+    }));
+    assert!(
+        matches!(&bare, Changes::Suspicious { what } if what.contains("bears no signature")),
+        "{bare:?}"
+    );
+    let signed = with_slot(&base).0;
+    let found = super::super::changes::after(&signed, &load(&signed).unwrap(), Some(base.len()));
+    assert!(matches!(found, Changes::Allowed(_)), "{found:?}");
+}
+
+/// A filled field's action and options are not its value.
+#[test]
+fn only_the_value_and_the_looks_of_a_filled_field_are_redefined() {
+    let pdf = altered("memoire-gs-a2b.pdf", |doc| {
+        let script = |doc: &mut Document| {
+            doc.add_object(dictionary! { "S" => "JavaScript", "JS" => Object::string_literal("1") })
+        };
+        let (action, options) = (script(doc), script(doc));
+        let look = doc.add_object(Stream::new(Dictionary::new(), b"BT ET".to_vec()));
+        let field = doc.add_object(dictionary! {
+            "FT" => "Tx", "T" => Object::string_literal("Montant"),
+            "V" => Object::string_literal("1"), "AP" => dictionary! { "N" => look },
+            "AA" => dictionary! { "K" => action }, "Opt" => options,
+        });
+        let form = dictionary! { "Fields" => vec![field.into()] };
+        doc.catalog_mut().unwrap().set("AcroForm", form);
+    });
+    let doc = load(&pdf).unwrap();
+    let field = id_of(&pdf, "Montant");
+    let dict = doc.get_dictionary(field).unwrap();
+    let looks = dict.get(b"AP").unwrap().as_dict().unwrap();
+    let action = dict.get(b"AA").unwrap().as_dict().unwrap();
+    let redefined = |id: ObjectId| {
+        let later = updated(&pdf, |update| {
+            set(field, "V", Object::string_literal("2"))(update);
+            match own(update, id) {
+                Object::Stream(stream) => stream.set_content(b"BT () Tj ET".to_vec()),
+                other => other
+                    .as_dict_mut()
+                    .unwrap()
+                    .set("JS", Object::string_literal("2")),
+            }
+        });
+        super::super::changes::after(&later, &load(&later).unwrap(), Some(pdf.len()))
+    };
+    let filled = redefined(reference(looks, b"N"));
+    assert!(matches!(filled, Changes::Allowed(_)), "{filled:?}");
+    for id in [reference(action, b"K"), reference(dict, b"Opt")] {
+        let found = redefined(id);
+        assert!(
+            matches!(&found, Changes::Suspicious { what } if what.contains("was redefined")),
+            "{found:?}"
+        );
+    }
+}
+
+/// What nobody will be able to verify is refused before a key is used.
+#[test]
+fn unreadable_and_too_many_earlier_signatures_are_refused_before_signing() {
+    let refused = |pdf: &[u8], what: &str| {
+        let found = append_signature(pdf, REQUEST).unwrap_err().to_string();
+        assert!(found.contains(what), "{what}: {found}");
+        let violations = precheck(pdf).violations;
+        assert!(
+            matches!(violations.as_slice(), [one] if one.rule == "signature" && one.message.contains(what)),
+            "{violations:?}"
+        );
+    };
+    let base = with_slot(&fixture("memoire-gs-a2b.pdf")).0;
+    let [_, gap, resume, rest] = first_value(&base).unwrap().byte_range;
+    let spelled = format!("{:<35}", format!("[0 {gap} {resume} {rest}"));
+    let real = respelled(&base, &spelled, &format!("[0 {gap} {resume} {rest}.0"));
+    refused(&real, "four plain numbers");
+    let mut many = base;
+    for _ in 1..crate::base::limits::PDF_SIGNATURES_MAX {
+        many = with_slot(&many).0;
+    }
+    refused(&many, "more signatures than the limit");
+
+    // A value that is null is none.
+    let empty = fixture("memoire-gs-a2b-field.pdf");
+    let doc = load(&empty).unwrap();
+    let field = graph::fields(&doc)
+        .iter()
+        .find(|f| f.kind == Some(b"Sig"))
+        .unwrap()
+        .id;
+    let null = updated(&empty, set(field, "V", Object::Null));
+    let values = SignedPdf::open(&with_slot(&null).0).unwrap().signatures();
+    assert!(matches!(values.as_slice(), [Ok(_)]), "{values:?}");
 }

@@ -72,8 +72,11 @@ fn locking(action: &str, names: &[&str], empty: Option<&str>) -> Vec<u8> {
         };
         let reference =
             dictionary! { "TransformMethod" => "FieldMDP", "TransformParams" => params };
-        let value =
-            doc.add_object(dictionary! { "Type" => "Sig", "Reference" => vec![reference.into()] });
+        let value = doc.add_object(dictionary! {
+            "Type" => "Sig", "Reference" => vec![reference.into()],
+            "ByteRange" => vec![0.into(); 4],
+            "Contents" => Object::String(vec![0], lopdf::StringFormat::Hexadecimal),
+        });
         let signed =
             dictionary! { "FT" => "Sig", "T" => Object::string_literal("Premier"), "V" => value };
         let mut fields: Vec<Object> = vec![doc.add_object(signed).into()];

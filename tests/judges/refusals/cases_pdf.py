@@ -343,7 +343,19 @@ NOTE_SHOWN = stream(
 )
 SCRIPT = "<</S/JavaScript/JS(app.alert\\(1\\))>>"
 
+OVERLAY = "<</Type/Annot/Subtype/Widget/FT/Sig/T(Signature30)/F 4/Rect[20 90 250 120]/AP<</N 31 0 R>>/P 3 0 R>>"
+
 AFTER = {
+    "empty-signature-field-added": (
+        {
+            1: CATALOG.format("/AcroForm<</Fields[10 0 R 30 0 R]/SigFlags 3>>"),
+            3: page(annots="10 0 R 30 0 R"), 30: OVERLAY, 31: NOTE_SHOWN,
+        },
+        "a signature field without signature, laid over the amount",
+    ),
+    "signature-widget-added": (
+        {3: page(annots="10 0 R 30 0 R"), 30: OVERLAY, 31: NOTE_SHOWN}, "the same, on the page only, unknown to the form",
+    ),
     "content-replaced": ({4: shown("Amount 92.50 EUR")}, "the page's content is replaced (incremental saving)"),
     "page-points-elsewhere": ({3: page(30), 30: shown("Amount 92.50 EUR")}, "the page shows another stream"),
     "page-added": (
@@ -463,10 +475,12 @@ def _(w):
 certified = family("PDF certification and forms")
 
 
-def with_form(w, permission=None, **options):
-    """A text field with the value 12.50, and a first signature that certifies with DocMDP `permission`."""
-    field = "<</Type/Annot/Subtype/Widget/FT/Tx/T(amount)/V(12.50)/F 4/Rect[20 50 200 70]/P 3 0 R/DA(/F 12 Tf)>>"
-    objects = plain() | {1: CATALOG.format("/AcroForm<</Fields[9 0 R]>>"), 3: PAGE.format(4, "/Annots[9 0 R]"), 9: field}
+FIELD = "<</Type/Annot/Subtype/Widget/FT/Tx/T(amount)/V(12.50)/F 4/Rect[20 50 200 70]/P 3 0 R/DA(/F 12 Tf)>>"
+
+
+def with_form(w, permission=None, field=FIELD, more=None, **options):
+    """A text field with the value 12.50, `more` objects, and a first signature that certifies with DocMDP `permission`."""
+    objects = plain() | {1: CATALOG.format("/AcroForm<</Fields[9 0 R]>>"), 3: PAGE.format(4, "/Annots[9 0 R]"), 9: field} | (more or {})
     reference = ""
     if permission:
         reference = f"/Reference[<</Type/SigRef/TransformMethod/DocMDP/TransformParams<</Type/TransformParams/P {permission}/V/1.2>>>>]"
@@ -519,6 +533,25 @@ def _(w):
 @certified("pdf-certified-2-annotated", CHANGED, "certified for filling forms only (P = 2), then annotated")
 def _(w):
     return with_form(w, 2, change=lambda data, p: revision(REMARK, data))
+
+
+@certified("pdf-certified-2-overlaid", CHANGED, "certified for filling forms (P = 2), then a signature field without signature over the amount")
+def _(w):
+    overlay = {
+        1: CATALOG.format("/AcroForm<</Fields[9 0 R 10 0 R 30 0 R]/SigFlags 3>>/Perms<</DocMDP 11 0 R>>"),
+        3: PAGE.format(4, "/Annots[9 0 R 10 0 R 30 0 R]"),
+        30: OVERLAY, 31: NOTE_SHOWN,
+    }  # fmt: skip
+    return with_form(w, 2, change=lambda data, p: revision(overlay, data))
+
+
+@certified("pdf-certified-2-action-redefined", CHANGED, "certified for filling forms (P = 2), then a field filled and its action redefined")
+def _(w):
+    def acting(field):
+        return field.replace("/T(amount)", "/T(amount)/AA<</K 40 0 R>>")
+
+    redefined = {9: acting(FILLED[9]), 40: SCRIPT.replace("1", "2")}
+    return with_form(w, 2, acting(FIELD), {40: SCRIPT}, change=lambda data, p: revision(redefined, data))
 
 
 @certified("pdf-certified-2-content", CHANGED, "certified for filling forms only (P = 2), then the page's content replaced")
