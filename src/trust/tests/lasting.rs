@@ -349,6 +349,10 @@ fn redirects_are_followed_to_lists_only_and_not_for_long() {
     assert!(ask().unwrap_err().to_string().contains("HTTP status 302"));
     to("/root.crl", "ftp://127.0.0.1/list");
     assert!(ask().is_err());
+    // Another name for a machine inside: nobody is sent there.
+    let inside = world.server.url("/4").replace("127.0.0.1", "localhost");
+    to("/root.crl", &inside);
+    assert!(ask().unwrap_err().to_string().contains("HTTP status 302"));
     // A question is not taken elsewhere.
     to("/root.crl", "/4");
     ask().unwrap();
