@@ -73,6 +73,9 @@ fn when_all_fail_all_are_asked_and_health_says_so() {
     world.clock.0.store(1, Ordering::SeqCst);
     assert!(asked(&trust).0);
     assert!(trust.health().is_good());
+    // No authority at all: there is never a timestamp.
+    let none = world.trust_with(|s| s.timestamp_authorities.clear());
+    assert!(!none.health().is_good());
 }
 
 #[test]
