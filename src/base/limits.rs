@@ -62,6 +62,11 @@ pub const CERTIFICATE_BYTES_MAX: usize = 64 << 10;
 pub const CRL_BYTES_MAX: usize = 10 << 20;
 /// Largest OCSP or timestamp response, in bytes of DER.
 pub const RESPONSE_BYTES_MAX: usize = 1 << 20;
+/// Most calls to the outside for one validation report, all its signatures
+/// together.
+pub const REPORT_CALLS_MAX: usize = 16;
+/// Most time for all these calls together, in seconds.
+pub const REPORT_CALLS_SECONDS_MAX: u64 = 30;
 /// Most redirects followed from a certificate's or list's address to it.
 pub const REDIRECTS_MAX: usize = 3;
 /// Longest certificate chain, anchor included.

@@ -3,12 +3,14 @@
 //! request can have reached the other side. Only a GET follows redirects, a few,
 //! where its caller allows them, and never from `https` to `http`: a POST that is
 //! redirected may lose its body (RFC 9110 §15.4) and belongs to its own address.
+//! Nobody outside sends it to another machine inside.
 //! It knows nothing of forms, SOAP or ASN.1.
 
 use crate::base::Secret;
 use reqwest::blocking::Response as Answer;
 use std::io::Read;
-use std::time::Duration;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 /// Trust and identity of one client.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +32,7 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: reqwest::blocking::Client,
+    timeout: Duration,
     redirects_max: usize,
 }
 
@@ -133,6 +136,7 @@ impl Client {
         let inner = builder.build().map_err(setup)?;
         Ok(Self {
             inner,
+            timeout: settings.timeout,
             redirects_max: settings.redirects_max,
         })
     }
@@ -142,18 +146,30 @@ impl Client {
     /// # Errors
     /// Says apart whether the request can have arrived; see [`HttpError`].
     pub fn send(&self, request: Request<'_>) -> Result<Response, HttpError> {
+        self.send_until(request, None)
+    }
+
+    /// The same with an end to all its exchanges together.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub fn send_until(
+        &self,
+        request: Request<'_>,
+        end: Option<Instant>,
+    ) -> Result<Response, HttpError> {
         let mut url = request.url.to_owned();
         let follow = match request.body {
             None => self.redirects_max,
             Some(_) => 0,
         };
-        let mut answer = self.once(&url, request.headers, request.body)?;
+        let mut answer = self.once(&url, request.headers, request.body, end)?;
         for _ in 0..follow {
             let Some(next) = redirect(&url, &answer) else {
                 break;
             };
             url = next;
-            answer = self.once(&url, request.headers, None)?;
+            answer = self.once(&url, request.headers, None, end)?;
         }
         read(answer, &url, request.answer_bytes_max)
     }
@@ -163,11 +179,16 @@ impl Client {
         url: &str,
         headers: &[(&str, &str)],
         body: Option<Vec<u8>>,
+        end: Option<Instant>,
     ) -> Result<Answer, HttpError> {
         let mut builder = match body {
             Some(body) => self.inner.post(url).body(body),
             None => self.inner.get(url),
         };
+        if let Some(end) = end {
+            let left = end.saturating_duration_since(Instant::now());
+            builder = builder.timeout(left.min(self.timeout));
+        }
         for (name, value) in headers {
             builder = builder.header(*name, *value);
         }
@@ -204,7 +225,43 @@ fn redirect(from: &str, answer: &Answer) -> Option<String> {
         "http" => from.scheme() == "http",
         _ => false,
     };
-    allowed.then(|| to.into())
+    let elsewhere = to.host_str() != from.host_str();
+    (allowed && !(elsewhere && is_inside(&to))).then(|| to.into())
+}
+
+/// The host of an address, as the client will understand it.
+pub fn host(url: &str) -> Option<String> {
+    reqwest::Url::parse(url).ok()?.host_str().map(str::to_owned)
+}
+
+/// Whether an address names, by its words or numbers, a host that only this
+/// machine or its own network can reach (RFC 1918, 3927, 4193, 4291, 6598,
+/// 6761, 6762). What a public name resolves to is not looked at.
+pub fn is_inside_address(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| is_inside(&url))
+}
+
+fn is_inside(url: &reqwest::Url) -> bool {
+    let Some(host) = url.host_str() else {
+        return true;
+    };
+    let host = host.trim_end_matches('.');
+    let number = host.trim_start_matches('[').trim_end_matches(']');
+    match number.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) => {
+            let shared = ip.octets().first() == Some(&100) && (ip.to_bits() >> 22) & 3 == 1;
+            let own = ip.is_loopback() || ip.is_private() || ip.is_link_local();
+            own || shared || ip.octets().first() == Some(&0) || ip.is_broadcast()
+        }
+        Ok(IpAddr::V6(ip)) => {
+            let own = ip.is_unique_local() || ip.is_unicast_link_local();
+            own || ip.is_loopback() || ip.is_unspecified()
+        }
+        Err(_) => match host.rsplit_once('.') {
+            Some((_, top)) => matches!(top, "localhost" | "local" | "internal" | "lan" | "home"),
+            None => true,
+        },
+    }
 }
 
 fn read(answer: Answer, url: &str, limit: usize) -> Result<Response, HttpError> {
@@ -254,3 +311,6 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -361,7 +361,14 @@ impl Intake {
         });
         let mut reached = Level::B;
         let mut pdf = match rested {
-            Some(pdf) if self.signer.check_pdf(&pdf, level).is_ok() => return Ok(pdf),
+            Some(pdf)
+                if self
+                    .signer
+                    .check_pdf(&pdf, level, hand.certificate())
+                    .is_ok() =>
+            {
+                return Ok(pdf);
+            }
             Some(pdf) => pdf,
             None => {
                 let pdf = self.body(record, Kind::RequestPdf)?;
@@ -375,7 +382,7 @@ impl Intake {
                 Err(error) => stamped = Err(error),
             }
         }
-        self.signer.check_pdf(&pdf, reached)?;
+        self.signer.check_pdf(&pdf, reached, hand.certificate())?;
         way.body(Kind::Pdf, pdf.clone());
         stamped?;
         Ok(pdf)

@@ -3,6 +3,7 @@
 use super::changes::{self, Changes};
 use super::dss::{self, ValidationData};
 use super::{PdfError, find_all, graph, load, raw};
+use crate::base::clock::in_utc;
 use crate::base::limits::PDF_SIGNATURES_MAX;
 use lopdf::xref::XrefEntry;
 use lopdf::{Dictionary, Document, Object, ObjectId};
@@ -226,7 +227,7 @@ fn parse_date(text: &[u8]) -> Option<OffsetDateTime> {
     let month = Month::try_from(part(4, 1)?).ok()?;
     let date = Date::from_calendar_date(year, month, part(6, 1)?).ok()?;
     let time = Time::from_hms(part(8, 0)?, part(10, 0)?, part(12, 0)?).ok()?;
-    Some(PrimitiveDateTime::new(date, time).assume_offset(parse_offset(zone)?))
+    in_utc(PrimitiveDateTime::new(date, time).assume_offset(parse_offset(zone)?))
 }
 
 fn parse_offset(zone: &str) -> Option<UtcOffset> {
@@ -242,4 +243,18 @@ fn parse_offset(zone: &str) -> Option<UtcOffset> {
         None => 0,
     };
     UtcOffset::from_hms(sign * hours, sign * minutes, 0).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_date;
+
+    #[test]
+    fn a_date_beyond_the_calendar_is_no_date() {
+        assert!(parse_date(b"D:99991231235959-23'59'").is_none());
+        assert!(parse_date(b"D:00000101000000+00'01'").is_none());
+        assert!(parse_date(b"D:99991231235959Z").is_some());
+        let shifted = parse_date(b"D:20260615120000+02'00'").unwrap();
+        assert_eq!(shifted, time::macros::datetime!(2026-06-15 10:00 UTC));
+    }
 }

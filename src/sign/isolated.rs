@@ -75,7 +75,7 @@ impl Signer {
                 Level::B | Level::T => stamped,
             };
         }
-        self.check_pdf(&document, level)?;
+        self.check_pdf(&document, level, hand.certificate())?;
         Ok(Isolated {
             document,
             signing_time: hand.at,

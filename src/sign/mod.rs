@@ -236,23 +236,25 @@ impl Signer {
     }
 
     /// The self-check of a PDF: its last signature, read afresh, is of this
-    /// level, and nothing but validation data follows it. At level LT, which
+    /// level and by this certificate, and nothing but validation data follows it. At level LT, which
     /// needs nothing from outside, it is TOTAL-PASSED (EN 319 102-1).
     ///
     /// # Errors
     /// [`SignError::Pdf`], [`SignError::PartialPdf`], [`SignError::Level`],
     /// [`SignError::SelfCheck`].
-    pub fn check_pdf(&self, pdf: &[u8], wanted: Level) -> Result<(), SignError> {
+    pub fn check_pdf(&self, pdf: &[u8], wanted: Level, signer: &Cert) -> Result<(), SignError> {
         if wanted == Level::LT {
             let now = self.clock.now();
             let report =
                 validation::offline(&self.trust, now, |context| validation::pdf(pdf, context));
-            return validation::self_check(&report, "PAdES-B-LT").map_err(SignError::SelfCheck);
+            return validation::self_check(&report, "PAdES-B-LT", signer)
+                .map_err(SignError::SelfCheck);
         }
         let own = pades::verify(pdf).map_err(SignError::Pdf)?;
         if own.changes_after != Changes::None {
             return Err(SignError::PartialPdf);
         }
+        own_signer(&own.signer, signer)?;
         if own.level != wanted {
             let reached = own.level;
             return Err(SignError::Level { reached, wanted });
@@ -324,19 +326,20 @@ impl Signer {
     }
 
     /// The self-check: the final bytes, read afresh and verified as those of a
-    /// stranger, are of the level the envelope claims. At level LT, which needs
+    /// stranger, are of the level the envelope claims and by its signer. At level LT, which needs
     /// nothing from outside, they are TOTAL-PASSED (EN 319 102-1).
     ///
     /// # Errors
     /// [`SignError::Xml`], [`SignError::Level`], [`SignError::SelfCheck`].
     pub fn check(&self, envelope: Envelope, slot: &Slot) -> Result<Vec<u8>, SignError> {
         let wanted = envelope.level();
+        let signer = envelope.signer().clone();
         let document = envelope.into_xml();
         match wanted {
             Level::B | Level::T => {
-                let reached = xades::verify(&document, slot)
-                    .map_err(SignError::Xml)?
-                    .level;
+                let own = xades::verify(&document, slot).map_err(SignError::Xml)?;
+                own_signer(&own.signer, &signer)?;
+                let reached = own.level;
                 if reached != wanted {
                     return Err(SignError::Level { reached, wanted });
                 }
@@ -346,7 +349,8 @@ impl Signer {
                 let report = validation::offline(&self.trust, now, |context| {
                     validation::xml(&document, Some(slot), context)
                 });
-                validation::self_check(&report, "XAdES-B-LT").map_err(SignError::SelfCheck)?;
+                validation::self_check(&report, "XAdES-B-LT", &signer)
+                    .map_err(SignError::SelfCheck)?;
             }
         }
         Ok(document)
@@ -445,4 +449,11 @@ fn push_once<T: PartialEq>(list: &mut Vec<T>, item: T) {
 /// The certificate's fingerprint as shown to people.
 pub fn fingerprint(certificate: &Cert) -> String {
     hex::encode(&certificate.sha256())
+}
+
+fn own_signer(found: &Cert, signer: &Cert) -> Result<(), SignError> {
+    match found == signer {
+        true => Ok(()),
+        false => Err(SignError::SelfCheck(ValidationError::SelfCheckSigner)),
+    }
 }

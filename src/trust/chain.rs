@@ -3,7 +3,7 @@
 //! is not accepted).
 
 use super::memory::{Item, Kind};
-use super::{AIA, Call, Fetch, Trust, TrustError};
+use super::{AIA, Budget, Call, Fetch, Trust, TrustError};
 use crate::base::digest;
 use crate::base::limits::{CERTIFICATE_BYTES_MAX, CHAIN_CERTIFICATES_MAX};
 use crate::x509::Cert;
@@ -53,13 +53,42 @@ impl Trust {
         at: OffsetDateTime,
         calls: &mut Vec<Call>,
     ) -> Result<Vec<Cert>, TrustError> {
+        self.chain_within(leaf, pool, at, calls, None)
+    }
+
+    /// The same for a stranger's certificate: within a budget, and nothing is
+    /// fetched from addresses inside.
+    ///
+    /// # Errors
+    /// As [`Self::chain`], and [`TrustError::NotAsked`].
+    pub fn strangers_chain(
+        &self,
+        leaf: &Cert,
+        pool: &[Cert],
+        at: OffsetDateTime,
+        calls: &mut Vec<Call>,
+        budget: &mut Budget,
+    ) -> Result<Vec<Cert>, TrustError> {
+        self.chain_within(leaf, pool, at, calls, Some(budget))
+    }
+
+    fn chain_within(
+        &self,
+        leaf: &Cert,
+        pool: &[Cert],
+        at: OffsetDateTime,
+        calls: &mut Vec<Call>,
+        mut budget: Option<&mut Budget>,
+    ) -> Result<Vec<Cert>, TrustError> {
         check_self(leaf, at)?;
         let mut search = Search::new(leaf, &self.settings.anchors, at);
         let mut found = search.run(pool);
         let mut fetches_left = FETCHES_MAX;
         // The deepest first: the issuers of the others are mostly known.
         while let (None, Some((index, end))) = (&found, search.next_open()) {
-            let fetched = self.fetch_issuer(&end, &mut fetches_left, calls, &mut search.failures);
+            let budget = budget.as_deref_mut();
+            let failures = &mut search.failures;
+            let fetched = self.fetch_issuer(&end, &mut fetches_left, calls, budget, failures);
             if let Some(issuer) = fetched {
                 let pool: Vec<Cert> = pool.iter().cloned().chain([issuer]).collect();
                 found = search.retry(index, &pool);
@@ -82,6 +111,7 @@ impl Trust {
         cert: &Cert,
         fetches_left: &mut usize,
         calls: &mut Vec<Call>,
+        mut budget: Option<&mut Budget>,
         failures: &mut Vec<TrustError>,
     ) -> Option<Cert> {
         for url in cert.ca_issuers_urls() {
@@ -97,11 +127,19 @@ impl Trust {
                 return None;
             }
             *fetches_left -= 1;
+            let end = match self.permit(AIA, url, budget.as_deref_mut(), calls) {
+                Ok(end) => end,
+                Err(failure) => {
+                    failures.push(failure);
+                    continue;
+                }
+            };
             let fetch = Fetch {
                 purpose: AIA,
                 url,
                 body: None,
                 answer_bytes_max: CERTIFICATE_BYTES_MAX,
+                end,
             };
             let issuer = self.fetch(fetch, calls, |body| {
                 let certs = read_issuers(&body);

@@ -68,13 +68,14 @@ impl Health {
     }
 
     /// Whether timestamps can be had, as far as known, and the clock is right.
+    /// Without any authority none can.
     pub fn is_good(&self) -> bool {
         let failing = |a: &AuthorityHealth| match (&a.last_failure, a.last_success) {
             (Some((failed, _)), Some(succeeded)) => *failed > succeeded,
             (failure, None) => failure.is_some(),
             (None, Some(_)) => false,
         };
-        let none_left = !self.authorities.is_empty() && self.authorities.iter().all(failing);
+        let none_left = self.authorities.iter().all(failing);
         !none_left && !self.clock.as_ref().is_some_and(ClockReading::is_fault)
     }
 }

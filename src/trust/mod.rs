@@ -2,6 +2,7 @@
 //! configured authorities, and evidence that nobody in a chain is revoked.
 //! Knows certificates and evidence, not the document formats they go into.
 
+mod budget;
 mod chain;
 mod evidence;
 mod health;
@@ -13,6 +14,7 @@ mod statements;
 mod tests;
 mod timestamp;
 
+pub use budget::Budget;
 pub use chain::build_chain;
 pub use evidence::{
     Evidence, EvidenceError, Finding, Freshness, Judgement, Question, Standing, judge,
@@ -117,6 +119,13 @@ pub enum TrustError {
     /// No timestamp authority is configured.
     #[error("no timestamp authority is configured")]
     NoAuthority,
+    /// A call that was not made: validating a stranger's document, for which too
+    /// much was asked already, or an address inside.
+    #[error("not asked: {reason}")]
+    NotAsked {
+        /// Why not.
+        reason: &'static str,
+    },
     /// No answer at all.
     #[error("no {purpose} answer from {url}")]
     Unreachable {
@@ -275,7 +284,8 @@ impl TrustError {
     /// configuration or the card.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. }
+            Self::NotAsked { .. }
+            | Self::Unreachable { .. }
             | Self::Answer { .. }
             | Self::Refused { .. }
             | Self::Token { .. }
@@ -304,6 +314,7 @@ impl TrustError {
             Self::Setup(_) => "trust-setup",
             Self::NoAnchors => "no-anchors",
             Self::NoAuthority => "no-timestamp-authority",
+            Self::NotAsked { .. } => "not-asked",
             Self::Unreachable { .. } => "unreachable",
             Self::Answer { .. } => "answer-unusable",
             Self::Refused { .. } => "timestamp-refused",
@@ -327,7 +338,7 @@ impl TrustError {
     /// `ours` (configuration, clock, card).
     pub fn class(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } => "network",
+            Self::NotAsked { .. } | Self::Unreachable { .. } => "network",
             Self::Answer { purpose, .. } if *purpose == TIMESTAMP => "tsa",
             Self::Answer { .. } | Self::Unknown { .. } | Self::NotYetFresh { .. } => "ocsp",
             Self::Refused { .. }
@@ -379,6 +390,8 @@ struct Fetch<'a> {
     /// Content type and body of a POST.
     body: Option<(&'static str, Vec<u8>)>,
     answer_bytes_max: usize,
+    /// By when the answer has to be there; `None`: as the client is set up.
+    end: Option<Instant>,
 }
 
 impl Trust {
@@ -445,7 +458,7 @@ impl Trust {
             answer_bytes_max: fetch.answer_bytes_max,
         };
         let url = url.to_owned();
-        match self.client.send(request) {
+        match self.client.send_until(request, fetch.end) {
             Ok(answer) if answer.status == 200 => Ok(answer.body),
             Ok(answer) => Err(TrustError::Answer {
                 purpose,
@@ -460,15 +473,51 @@ impl Trust {
         }
     }
 
+    /// By when a call has to end; without budget, as the client is set up.
+    /// Writes down when it must not be made.
+    fn permit(
+        &self,
+        purpose: &'static str,
+        url: &str,
+        budget: Option<&mut Budget>,
+        calls: &mut Vec<Call>,
+    ) -> Result<Option<Instant>, TrustError> {
+        let Some(budget) = budget else {
+            return Ok(None);
+        };
+        let told = budget.is_exceeded();
+        let reason = match budget.take() {
+            None => "the limit of calls for one report is reached",
+            Some(_) if purpose == AIA && !self.may_ask(url) => "an address of our own network",
+            Some(end) => return Ok(Some(end)),
+        };
+        let refused = TrustError::NotAsked { reason };
+        if !told {
+            self.note(purpose, url, refused.to_string(), false, calls);
+        }
+        Err(refused)
+    }
+
     /// Writes down that an answer was remembered.
     fn note_remembered(&self, purpose: &'static str, url: &str, calls: &mut Vec<Call>) {
+        self.note(purpose, url, "ok".to_owned(), true, calls);
+    }
+
+    fn note(
+        &self,
+        purpose: &'static str,
+        url: &str,
+        result: String,
+        from_cache: bool,
+        calls: &mut Vec<Call>,
+    ) {
         calls.push(Call {
             purpose,
             url: url.to_owned(),
             at: self.clock.now(),
             millis: 0,
-            result: "ok".to_owned(),
-            from_cache: true,
+            result,
+            from_cache,
         });
     }
 }

@@ -4,7 +4,7 @@
 use super::evidence::{Evidence, Finding, Freshness};
 use super::health::CLOCK_ALARM;
 use super::memory::{Item, Key, Kind};
-use super::{CRL, Call, Fetch, OCSP, Trust, TrustError, TsaEvidence, unusable};
+use super::{Budget, CRL, Call, Fetch, OCSP, Trust, TrustError, TsaEvidence, unusable};
 use crate::base::{digest, limits, random};
 use crate::x509::crl::Crl;
 use crate::x509::ocsp::{self, CertIdDigest, OcspError, OcspResponse};
@@ -27,6 +27,20 @@ struct Asked<'a> {
     /// later revocation does not touch it (EN 319 102-1 §5.6.2).
     proved_at: Option<OffsetDateTime>,
     depth: Depth,
+}
+
+/// A responder's answer.
+pub(super) struct OcspAnswer {
+    response: OcspResponse,
+    /// It repeats our nonce: it was made for this request.
+    live: bool,
+    asked_at: OffsetDateTime,
+}
+
+impl OcspAnswer {
+    pub(super) fn into_evidence(self) -> Evidence {
+        Evidence::Ocsp(self.response)
+    }
 }
 
 /// Where to ask.
@@ -238,71 +252,83 @@ impl Trust {
             .ok()
     }
 
-    /// Asks with one digest, and with the other when the responder seems not to
-    /// know the first.
     fn ask_responder(
         &self,
         asked: Asked<'_>,
         url: &str,
         calls: &mut Vec<Call>,
     ) -> Result<(Evidence, Finding), TrustError> {
-        let digest = self.settings.ocsp_cert_id;
-        let mut not_understood = false;
-        let first = self.ask_with(asked, url, digest, &mut not_understood, calls);
-        if not_understood {
-            return self.ask_with(asked, url, digest.other(), &mut not_understood, calls);
-        }
-        first
-    }
-
-    fn ask_with(
-        &self,
-        asked: Asked<'_>,
-        url: &str,
-        digest: CertIdDigest,
-        not_understood: &mut bool,
-        calls: &mut Vec<Call>,
-    ) -> Result<(Evidence, Finding), TrustError> {
-        let nonce = self.settings.ocsp_nonce.then(random::bytes::<32>);
-        let nonce = nonce.as_ref().map(|nonce| nonce.as_slice());
-        let fetch = Fetch {
-            purpose: OCSP,
-            url,
-            body: Some((
-                "application/ocsp-request",
-                ocsp::request(asked.cert, asked.issuer, digest, nonce),
-            )),
-            answer_bytes_max: limits::RESPONSE_BYTES_MAX,
-        };
-        let asked_at = self.clock.now();
-        self.fetch(fetch, calls, |body| {
-            let response = OcspResponse::from_der(&body).map_err(|error| {
-                *not_understood = matches!(
-                    error,
-                    OcspError::Refused("unauthorized" | "malformedRequest")
-                );
-                unusable(OCSP, url)(&error)
-            })?;
-            // One that knows no nonces leaves it out (RFC 9654 §2.1).
-            if nonce.is_some() && response.nonce().is_some_and(|found| Some(found) != nonce) {
-                return Err(TrustError::Answer {
-                    purpose: OCSP,
-                    url: url.to_owned(),
-                    reason: "it answers another request".to_owned(),
-                });
-            }
-            let live = nonce.is_some() && response.nonce() == nonce;
-            let off = self.off(response.produced_at(), asked_at);
-            let evidence = Evidence::Ocsp(response);
+        let (cert, issuer) = (asked.cert, asked.issuer);
+        self.ask_ocsp((cert, issuer), url, calls, None, |answer| {
+            let off = self.off(answer.response.produced_at(), answer.asked_at);
+            let evidence = Evidence::Ocsp(answer.response);
             let finding = self.examine(asked, OCSP, url, &evidence)?;
             // An older response may have been made in advance; one from the
             // future cannot.
-            if live || off > CLOCK_ALARM {
+            if answer.live || off > CLOCK_ALARM {
                 self.note_clock(url, off);
             }
             self.judge_finding(asked, &finding)?;
             Ok((evidence, finding))
         })
+    }
+
+    /// Asks a responder about a certificate of an issuer, with one digest, and
+    /// with the other when it seems not to know the first.
+    pub(super) fn ask_ocsp<T>(
+        &self,
+        about: (&Cert, &Cert),
+        url: &str,
+        calls: &mut Vec<Call>,
+        mut budget: Option<&mut Budget>,
+        judge: impl Fn(OcspAnswer) -> Result<T, TrustError>,
+    ) -> Result<T, TrustError> {
+        let (cert, issuer) = about;
+        let mut ask = |digest: CertIdDigest, not_understood: &mut bool| {
+            let end = self.permit(OCSP, url, budget.as_deref_mut(), calls)?;
+            let nonce = self.settings.ocsp_nonce.then(random::bytes::<32>);
+            let nonce = nonce.as_ref().map(|nonce| nonce.as_slice());
+            let fetch = Fetch {
+                purpose: OCSP,
+                url,
+                body: Some((
+                    "application/ocsp-request",
+                    ocsp::request(cert, issuer, digest, nonce),
+                )),
+                answer_bytes_max: limits::RESPONSE_BYTES_MAX,
+                end,
+            };
+            let asked_at = self.clock.now();
+            self.fetch(fetch, calls, |body| {
+                let response = OcspResponse::from_der(&body).map_err(|error| {
+                    *not_understood = matches!(
+                        error,
+                        OcspError::Refused("unauthorized" | "malformedRequest")
+                    );
+                    unusable(OCSP, url)(&error)
+                })?;
+                // One that knows no nonces leaves it out (RFC 9654 §2.1).
+                if nonce.is_some() && response.nonce().is_some_and(|found| Some(found) != nonce) {
+                    return Err(TrustError::Answer {
+                        purpose: OCSP,
+                        url: url.to_owned(),
+                        reason: "it answers another request".to_owned(),
+                    });
+                }
+                judge(OcspAnswer {
+                    live: nonce.is_some() && response.nonce() == nonce,
+                    asked_at,
+                    response,
+                })
+            })
+        };
+        let digest = self.settings.ocsp_cert_id;
+        let mut not_understood = false;
+        let first = ask(digest, &mut not_understood);
+        if not_understood {
+            return ask(digest.other(), &mut not_understood);
+        }
+        first
     }
 
     fn fetch_list(
@@ -316,6 +342,7 @@ impl Trust {
             url,
             body: None,
             answer_bytes_max: limits::CRL_BYTES_MAX,
+            end: None,
         };
         self.fetch(fetch, calls, |body| {
             let list = Crl::from_der(&body).map_err(|e| unusable(CRL, url)(&e))?;

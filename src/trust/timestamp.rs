@@ -58,6 +58,7 @@ impl Trust {
             url: &authority.url,
             body: Some(("application/timestamp-query", request)),
             answer_bytes_max: limits::RESPONSE_BYTES_MAX,
+            end: None,
         };
         let call = calls.len();
         let token = self.fetch(fetch, calls, |body| {

@@ -11,6 +11,8 @@ use crate::trust::{
     Standing, TrustError, TsaEvidence,
 };
 use crate::x509::Cert;
+use crate::x509::ocsp::OCSP_SIGNING;
+use crate::x509::tsp::TIME_STAMPING;
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
 
@@ -197,17 +199,24 @@ fn objects(chain: &[Cert], judged: &[Judgement], evidence: &[Evidence]) -> Vec<O
     certificates.chain(used).collect()
 }
 
-/// The key usage (RFC 5280 §4.2.1.3) must allow signatures on documents.
+/// The key usage (RFC 5280 §4.2.1.3) must allow signatures on documents, and the
+/// certificate must not be one for timestamps or OCSP responses (§4.2.1.12).
 fn usage(subject: &Subject<'_>) -> Option<Fault> {
     let allowed = subject
         .cert
         .key_usage()
         .is_none_or(|usage| usage.digital_signature || usage.non_repudiation);
-    (subject.usage == Usage::Signature && !allowed).then(|| {
-        let text = format!(
-            "the certificate of {} is not for signatures",
-            subject.cert.subject()
-        );
+    let purposes = subject.cert.extended_key_usage();
+    let service = purposes.is_some_and(|(_, purposes)| {
+        purposes.contains(&TIME_STAMPING) || purposes.contains(&OCSP_SIGNING)
+    });
+    let why = match (allowed, service) {
+        (false, _) => "not for signatures",
+        (true, true) => "for timestamps or OCSP responses",
+        (true, false) => return None,
+    };
+    (subject.usage == Usage::Signature).then(|| {
+        let text = format!("the certificate of {} is {why}", subject.cert.subject());
         Fault::new(BlockKind::X509, Sub::ChainConstraintsFailure, text)
     })
 }

@@ -10,12 +10,16 @@ use crate::x509::Cert;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use roxmltree::{Document, Node};
+use std::collections::HashSet;
 
 const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
 
 /// Names of digests as TS 119 312 writes them, by the end of the algorithm's
 /// URI (RFC 6931). Others are left to the profile.
 const WEAK_DIGESTS: [(&str, &str); 3] = [("sha1", "SHA-1"), ("sha224", "SHA-224"), ("md5", "MD5")];
+
+/// Most references of a signature that are looked at; the profile has two.
+const REFERENCES_MAX: usize = 16;
 
 /// Looks at the only signature of a document.
 pub(super) fn inspect(document: &Document<'_>, context: &Context) -> Result<(), Fault> {
@@ -38,11 +42,21 @@ pub(super) fn inspect(document: &Document<'_>, context: &Context) -> Result<(), 
     if references.is_empty() {
         return Err(format_fault("SignedInfo has no Reference"));
     }
+    if references.len() > REFERENCES_MAX {
+        let text = format!("SignedInfo has more than {REFERENCES_MAX} references");
+        return Err(constraint(text));
+    }
+    let ids: HashSet<&str> = document
+        .descendants()
+        .flat_map(|node| node.attributes())
+        .filter(|a| a.name().eq_ignore_ascii_case("id"))
+        .map(|a| a.value())
+        .collect();
     let mut algorithms = methods.to_vec();
     for reference in references {
         algorithms.push(child(reference, "DigestMethod")?);
         base64(child(reference, "DigestValue")?)?;
-        target(document, reference)?;
+        target(&ids, reference)?;
     }
     let signer = signing_certificate(signature)?;
     for method in algorithms {
@@ -55,7 +69,7 @@ pub(super) fn inspect(document: &Document<'_>, context: &Context) -> Result<(), 
 }
 
 /// What a reference names must be in the document: nothing is fetched.
-fn target(document: &Document<'_>, reference: Node<'_, '_>) -> Result<(), Fault> {
+fn target(ids: &HashSet<&str>, reference: Node<'_, '_>) -> Result<(), Fault> {
     let missing = |what: &str| {
         let text = format!("a reference names {what}");
         Err(Fault::new(
@@ -77,11 +91,7 @@ fn target(document: &Document<'_>, reference: Node<'_, '_>) -> Result<(), Fault>
     if id.contains('(') {
         return Ok(());
     }
-    let named = |node: Node<'_, '_>| {
-        node.attributes()
-            .any(|a| a.name().eq_ignore_ascii_case("id") && a.value() == id)
-    };
-    match document.descendants().any(named) {
+    match ids.contains(id) {
         true => Ok(()),
         false => missing("an identifier that no element has"),
     }

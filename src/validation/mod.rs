@@ -24,6 +24,7 @@ pub use report::{
     Timestamp,
 };
 
+use crate::base::hex;
 use crate::pades::{self, PadesError};
 use crate::trust::{self, AlgorithmPolicy, Evidence};
 use crate::x509::Cert;
@@ -93,27 +94,43 @@ pub enum ValidationError {
         /// As it should be.
         wanted: String,
     },
+    /// The signature is by another certificate than the one it was made with.
+    #[error("self-check: the signature is by another certificate")]
+    SelfCheckSigner,
+    /// More than validation data follows the signature of a PDF.
+    #[error("self-check: more than validation data follows the signature")]
+    SelfCheckChanges,
 }
 
 /// The check before delivery: the last signature of the report, which is ours,
-/// is TOTAL-PASSED and of the level wanted, such as `XAdES-B-LT`.
+/// is TOTAL-PASSED, of the level wanted, such as `XAdES-B-LT`, by the certificate
+/// it was made with, and nothing but validation data follows it.
 ///
 /// # Errors
 /// [`ValidationError`].
-pub fn self_check(report: &Report, wanted: &str) -> Result<(), ValidationError> {
+pub fn self_check(report: &Report, wanted: &str, signer: &Cert) -> Result<(), ValidationError> {
     let own = report.signatures.last();
     let facts = own.filter(|own| own.indication == Indication::TotalPassed);
-    match facts.and_then(|own| own.facts.as_ref()) {
-        Some(facts) if facts.level == wanted => Ok(()),
-        Some(facts) => Err(ValidationError::SelfCheckLevel {
-            reached: facts.level.clone(),
-            wanted: wanted.to_owned(),
-        }),
-        None => Err(ValidationError::SelfCheckVerdict {
+    let Some(facts) = facts.and_then(|own| own.facts.as_ref()) else {
+        return Err(ValidationError::SelfCheckVerdict {
             indication: own.map_or(report.indication, |own| own.indication),
             sub_indication: own.and_then(|own| own.sub_indication),
             text: own.map_or(&report.text, |own| &own.text).clone(),
-        }),
+        });
+    };
+    if facts.level != wanted {
+        return Err(ValidationError::SelfCheckLevel {
+            reached: facts.level.clone(),
+            wanted: wanted.to_owned(),
+        });
+    }
+    let found = facts.signer.0.first().map(|found| found.sha256.as_str());
+    if found != Some(hex::encode(&signer.sha256()).as_str()) {
+        return Err(ValidationError::SelfCheckSigner);
+    }
+    match facts.is_last_word {
+        true => Ok(()),
+        false => Err(ValidationError::SelfCheckChanges),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{Context, Facts, Object, Report};
 use crate::base::hex;
-use crate::trust::{Call, Trust, TsaEvidence};
+use crate::trust::{Budget, Call, Trust, TsaEvidence};
 use crate::x509::Cert;
 use time::OffsetDateTime;
 
@@ -26,7 +26,7 @@ pub fn offline(
 }
 
 /// Validates, fetches what signatures below level LT lack, and validates again
-/// with it. The calls stand in the report.
+/// with it. The calls stand in the report; all its signatures share one budget.
 pub fn online(
     trust: &Trust,
     mut context: Context,
@@ -35,8 +35,12 @@ pub fn online(
     let first = validate(&context);
     authorities(trust, &first, &mut context);
     let mut calls = Vec::new();
+    let mut budget = Budget::of_report();
     for facts in facts(&first).filter(|facts| !facts.level.ends_with("-LT")) {
-        gather(trust, facts, &mut context, &mut calls);
+        if budget.is_exceeded() {
+            break;
+        }
+        gather(trust, facts, &mut context, &mut calls, &mut budget);
     }
     let mut report = validate(&context);
     report.calls = calls;
@@ -58,7 +62,13 @@ fn authorities(trust: &Trust, report: &Report, context: &mut Context) {
     }
 }
 
-fn gather(trust: &Trust, facts: &Facts, context: &mut Context, calls: &mut Vec<Call>) {
+fn gather(
+    trust: &Trust,
+    facts: &Facts,
+    context: &mut Context,
+    calls: &mut Vec<Call>,
+    budget: &mut Budget,
+) {
     let mut pool = context.certificates.clone();
     for object in &facts.objects {
         match object {
@@ -79,8 +89,10 @@ fn gather(trust: &Trust, facts: &Facts, context: &mut Context, calls: &mut Vec<C
     for leaf in leaves {
         // An expired certificate has a chain too: at a time when it was valid.
         let at = context.now.max(leaf.not_before()).min(leaf.not_after());
-        if let Ok(chain) = trust.chain(&leaf, &pool, at, calls) {
-            context.evidence.extend(trust.statements(&chain, calls));
+        if let Ok(chain) = trust.strangers_chain(&leaf, &pool, at, calls, budget) {
+            context
+                .evidence
+                .extend(trust.statements(&chain, calls, budget));
             context.certificates.extend(chain);
         }
     }

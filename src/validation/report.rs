@@ -83,6 +83,9 @@ pub struct Facts {
     /// The signature timestamp.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<Timestamp>,
+    /// Nothing but validation data follows the signature; so of all XML.
+    #[serde(skip)]
+    pub is_last_word: bool,
     /// What the validation used.
     #[serde(skip)]
     pub objects: Vec<Object>,

@@ -203,6 +203,10 @@ fn conclude(
     let facts = Facts {
         level: format!("{}-{}", found.format, found.level.as_str()),
         place: found.place,
+        is_last_word: match &found.changes {
+            None | Some(Changes::None | Changes::ValidationData) => true,
+            Some(Changes::Allowed(_) | Changes::Suspicious { .. }) => false,
+        },
         changes_after: found.changes.map(|changes| match changes {
             Changes::None => Vec::new(),
             Changes::ValidationData => vec!["validation data or a document timestamp".to_owned()],

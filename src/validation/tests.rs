@@ -1,5 +1,7 @@
 use super::*;
-use crate::x509::testing::{Builder, List, NOW, OCSP_SIGNING, Ocsp, Party, Stamp, TIME_STAMPING};
+use crate::x509::testing::{
+    Builder, CLIENT_AUTH, List, NOW, OCSP_SIGNING, Ocsp, Party, Stamp, TIME_STAMPING,
+};
 use crate::x509::tsp::TimestampToken;
 use crate::x509::{CertStatus, SignatureAlgorithm};
 use crate::xml::path::Namespaces;
@@ -297,6 +299,54 @@ fn a_signature_over_something_else_never_passes() {
     let report = check(moved.as_bytes(), &full);
     assert_eq!(report.sub_indication, Some(Sub::SigConstraintsFailure));
     passes(&check(text.as_bytes(), &full));
+}
+
+#[test]
+fn only_a_passed_document_of_its_own_level_is_delivered() {
+    let world = World::new();
+    let own = &world.signer.cert;
+    let good = Ocsp::good(STAMPED);
+    let sealed = world.sealed(&[world.about_signer(&good), world.about_tsa(&good)]);
+    let bare = world.bare(NOW);
+    let report = check(&sealed, &bare);
+    self_check(&report, "XAdES-B-LT", own).unwrap();
+    let level = self_check(&report, "XAdES-B-T", own).unwrap_err();
+    assert!(matches!(level, ValidationError::SelfCheckLevel { .. }));
+    let signer = self_check(&report, "XAdES-B-LT", &world.tsa.cert).unwrap_err();
+    assert!(matches!(signer, ValidationError::SelfCheckSigner));
+    let changed = edit(&sealed, ">10<", ">11<");
+    let verdict = self_check(&check(&changed, &bare), "XAdES-B-LT", own).unwrap_err();
+    assert!(matches!(verdict, ValidationError::SelfCheckVerdict { .. }));
+
+    // Of a PDF the last signature counts, and nothing but validation data follows.
+    let full = world.full(NOW);
+    let signed = world.sign_pdf(&fixture("memoire-gs-a2b-objstm.pdf"));
+    let sealed = world.seal_pdf(&world.stamp_pdf(&signed));
+    self_check(&pdf(&sealed, &bare), "PAdES-B-LT", own).unwrap();
+    let mut twice = pdf(&world.sign_pdf(&signed), &full);
+    self_check(&twice, "PAdES-B-B", own).unwrap();
+    twice.signatures.pop();
+    let followed = self_check(&twice, "PAdES-B-B", own).unwrap_err();
+    assert!(matches!(followed, ValidationError::SelfCheckChanges));
+}
+
+/// A few are looked at, so that what is missing is told; many are work.
+#[test]
+fn more_references_than_a_signature_needs_are_refused_at_once() {
+    let world = World::new();
+    let full = world.full(NOW);
+    let text = String::from_utf8(world.signed()).unwrap();
+    let reference = "<ds:Reference URI=\"#nowhere\"><ds:DigestMethod \
+                     Algorithm=\"http://www.w3.org/2001/04/xmlenc#sha256\"/>\
+                     <ds:DigestValue>AAAA</ds:DigestValue></ds:Reference>";
+    let with = |more: usize| {
+        let end = "</ds:SignedInfo>";
+        let bad = text.replace(end, &format!("{}{end}", reference.repeat(more)));
+        assert_ne!(bad, text);
+        found(&check(bad.as_bytes(), &full))
+    };
+    assert_eq!(with(14), ("INDETERMINATE", Some("SIGNED_DATA_NOT_FOUND")));
+    assert_eq!(with(15), ("INDETERMINATE", Some("SIG_CONSTRAINTS_FAILURE")));
 }
 
 /// Every byte of a signed document, changed alone: seen, or without meaning.

@@ -14,7 +14,8 @@ const fn oid(text: &str) -> ObjectIdentifier {
 }
 
 const BASIC: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.1");
-const OCSP_SIGNING: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.9");
+/// The purpose of a delegated responder's certificate (RFC 6960 §4.2.2.2).
+pub(crate) const OCSP_SIGNING: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.9");
 const NONCE: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.2");
 /// Most certificates tried as the responder's.
 const RESPONDERS_MAX: usize = 8;

@@ -17,7 +17,8 @@ const fn oid(text: &str) -> ObjectIdentifier {
 }
 
 const TST_INFO: ObjectIdentifier = oid("1.2.840.113549.1.9.16.1.4");
-const TIME_STAMPING: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.8");
+/// The purpose of a timestamp authority's certificate (RFC 3161 §2.3).
+pub(crate) const TIME_STAMPING: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.8");
 
 /// `PKIFailureInfo` bits (RFC 3161 §2.4.2).
 const FAILURES: &[(u32, &str)] = &[

@@ -17,6 +17,7 @@ use crate::xml;
 use crate::xml::c14n;
 use crate::xml::path::Path;
 use roxmltree::{Document, Node};
+use std::collections::HashSet;
 use time::OffsetDateTime;
 
 /// A signature that is whole, bound to its certificate and over all of the
@@ -141,7 +142,7 @@ fn unique_ids(doc: &Document<'_>, signature: Node<'_, '_>) -> Result<(), XadesEr
             .map(|a| a.value().to_owned())
             .collect()
     };
-    let own: Vec<String> = signature.descendants().flat_map(ids_of).collect();
+    let own: HashSet<String> = signature.descendants().flat_map(ids_of).collect();
     let mut all: Vec<String> = doc.descendants().flat_map(ids_of).collect();
     all.sort_unstable();
     let twice = all.windows(2).filter_map(|pair| match pair {

@@ -73,6 +73,9 @@ fn when_all_fail_all_are_asked_and_health_says_so() {
     world.clock.0.store(1, Ordering::SeqCst);
     assert!(asked(&trust).0);
     assert!(trust.health().is_good());
+    // No authority at all: there is never a timestamp.
+    let none = world.trust_with(|s| s.timestamp_authorities.clear());
+    assert!(!none.health().is_good());
 }
 
 #[test]
@@ -349,6 +352,10 @@ fn redirects_are_followed_to_lists_only_and_not_for_long() {
     assert!(ask().unwrap_err().to_string().contains("HTTP status 302"));
     to("/root.crl", "ftp://127.0.0.1/list");
     assert!(ask().is_err());
+    // Another name for a machine inside: nobody is sent there.
+    let inside = world.server.url("/4").replace("127.0.0.1", "localhost");
+    to("/root.crl", &inside);
+    assert!(ask().unwrap_err().to_string().contains("HTTP status 302"));
     // A question is not taken elsewhere.
     to("/root.crl", "/4");
     ask().unwrap();

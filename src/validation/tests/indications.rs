@@ -226,6 +226,11 @@ fn chains() -> Vec<Case> {
         let world = World::with(Builder::new("Test Signer").usage(bits), tsa());
         check(&world.signed(), &world.full(NOW))
     };
+    let meant_for = |purpose: &str| {
+        let world = World::with(signer().purposes(false, &[purpose, CLIENT_AUTH]), tsa());
+        check(&world.signed(), &world.full(NOW))
+    };
+    let email = "1.3.6.1.5.5.7.3.4";
     let ca_until = |at: OffsetDateTime| {
         let root = Builder::new("Test Root").ca(None).build(None);
         let ca = authority(&root)
@@ -251,6 +256,18 @@ fn chains() -> Vec<Case> {
             "a key not for signatures",
             used(NO_SIGNATURES),
             used(DIGITAL),
+        ),
+        case(
+            Sub::ChainConstraintsFailure,
+            "a key for timestamps",
+            meant_for(TIME_STAMPING),
+            meant_for(email),
+        ),
+        case(
+            Sub::ChainConstraintsFailure,
+            "a key for OCSP responses",
+            meant_for(OCSP_SIGNING),
+            meant_for(email),
         ),
         case(
             Sub::OutOfBoundsNoPoe,

@@ -1,0 +1,38 @@
+use super::*;
+
+#[test]
+fn addresses_of_this_machine_and_its_network_are_told_from_public_ones() {
+    for inside in [
+        "http://127.0.0.1:8/x",
+        "http://2130706433/",
+        "http://0x7f.1/",
+        "http://localhost/",
+        "http://LOCALHOST./",
+        "http://x.localhost/",
+        "http://intranet/",
+        "http://10.1.2.3/",
+        "http://172.31.0.1/",
+        "http://192.168.0.1/",
+        "http://169.254.169.254/",
+        "http://100.64.0.1/",
+        "http://0.0.0.0/",
+        "http://[::1]/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://[fe80::1]/",
+        "http://[fd00::1]/",
+        "http://printer.local/",
+    ] {
+        assert!(is_inside_address(inside), "{inside}");
+    }
+    for public in [
+        "http://example.org/",
+        "https://8.8.8.8/",
+        "http://172.32.0.1/",
+        "http://100.128.0.1/",
+        "http://[2001:db8::1]/",
+        "not an address",
+    ] {
+        assert!(!is_inside_address(public), "{public}");
+    }
+    assert_eq!(host("http://EXAMPLE.org:80/x").unwrap(), "example.org");
+}
