@@ -163,15 +163,17 @@ TABLE = [
     ),
     (
         PASSED,
-        "it lets annotations and the signature's own field be changed where no certification forbids it",
+        "it lets annotations and signature fields be added and changed where no certification forbids it",
         "scope PARTIAL",
-        "pdf-after-annotation-added pdf-after-widget-made-visible",
+        "pdf-after-annotation-added pdf-after-widget-made-visible pdf-after-empty-signature-field-added"
+        " pdf-after-signature-widget-added",
     ),
     (
         PASSED,
         "it only warns of what a certification forbids (DocMDP)",
         "restricted by /DocMDP",
-        "pdf-certified-1-filled pdf-certified-1-annotated pdf-certified-2-annotated pdf-certified-2-content",
+        "pdf-certified-1-filled pdf-certified-1-annotated pdf-certified-2-annotated pdf-certified-2-content"
+        " pdf-certified-2-overlaid pdf-certified-2-action-redefined",
     ),
     (
         f"{PASSED} + {PASSED}",
