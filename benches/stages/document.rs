@@ -130,7 +130,7 @@ impl<'a> Passage<'a> {
         });
         let signed = self.time("PAdES: CMS into the PDF, self-check", over_pdf, |s| {
             let signed = prepared.finish(&value).unwrap();
-            s.signer.check_pdf(&signed, Level::B).unwrap();
+            s.signer.check_pdf(&signed, Level::B, certificate).unwrap();
             signed
         });
         self.signature(PADES_B, before);
