@@ -2,9 +2,9 @@
 //! turns errors into HTTP. The list is printed in `docs/problems.md`, which a
 //! test compares with it.
 
-use crate::base::limits;
+use crate::base::{causes, limits};
 use crate::forms::{Code, Finding, FormsError, Rejected, Severity};
-use crate::intake::{IntakeError, IsolatedError, ScreenError, chain_of};
+use crate::intake::{IntakeError, IsolatedError, ScreenError};
 use crate::outbox::OutboxError;
 use crate::sign::SignError;
 use crate::token::TokenError;
@@ -410,7 +410,7 @@ impl From<IntakeError> for Problem {
                 ScreenError::Hybrid => Self::new(&PDF_REFUSED, text),
                 ScreenError::Refused(_) => Self::new(&PDF_INVALID, text),
                 ScreenError::Run(_) | ScreenError::Timeout(_) => {
-                    tracing::error!("{}", chain_of(&error));
+                    tracing::error!("{}", causes(&error));
                     Self::new(&PDF_VALIDATOR_FAILED, text)
                 }
             },
@@ -433,7 +433,7 @@ impl From<IntakeError> for Problem {
 
 impl From<IsolatedError> for Problem {
     fn from(error: IsolatedError) -> Self {
-        let text = sentence(&chain_of(&error));
+        let text = sentence(&causes(&error));
         match error {
             IsolatedError::Intake(error) => error.into(),
             IsolatedError::Xml(error) => Self::unreadable_xml(&error),

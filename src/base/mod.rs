@@ -16,3 +16,19 @@ pub mod secret;
 pub use clock::{Clock, SystemClock};
 pub use ids::Uuid4;
 pub use secret::Secret;
+
+/// An error and its causes in one line, what repeats the line so far left out:
+/// the outermost alone ("error sending request") tells nobody anything.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let line = cause.to_string();
+        if !text.contains(&line) {
+            text.push_str(": ");
+            text.push_str(&line);
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -6,7 +6,7 @@
 //! Nobody outside sends it to another machine inside.
 //! It knows nothing of forms, SOAP or ASN.1.
 
-use crate::base::Secret;
+use crate::base::{Secret, causes};
 use reqwest::blocking::Response as Answer;
 use std::io::Read;
 use std::net::IpAddr;
@@ -294,22 +294,6 @@ fn read(answer: Answer, url: &str, limit: usize) -> Result<Response, HttpError> 
 #[expect(clippy::disallowed_methods, reason = "the one outbound client")]
 fn builder() -> reqwest::blocking::ClientBuilder {
     reqwest::blocking::Client::builder()
-}
-
-/// The chain of causes in one line: the outermost alone ("error sending
-/// request") tells an administrator nothing.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let line = cause.to_string();
-        if !text.contains(&line) {
-            text.push_str(": ");
-            text.push_str(&line);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub use isolated::{IsolatedError, Original, Place};
 pub use screen::{Hybrid, PdfSettings, ScreenError, Validator};
 pub use validation::Signed;
 
-use crate::base::{Clock, digest, hex, limits};
+use crate::base::{Clock, causes, digest, hex, limits};
 use crate::forms::{Checked, Operation, Pack, Packs, Rejected};
 use crate::outbox::{
     Accepted, Event, Kind, Lease, New, Outbox, OutboxError, Prepared, Record, State, Wait,
@@ -23,7 +23,6 @@ use crate::x509::Level;
 use crate::xades::Envelope;
 use crate::xml::Position;
 use serde_json::{Value, json};
-use std::error::Error;
 use std::sync::Arc;
 
 /// What a program hands in. Patient data: not printable.
@@ -170,7 +169,7 @@ impl Intake {
                 identity.certificate.subject(),
                 sign::fingerprint(&identity.certificate),
             )),
-            Err(error) => Err(chain_of(&error)),
+            Err(error) => Err(causes(&error)),
         };
         Ok(Preview {
             checked: vetted.checked,
@@ -574,12 +573,12 @@ fn wait(error: &StepError) -> Wait {
         StepError::Sign(error) => Wait {
             class: error.class().into(),
             code: sign_code(error).into(),
-            text: chain_of(error),
+            text: causes(error),
         },
         StepError::Store(error) => Wait {
             class: "ours".into(),
             code: "store".into(),
-            text: chain_of(error),
+            text: causes(error),
         },
         StepError::Configuration(code, text) => Wait {
             class: "ours".into(),
@@ -613,18 +612,6 @@ fn calls_json(calls: &[Call]) -> Value {
         })
     });
     Value::Array(calls.collect())
-}
-
-/// The error with its causes in one line.
-pub fn chain_of(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

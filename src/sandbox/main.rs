@@ -39,7 +39,7 @@ use crate::scenario::Scenarios;
 use crate::server::Listener;
 use aws_lc_rs::hmac;
 use clap::Parser;
-use sceau::base::{Clock, SystemClock, file, random};
+use sceau::base::{Clock, SystemClock, causes, file, random};
 use sceau::forms::Packs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -113,12 +113,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn causes(fault: &(dyn std::error::Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(fault), |e| e.source());
-    let lines: Vec<String> = chain.map(ToString::to_string).collect();
-    lines.join(": ")
 }
 
 fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {

@@ -2,7 +2,7 @@
 
 use super::memory::{Item, Key, Kind};
 use super::{Call, Fetch, TIMESTAMP, Trust, TrustError, TsaEvidence, TsaSettings};
-use crate::base::{digest, limits, random};
+use crate::base::{causes, digest, limits, random};
 use crate::x509::Cert;
 use crate::x509::tsp::{self, TimestampToken, TspError};
 use std::time::Instant;
@@ -30,7 +30,7 @@ impl Trust {
             };
             let start = Instant::now();
             let asked = self.ask_authority(authority, &imprint, calls);
-            let failure = asked.as_ref().err().map(in_one_line);
+            let failure = asked.as_ref().err().map(|failure| causes(failure));
             self.note_authority(place, start.elapsed(), failure);
             match asked {
                 Ok(token) => return Ok(token),
@@ -159,17 +159,6 @@ impl Trust {
 fn signer_key(authority: &TsaSettings, signer: &Cert) -> Key {
     let parts = [&signer.sha256()[..], authority.url.as_bytes()];
     (Kind::Authority, digest::sha256_parts(&parts))
-}
-
-/// The failure with its causes.
-fn in_one_line(failure: &TrustError) -> String {
-    let mut text = failure.to_string();
-    let mut source = std::error::Error::source(failure);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn failed(authority: &TsaSettings, source: TspError) -> TrustError {

@@ -5,22 +5,11 @@
 use super::indication::SubIndication as Sub;
 use super::report::{BlockKind, Fault};
 use super::signature::of_signature;
+use crate::base::causes;
 use crate::pades::PadesError;
 use crate::x509::X509Error;
 use crate::x509::tsp::TspError;
 use crate::xades::XadesError;
-use std::error::Error;
-
-/// An error with its causes, as one sentence.
-pub(super) fn sentence(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
 
 /// Why an XML signature was refused.
 pub(super) fn xades(error: &XadesError) -> Fault {
@@ -45,7 +34,7 @@ pub(super) fn xades(error: &XadesError) -> Fault {
         ),
         XadesError::Timestamp(source) => return of_signature(timestamp(source)),
     };
-    Fault::new(block, sub, sentence(error))
+    Fault::new(block, sub, causes(error))
 }
 
 /// Why a PDF signature was refused.
@@ -67,7 +56,7 @@ pub(super) fn pades(error: &PadesError) -> Fault {
         PadesError::VerifyCms(source) => cms(source),
         PadesError::VerifyTimestamp(source) => return of_signature(timestamp(source)),
     };
-    Fault::new(block, sub, sentence(error))
+    Fault::new(block, sub, causes(error))
 }
 
 /// Why a timestamp was refused, by itself.
@@ -80,7 +69,7 @@ pub(super) fn timestamp(error: &TspError) -> Fault {
         TspError::Purpose(_) => Sub::ChainConstraintsFailure,
         TspError::SignerNotValid => Sub::OutOfBoundsNoPoe,
     };
-    Fault::new(BlockKind::Timestamp, sub, sentence(error))
+    Fault::new(BlockKind::Timestamp, sub, causes(error))
 }
 
 /// Why a CMS signature was refused.

@@ -3,9 +3,9 @@
 
 use super::{Case, Entry, Expected};
 use lopdf::{Dictionary, Stream};
+use sceau::base::causes;
 use sceau::x509::{Cert, SignatureAlgorithm};
 use sceau::{pades, pdf};
-use std::error::Error;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use time::macros::datetime;
@@ -31,25 +31,17 @@ fn precheck(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-fn told(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
-}
-
 fn prepare(bytes: &[u8]) -> Result<(), String> {
     let signer = Cert::from_der(include_bytes!("../../fixtures/pki/leaf.crt")).expect("a fixture");
     let time = datetime!(2026-10-05 09:30:00 UTC);
     let prepared = pades::prepare(bytes, &signer, &[], SignatureAlgorithm::EcdsaSha256, time);
-    prepared.map(drop).map_err(|error| told(&error))
+    prepared.map(drop).map_err(|error| causes(&error))
 }
 
 fn verify(bytes: &[u8]) -> Result<(), String> {
-    pades::verify(bytes).map(drop).map_err(|error| told(&error))
+    pades::verify(bytes)
+        .map(drop)
+        .map_err(|error| causes(&error))
 }
 
 /// A file in the making: objects, then a table that is right.

@@ -1,11 +1,11 @@
 //! XML that is deep, wide, long, or refers to itself.
 
 use super::{Case, Entry, Expected};
+use sceau::base::causes;
 use sceau::forms::Packs;
 use sceau::xades;
 use sceau::xml::path::{Namespaces, Path, Slot};
 use sceau::xml::xsd::{Fault, Schema, XsdError};
-use std::error::Error;
 
 const ENTRIES: &[(&str, Entry)] = &[
     ("parse", parse),
@@ -16,20 +16,10 @@ const ENTRIES: &[(&str, Entry)] = &[
 /// Without the parser: the schema validator is only asked of what passed it.
 const AFTER_PARSER: &[(&str, Entry)] = &[("xsd", xsd), ("form", form), ("xades", verify)];
 
-fn told(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
-}
-
 fn parse(bytes: &[u8]) -> Result<(), String> {
     sceau::xml::parse(bytes)
         .map(drop)
-        .map_err(|error| told(&error))
+        .map_err(|error| causes(&error))
 }
 
 /// The way of every document: the gate, then the validator.
@@ -39,17 +29,17 @@ fn xsd(bytes: &[u8]) -> Result<(), String> {
         <xs:any processContents='lax' minOccurs='0' maxOccurs='unbounded'/></xs:sequence>\
         </xs:complexType></xs:element></xs:schema>";
     let schema = Schema::compile(&[("a.xsd".to_owned(), schema.to_vec())], "a.xsd");
-    let schema = schema.map_err(|error| told(&error))?;
-    sceau::xml::parse(bytes).map_err(|error| told(&error))?;
+    let schema = schema.map_err(|error| causes(&error))?;
+    sceau::xml::parse(bytes).map_err(|error| causes(&error))?;
     let faults: Result<Vec<Fault>, XsdError> = schema.validate(bytes);
-    match faults.map_err(|error| told(&error))?.first() {
+    match faults.map_err(|error| causes(&error))?.first() {
         Some(fault) => Err(fault.message.clone()),
         None => Ok(()),
     }
 }
 
 fn form(bytes: &[u8]) -> Result<(), String> {
-    let packs = Packs::builtin().map_err(|error| told(&error))?;
+    let packs = Packs::builtin().map_err(|error| causes(&error))?;
     let pack = packs.iter().next().expect("a pack").clone();
     let checked = pack.check("depot", bytes);
     checked.map(drop).map_err(|rejected| {
@@ -64,7 +54,7 @@ fn verify(bytes: &[u8]) -> Result<(), String> {
     let path = Path::parse("/a/b", &Namespaces::new()).expect("a path");
     xades::verify(bytes, &Slot::Wrapper(path))
         .map(drop)
-        .map_err(|error| told(&error))
+        .map_err(|error| causes(&error))
 }
 
 /// Elements inside one another.
