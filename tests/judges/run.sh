@@ -70,11 +70,12 @@ differential() {
 }
 
 "$here/setup.sh"
-part "canonical forms and schemas" differential
+# Empties the folder: first.
 part "the service's output" "$here/cases.py" --bin "$bin" --out "$out"
 part judges "$here/judge.py" "$out/cases"
 part "the matrix of levels, keys and shapes" "$here/../../.judges/venv/bin/python" "$here/matrix.py" --bin "$bin" --out "$out/matrix"
 part "judges of the matrix" "$here/judge.py" "$out/matrix"
+part "canonical forms and schemas" differential
 part "bad documents" "$here/refusals/refusals.py" --bin "$bin" --out "$out/refusals"
 part "XML reports" "$here/../../.judges/venv/bin/python" "$here/reports.py" --bin "$bin" "$out/refusals"
 
