@@ -419,7 +419,9 @@ pub fn ecdsa_der_to_fixed(signature: &[u8], size: usize) -> Option<Vec<u8>> {
         let content = fields.expect(tag::INTEGER).ok()?.content;
         let digits = unsigned(content);
         let negative = content.first().is_none_or(|b| b & 0x80 != 0);
-        let padding = size.checked_sub(digits.len()).filter(|_| !negative)?;
+        let padded = matches!(content, [0, next, ..] if next & 0x80 == 0);
+        let padding = size.checked_sub(digits.len());
+        let padding = padding.filter(|_| !negative && !padded)?;
         out.resize(out.len() + padding, 0);
         out.extend_from_slice(digits);
     }
