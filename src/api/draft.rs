@@ -3,8 +3,9 @@
 //! or JSON with `xml` as text and `pdf` in base64. A document alone comes as
 //! XML, as PDF, or as the one part of a multipart body.
 
-use super::problem::{BODY_MALFORMED, MEDIA_TYPE_REFUSED, Problem};
+use super::problem::{BODY_MALFORMED, MEDIA_TYPE_REFUSED, Problem, QUERY_MALFORMED};
 use crate::base::limits;
+use crate::intake::Place;
 use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{StatusCode, header};
@@ -66,14 +67,43 @@ pub(super) struct SolePart {
     pdf: Option<String>,
 }
 
+impl Sole {
+    /// The place of the signature that a query names, one way at most; a PDF has
+    /// none.
+    pub(super) fn place(
+        &self,
+        form: Option<String>,
+        version: Option<String>,
+        operation: Option<String>,
+        slot: Option<String>,
+    ) -> Result<Option<Place>, Problem> {
+        let refuse = |text: &str| Err(Problem::new(&QUERY_MALFORMED, text));
+        match (self, form, operation, slot) {
+            (Self::Pdf(_), None, None, None) if version.is_none() => Ok(None),
+            (Self::Pdf(_), _, _, _) => {
+                refuse("form, version, operation and slot are for XML only.")
+            }
+            (Self::Xml(_), Some(form), Some(operation), None) => Ok(Some(Place::Form {
+                form,
+                version,
+                operation,
+            })),
+            (Self::Xml(_), None, None, slot) if version.is_none() => Ok(slot.map(Place::Slot)),
+            (Self::Xml(_), Some(_), Some(_), Some(_)) => {
+                refuse("Either form and operation, or slot.")
+            }
+            (Self::Xml(_), _, _, _) => {
+                refuse("form and operation are needed together, version only with them.")
+            }
+        }
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for Sole {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let kind = kind(&request);
-        if declared(&request).is_some_and(|bytes| bytes > limits::BODY_BYTES_MAX) {
-            return Err(refuse_large(request).await);
-        }
+        let (kind, request) = admit(request).await?;
         match kind.as_str() {
             "multipart/form-data" => match multipart(request, state).await? {
                 (Some(xml), None) => Ok(Self::Xml(xml)),
@@ -96,10 +126,7 @@ impl<S: Send + Sync> FromRequest<S> for Documents {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let kind = kind(&request);
-        if declared(&request).is_some_and(|bytes| bytes > limits::BODY_BYTES_MAX) {
-            return Err(refuse_large(request).await);
-        }
+        let (kind, request) = admit(request).await?;
         match kind.as_str() {
             "multipart/form-data" => {
                 let (xml, pdf) = multipart(request, state).await?;
@@ -114,6 +141,14 @@ impl<S: Send + Sync> FromRequest<S> for Documents {
             "application/json" => json(&Bytes::from_request(request, state).await?),
             other => Err(refuse_kind(other)),
         }
+    }
+}
+
+/// The request with the media type of its body, unless the body is too large.
+async fn admit(request: Request) -> Result<(String, Request), Problem> {
+    match declared(&request) {
+        Some(bytes) if bytes > limits::BODY_BYTES_MAX => Err(refuse_large(request).await),
+        Some(_) | None => Ok((kind(&request), request)),
     }
 }
 

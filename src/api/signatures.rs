@@ -128,8 +128,15 @@ pub async fn sign(
         Sole::Pdf(_) => ("PAdES", "application/pdf"),
     };
     let level = level(format, query.level.as_deref())?;
-    let practitioner = query.practitioner.clone();
-    let original = original(document, query)?;
+    let practitioner = query.practitioner;
+    let place = document.place(query.form, query.version, query.operation, query.slot)?;
+    let original = match document {
+        Sole::Xml(xml) => {
+            let end = || Place::Slot(Slot::END_OF_ROOT.to_owned());
+            Original::Xml(xml, place.unwrap_or_else(end))
+        }
+        Sole::Pdf(pdf) => Original::Pdf(pdf),
+    };
     let intake = api.intake.clone();
     let (signed, calls) = blocking(move || {
         let mut calls = Vec::new();
@@ -174,40 +181,4 @@ fn level(format: &str, asked: Option<&str>) -> Result<Level, Problem> {
             format!("level: \"{asked}\" is none of {format}-B-B, {format}-B-T and {format}-B-LT.");
         Problem::new(&QUERY_MALFORMED, text)
     })
-}
-
-/// The document with the place of its signature, which one way only may name.
-fn original(document: Sole, query: SignatureQuery) -> Result<Original, Problem> {
-    let refuse = |text: &str| Err(Problem::new(&QUERY_MALFORMED, text));
-    let xml = match document {
-        Sole::Xml(xml) => xml,
-        Sole::Pdf(pdf) => {
-            let placed = query
-                .form
-                .or(query.version)
-                .or(query.operation)
-                .or(query.slot);
-            return match placed {
-                Some(_) => refuse("form, version, operation and slot are for XML only."),
-                None => Ok(Original::Pdf(pdf)),
-            };
-        }
-    };
-    match (query.form, query.operation, query.slot) {
-        (Some(form), Some(operation), None) => {
-            let version = query.version;
-            let place = Place::Form {
-                form,
-                version,
-                operation,
-            };
-            Ok(Original::Xml(xml, place))
-        }
-        (None, None, slot) if query.version.is_none() => {
-            let slot = slot.unwrap_or_else(|| Slot::END_OF_ROOT.to_owned());
-            Ok(Original::Xml(xml, Place::Slot(slot)))
-        }
-        (Some(_), Some(_), Some(_)) => refuse("Either form and operation, or slot."),
-        (_, _, _) => refuse("form and operation are needed together, version only with them."),
-    }
 }

@@ -2,10 +2,10 @@
 //! insurer.
 
 use super::draft::{Sole, SolePart};
-use super::problem::{Problem, QUERY_MALFORMED};
+use super::problem::Problem;
 use super::submissions::File;
 use super::{Api, blocking};
-use crate::intake::{Place, Signed};
+use crate::intake::Signed;
 use crate::validation::Report;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -50,7 +50,11 @@ pub async fn validate(
     document: Sole,
 ) -> Result<Response, Problem> {
     let Query(query) = query?;
-    let signed = signed(document, query)?;
+    let place = document.place(query.form, query.version, query.operation, query.slot)?;
+    let signed = match document {
+        Sole::Xml(xml) => Signed::Xml(xml, place),
+        Sole::Pdf(pdf) => Signed::Pdf(pdf),
+    };
     let intake = api.intake.clone();
     let report = blocking(move || intake.validate(&signed)).await??;
     Ok(if wants_xml(&headers) {
@@ -59,36 +63,6 @@ pub async fn validate(
     } else {
         Json(report).into_response()
     })
-}
-
-/// The document with the place of its signature, which one way only may name.
-fn signed(document: Sole, query: ValidationQuery) -> Result<Signed, Problem> {
-    let refuse = |text: &str| Err(Problem::new(&QUERY_MALFORMED, text));
-    let ValidationQuery {
-        form,
-        version,
-        operation,
-        slot,
-    } = query;
-    match (document, form, operation, slot) {
-        (Sole::Pdf(pdf), None, None, None) if version.is_none() => Ok(Signed::Pdf(pdf)),
-        (Sole::Pdf(_), _, _, _) => refuse("form, version, operation and slot are for XML only."),
-        (Sole::Xml(xml), Some(form), Some(operation), None) => Ok(Signed::Xml(
-            xml,
-            Some(Place::Form {
-                form,
-                version,
-                operation,
-            }),
-        )),
-        (Sole::Xml(xml), None, None, slot) if version.is_none() => {
-            Ok(Signed::Xml(xml, slot.map(Place::Slot)))
-        }
-        (Sole::Xml(_), Some(_), Some(_), Some(_)) => refuse("Either form and operation, or slot."),
-        (Sole::Xml(_), _, _, _) => {
-            refuse("form and operation are needed together, version only with them.")
-        }
-    }
 }
 
 /// Whether XML is accepted by name and JSON is not (RFC 9110 §12.5.1).
