@@ -358,6 +358,7 @@ impl Intake {
             // One by a certificate that has been replaced since is not kept.
             pades::verify(pdf).is_ok_and(|own| own.signer == *hand.certificate())
         });
+        let mut is_kept = rested.is_some();
         let mut reached = Level::B;
         let mut pdf = match rested {
             Some(pdf)
@@ -377,12 +378,14 @@ impl Intake {
         let mut stamped = Ok(());
         if level > Level::B {
             match self.signer.stamp_pdf(&pdf, calls) {
-                Ok((higher, _)) => (pdf, reached) = (higher, level),
+                Ok((higher, _)) => (pdf, reached, is_kept) = (higher, level, false),
                 Err(error) => stamped = Err(error),
             }
         }
         self.signer.check_pdf(&pdf, reached, hand.certificate())?;
-        way.body(Kind::Pdf, pdf.clone());
+        if !is_kept {
+            way.body(Kind::Pdf, pdf.clone());
+        }
         stamped?;
         Ok(pdf)
     }
