@@ -1,3 +1,7 @@
+mod language;
+mod registry;
+mod schema;
+
 use super::*;
 use crate::base::Uuid4;
 use crate::x509::Level;
