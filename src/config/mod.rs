@@ -3,12 +3,12 @@
 //! order given. Every fault is reported at once. No behaviour here.
 
 mod people;
-mod reader;
 #[cfg(test)]
 mod tests;
 
-pub use reader::Fault;
+pub use crate::base::settings::Fault;
 
+use crate::base::settings::{Faults, Section};
 use crate::base::{Secret, limits, paths};
 use crate::gateway::mysecu;
 use crate::gateway::mysecu::transport::Transport;
@@ -19,7 +19,6 @@ use crate::store;
 use crate::trust::{self, AlgorithmPolicy, TsaEvidence, TsaSettings};
 use crate::x509::ocsp::CertIdDigest;
 use crate::x509::{Cert, RsaScheme};
-use reader::{Faults, Section};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
