@@ -1,5 +1,6 @@
 //! Health, tokens, UUIDs and the API's own description.
 
+use super::packs::PackHealth;
 use super::problem::{BODY_MALFORMED, Problem, QUERY_MALFORMED};
 use super::{Api, blocking, openapi_json};
 use crate::base::clock::rfc3339;
@@ -35,6 +36,8 @@ pub struct Health {
     pin_entry: &'static str,
     /// Whether an insurer is configured.
     delivers: bool,
+    /// The form packs: which are there, and which are refused and why.
+    packs: PackHealth,
     /// Timestamp authorities in their configured order.
     timestamp_authorities: Vec<Authority>,
     /// This machine's clock beside the last signed time.
@@ -196,6 +199,7 @@ pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem
         token: word(&status).0.to_owned(),
         pin_entry: entry(token.pin_entry()),
         delivers: api.delivers,
+        packs: PackHealth::from(api.intake.packs()),
         timestamp_authorities: trust.authorities.into_iter().map(Authority::from).collect(),
         clock: trust.clock.map(ClockCheck::from),
         last_stamped,

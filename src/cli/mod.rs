@@ -2,6 +2,7 @@
 
 mod commands;
 mod demo;
+mod pack;
 mod validate;
 
 use clap::{Args, Parser, Subcommand};
@@ -45,6 +46,11 @@ enum Command {
     Config {
         #[command(subcommand)]
         what: ConfigCommand,
+    },
+    /// Check or list form packs.
+    Pack {
+        #[command(subcommand)]
+        what: pack::PackCommand,
     },
     /// Verify that no entry of the audit log is missing or altered.
     Audit(Files),
@@ -103,6 +109,7 @@ pub fn main() -> ExitCode {
                 Ok(())
             }
         },
+        Command::Pack { what } => return pack::main(what),
         Command::Validate(options) => return validate::run(&options),
         Command::Audit(files) => commands::audit(&files.config),
         Command::Demo { keep, folder } => demo::run(&folder, keep),
