@@ -73,6 +73,8 @@ pub struct Fault {
     /// What would have been allowed there: elements for faults of structure,
     /// values for an enumeration. Empty when that is not known or endless.
     pub expected: Vec<String>,
+    /// Whether the element ends before all it must contain has come.
+    pub incomplete: bool,
 }
 
 pub use wording::{VALUE_CHARACTERS_MAX, cut_value};
@@ -492,6 +494,7 @@ impl<'a> Report<'a> {
                 expected.as_deref(),
             ),
             expected: expected.unwrap_or_default(),
+            incomplete: raw.error.constraint == STRUCTURE && !unexpected,
         }
     }
 
