@@ -368,7 +368,7 @@ impl<'a> Report<'a> {
             let (subject, attribute) = self.subject(&raw.error);
             if raw.error.constraint != STRUCTURE {
                 // What stands in the wrong place is unknown in that place.
-                let follows = raw.error.constraint == UNDECLARED
+                let follows = [UNDECLARED, FIELD_CONTENT].contains(&raw.error.constraint)
                     && subject
                         .ancestors()
                         .skip(1)
@@ -541,6 +541,9 @@ const STRUCTURE: &str = "cvc-complex-type.2.4";
 
 /// An element nothing declares.
 const UNDECLARED: &str = "cvc-elt.1";
+/// A field of an identity constraint selects what has no simple type; so has
+/// what is unknown.
+const FIELD_CONTENT: &str = "cvc-identity-constraint.4";
 /// A value that is not among those listed.
 const ENUMERATION: &str = "cvc-enumeration-valid";
 
