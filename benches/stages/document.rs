@@ -68,7 +68,7 @@ impl<'a> Passage<'a> {
             let calls = &mut Vec::new();
             scene
                 .signer
-                .sign_pdf(pdf, Level::LT, &scene.practitioner, calls)
+                .sign_pdf(pdf, Level::LT, &scene.signatory, calls)
         });
         signed.unwrap();
         self.table

@@ -188,7 +188,7 @@ pub async fn submit(
         form,
         version: query.version,
         operation,
-        client,
+        client: client.name,
         xml: documents.xml,
         pdf: documents.pdf,
     };
