@@ -69,7 +69,7 @@ impl<'a> Passage<'a> {
             let calls = &mut Vec::new();
             scene
                 .signer
-                .sign_pdf(pdf, Level::LT, &scene.practitioner, calls)
+                .sign_pdf(pdf, Level::LT, &scene.signatory, calls)
         });
         signed.unwrap();
         self.table

@@ -22,6 +22,7 @@ use crate::base::{Secret, limits};
 use crate::intake::Intake;
 use crate::outbox::Outbox;
 use crate::sign::Signer;
+use crate::token::several::Several;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
@@ -38,8 +39,10 @@ pub struct Api {
     pub intake: Arc<Intake>,
     /// Holds submissions.
     pub outbox: Arc<Outbox>,
-    /// The token and who signs with it.
+    /// Who signs.
     pub signer: Arc<Signer>,
+    /// The tokens, each under its name.
+    pub tokens: Arc<Several>,
     /// Name of the environment.
     pub environment: String,
     /// Whether documents can be sent at all.
