@@ -81,7 +81,8 @@ pub fn before(blow: Option<&Blow>) -> Option<Reply> {
         | Blown::Stale
         | Blown::WrongNonce
         | Blown::WrongImprint
-        | Blown::ExpiredCertificate => None,
+        | Blown::ExpiredCertificate
+        | Blown::Advance => None,
     }
 }
 
