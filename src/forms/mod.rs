@@ -98,6 +98,7 @@ const BUILT_IN: &[BuiltIn] = &[built_in!(
     "memoire-honoraires.xsd",
     "types.xsd",
     "prestation.xsd",
+    "annulation.xsd",
     "reponses.xsd",
 )];
 
