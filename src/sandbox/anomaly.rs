@@ -83,8 +83,8 @@ rules! {
     HourMissing = "SBX-009", Blocking, "L'heure de la prestation doit être indiquée pour cet acte.";
     /// The amount of a deposited line is above the tariff.
     AmountExceeded = "SBX-010", Blocking, "Le montant dépasse le tarif calculé pour la ligne.";
-    /// The day of the act has not come.
-    DayInFuture = "SBX-011", Blocking, "La date de la prestation est dans le futur.";
+    /// The day of the act is after that of the mémoire.
+    DayAfterBill = "SBX-011", Blocking, "La date de la prestation est postérieure à celle du mémoire.";
     /// The personal share of a deposited line is not the computed one.
     ShareDiffers = "SBX-012", Remark, "La participation personnelle diffère de celle calculée.";
     /// The patient has not agreed to digital documents.
@@ -115,6 +115,8 @@ rules! {
     NotAgreed = "SBX-044", Blocking, "Le médecin et la personne protégée doivent tous deux valider la simulation.";
     /// The personal share is not paid yet.
     ShareUnpaid = "SBX-045", Remark, "La participation personnelle n'est pas acquittée.";
+    /// The contested anomaly does not stand in the answer.
+    ContestedUnknown = "SBX-047", Remark, "L'anomalie contestée ne figure pas dans la réponse de simulation.";
     /// What follows a contestation (DSR 3.2.1).
     MemoireFollows = "SBX-046", Remark, "Un mémoire d'honoraires standard est établi sans validation; le patient demande lui-même son remboursement.";
     /// The certificate is too long.
@@ -123,10 +125,10 @@ rules! {
     ProlongsUnknown = "SBX-051", Remark, "Le certificat à prolonger n'est pas connu.";
     /// The prolonged certificate is cancelled.
     ProlongsCancelled = "SBX-052", Blocking, "Le certificat à prolonger est annulé ou remplacé.";
-    /// More sessions than the standard form allows.
-    TooManySessions = "SBX-060", Blocking, "Le nombre de séances dépasse le maximum prévu pour ce type.";
-    /// The prescription is too old.
-    PrescriptionOld = "SBX-061", Blocking, "L'ordonnance date de plus de 90 jours.";
+    /// A narcotic with renewals.
+    NarcoticRenewed = "SBX-060", Blocking, "Un stupéfiant n'est pas renouvelable dans le bac à sable.";
+    /// Valid for too long.
+    ValidTooLong = "SBX-061", Blocking, "La validité d'une ordonnance dépasse un an.";
 }
 
 impl Rule {

@@ -473,7 +473,10 @@ mod tests {
             (rule(Point::Tsa, Fault::Delay, 0), RuleError::Length),
             (lasting(Point::Tsa, Fault::Delay, 86_401), RuleError::Length),
             (rule(Point::Documents, Fault::Advance, 1), RuleError::Length),
-            (rule(Point::Ocsp, Fault::WrongNonce, 1), RuleError::Impossible),
+            (
+                rule(Point::Ocsp, Fault::WrongNonce, 1),
+                RuleError::Impossible,
+            ),
             (rule(Point::Account, Fault::Delay, 1), RuleError::Impossible),
             (rule(Point::Status, Fault::Refuse, 1), RuleError::Code),
             (
@@ -517,7 +520,13 @@ mod tests {
             assert_eq!(Scenario::read(&json).unwrap(), scenario);
             Scenarios::default().play(&scenario.steps).unwrap();
         }
-        assert!(matches!(Scenario::read(b"name = 1"), Err(ScenarioError::Toml(_))));
-        assert!(matches!(Scenario::read(b" {}"), Err(ScenarioError::Json(_))));
+        assert!(matches!(
+            Scenario::read(b"name = 1"),
+            Err(ScenarioError::Toml(_))
+        ));
+        assert!(matches!(
+            Scenario::read(b" {}"),
+            Err(ScenarioError::Json(_))
+        ));
     }
 }

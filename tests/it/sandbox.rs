@@ -5,6 +5,9 @@
 mod client;
 mod dialogue;
 mod gateway;
+mod live;
+mod scenarios;
+mod services;
 mod trust_services;
 
 use std::ffi::OsString;

@@ -8,6 +8,7 @@ mod tariff;
 use crate::anomaly::{Anomaly, Rule};
 use acts::{Act, CONSULTATIONS, Trait};
 use rust_decimal::Decimal;
+use std::borrow::Cow;
 use time::Date;
 
 /// From this age on a patient pays a share, in years.
@@ -35,8 +36,8 @@ pub struct Line<'a> {
 /// What a line comes to, in euro with two decimals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Priced<'a> {
-    /// How the document names it.
-    pub id: &'a str,
+    /// How the document names it, or the engine a line it adds.
+    pub id: Cow<'a, str>,
     /// Code of the act.
     pub act: &'a str,
     /// How often.
@@ -51,6 +52,13 @@ pub struct Priced<'a> {
     pub personal: Decimal,
 }
 
+impl Priced<'_> {
+    /// What the patient pays of the line in all.
+    pub fn patient_pays(&self) -> Decimal {
+        self.personal + self.non_opposable
+    }
+}
+
 /// What the engine says.
 #[derive(Debug, Default)]
 pub struct Ruling<'a> {
@@ -61,23 +69,25 @@ pub struct Ruling<'a> {
     pub anomalies: Vec<Anomaly>,
 }
 
-/// Prices `lines` for a patient (`None`: without matricule). `today` is the
-/// present day.
-pub fn price<'a>(matricule: Option<&str>, lines: &[Line<'a>], today: Date) -> Ruling<'a> {
+/// Prices `lines` for a patient (`None`: without matricule). `billed` is the
+/// day of the mémoire.
+pub fn price<'a>(matricule: Option<&str>, lines: &[Line<'a>], billed: Date) -> Ruling<'a> {
     let mut ruling = Ruling::default();
     for line in lines {
         let Some(act) = acts::find(line.act) else {
-            ruling.anomalies.push(Rule::ActUnknown.anomaly(Some(line.id)));
+            ruling
+                .anomalies
+                .push(Rule::ActUnknown.anomaly(Some(line.id)));
             continue;
         };
         let minor = matricule.is_some_and(|m| is_minor(m, line.day));
-        let broken = broken(act, line, lines, minor, today);
+        let broken = broken(act, line, lines, minor, billed);
         let remark = |rule: Rule| rule.anomaly(Some(line.id));
         ruling.anomalies.extend(broken.into_iter().map(remark));
         ruling.lines.push(priced(act, line, minor));
         if let Trait::Companion(code) = act.trait_of {
             ruling.lines.push(Priced {
-                id: line.id,
+                id: format!("SBX-{}", line.id).into(),
                 act: code,
                 count: line.count,
                 opposable: Decimal::new(0, 2),
@@ -96,10 +106,10 @@ pub fn knows(act: &str) -> bool {
 }
 
 /// The rules a line breaks.
-fn broken(act: &Act, line: &Line<'_>, all: &[Line<'_>], minor: bool, today: Date) -> Vec<Rule> {
+fn broken(act: &Act, line: &Line<'_>, all: &[Line<'_>], minor: bool, billed: Date) -> Vec<Rule> {
     let mut rules = Vec::new();
-    if line.day > today {
-        rules.push(Rule::DayInFuture);
+    if line.day > billed {
+        rules.push(Rule::DayAfterBill);
     }
     let unknown = |letter: &&str| tariff::with_suffix(Decimal::ONE, letter).is_none();
     if line.suffixes.iter().any(|letter| unknown(&letter)) {
@@ -133,23 +143,30 @@ fn broken(act: &Act, line: &Line<'_>, all: &[Line<'_>], minor: bool, today: Date
 }
 
 fn priced<'a>(act: &Act, line: &Line<'a>, minor: bool) -> Priced<'a> {
-    let each = line.suffixes.iter().fold(tariff::tariff(act.coefficient), |tariff, letter| {
-        tariff::with_suffix(tariff, letter).unwrap_or(tariff)
-    });
+    let each = line
+        .suffixes
+        .iter()
+        .fold(tariff::tariff(act.coefficient), |tariff, letter| {
+            tariff::with_suffix(tariff, letter).unwrap_or(tariff)
+        });
     let by_tariff = each * Decimal::from(line.count);
     let (opposable, non_opposable) = match (act.trait_of == Trait::NonOpposable, line.asked) {
         (true, asked) => (Decimal::ZERO, asked.unwrap_or(by_tariff)),
         (false, Some(asked)) => (by_tariff, (asked - by_tariff).max(Decimal::ZERO)),
         (false, None) => (by_tariff, Decimal::ZERO),
     };
-    let rate = if minor { tariff::RATE_MINOR } else { tariff::RATE_ADULT };
+    let rate = if minor {
+        tariff::RATE_MINOR
+    } else {
+        tariff::RATE_ADULT
+    };
     let (statutory, personal) = tariff::shares(opposable, rate);
     let cents = |mut amount: Decimal| {
         amount.rescale(2);
         amount
     };
     Priced {
-        id: line.id,
+        id: line.id.into(),
         act: line.act,
         count: line.count,
         opposable: cents(opposable),
@@ -168,13 +185,21 @@ fn ymd(day: Date) -> (i32, u8, u8) {
 /// day is 00 there and counts as the first; an impossible one, as insurers'
 /// test patients have, is compared as it stands.
 fn is_minor(matricule: &str, day: Date) -> bool {
-    let part = |range| matricule.get(range).and_then(|digits: &str| digits.parse().ok());
+    let part = |range| {
+        matricule
+            .get(range)
+            .and_then(|digits: &str| digits.parse().ok())
+    };
     let birth = (part(0..4), part(4..6), part(6..8));
     let (Some(year), Some(month), Some(date)) = birth else {
         return false;
     };
     let (now_year, now_month, now_date) = ymd(day);
-    (now_year - ADULT_YEARS, i32::from(now_month), i32::from(now_date)) < (year, month, date)
+    (
+        now_year - ADULT_YEARS,
+        i32::from(now_month),
+        i32::from(now_date),
+    ) < (year, month, date)
 }
 
 #[cfg(test)]

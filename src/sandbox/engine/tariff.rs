@@ -102,7 +102,11 @@ mod tests {
             ("Z", "62.6"),
         ];
         for (letter, amount) in expected {
-            assert_eq!(with_suffix(euro("62.6"), letter), Some(euro(amount)), "{letter}");
+            assert_eq!(
+                with_suffix(euro("62.6"), letter),
+                Some(euro(amount)),
+                "{letter}"
+            );
         }
         for unknown in ["Q", "", "EE", "e"] {
             assert_eq!(with_suffix(euro("62.6"), unknown), None);
@@ -117,12 +121,17 @@ mod tests {
     fn shares_have_cents_and_add_up() {
         let (statutory, personal) = shares(euro("57.70"), RATE_ADULT);
         assert_eq!((statutory, personal), (euro("50.78"), euro("6.92")));
-        assert_eq!(shares(euro("57.70"), RATE_MINOR), (euro("57.70"), Decimal::ZERO));
+        assert_eq!(
+            shares(euro("57.70"), RATE_MINOR),
+            (euro("57.70"), Decimal::ZERO)
+        );
         for tenths in 0..2000 {
             let amount = Decimal::new(tenths, 1);
             let (statutory, personal) = shares(amount, RATE_ADULT);
             assert_eq!(statutory + personal, amount);
-            assert!(statutory.scale() <= 2 && personal.scale() <= 2 && !personal.is_sign_negative());
+            assert!(
+                statutory.scale() <= 2 && personal.scale() <= 2 && !personal.is_sign_negative()
+            );
         }
     }
 }
