@@ -127,8 +127,8 @@ rules! {
     ProlongsCancelled = "SBX-052", Blocking, "Le certificat à prolonger est annulé ou remplacé.";
     /// A narcotic with renewals.
     NarcoticRenewed = "SBX-060", Blocking, "Un stupéfiant n'est pas renouvelable dans le bac à sable.";
-    /// Valid for too long.
-    ValidTooLong = "SBX-061", Blocking, "La validité d'une ordonnance dépasse un an.";
+    /// The same medicine twice.
+    MedicineTwice = "SBX-061", Blocking, "Le même médicament figure deux fois sur l'ordonnance.";
 }
 
 impl Rule {

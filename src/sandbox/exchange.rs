@@ -307,12 +307,13 @@ impl Exchange<'_> {
         for anomaly in &entry.anomalies {
             let item = tree.element(&remarks.each.to_string());
             let parts = [
-                (remarks.kind.as_ref(), &anomaly.kind),
-                (Some(&remarks.code), &anomaly.code),
-                (remarks.text.as_ref(), &anomaly.text),
+                (remarks.kind.as_ref(), Some(&*anomaly.kind)),
+                (Some(&remarks.code), Some(&*anomaly.code)),
+                (remarks.text.as_ref(), Some(&*anomaly.text)),
+                (remarks.line.as_ref(), anomaly.line.as_deref()),
             ];
-            for (place, text) in parts {
-                if let Some(place) = place {
+            for part in parts {
+                if let (Some(place), Some(text)) = part {
                     item.put(&place.to_string(), text);
                 }
             }

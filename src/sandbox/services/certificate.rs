@@ -15,15 +15,16 @@ pub fn deposit(case: &Case<'_, '_>) -> Result<Decision, DomError> {
         ahead: vec![Status::Sent],
         ..Decision::default()
     };
-    let (from, until) = (
-        case.day(incapacity, "dateDebut")?,
-        case.day(incapacity, "dateFin")?,
-    );
+    let prolonged = dom::optional(incapacity, case.namespace, "prolongation")?;
+    let period = match prolonged {
+        Some(period) => period,
+        None => dom::child(incapacity, case.namespace, "initial")?,
+    };
+    let (from, until) = (case.day(period, "dateDebut")?, case.day(period, "dateFin")?);
     // Both days count.
     if (until - from).whole_days() >= DAYS_MAX {
         decision.anomalies.push(Rule::CertificateLong.anomaly(None));
     }
-    let prolonged = dom::optional(incapacity, case.namespace, "prolongation")?;
     let named = prolonged.map(|p| case.optional(p, "identifiantCertificatPrecedent"));
     if let Some(secu_id) = named.transpose()?.flatten() {
         let earlier = case.earlier("depot", secu_id);

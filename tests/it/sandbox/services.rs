@@ -79,9 +79,7 @@ impl Desk<'_> {
 }
 
 fn entry(sandbox: &Sandbox, uuid: &str) -> Value {
-    let url = format!("{}/control/documents/{uuid}", sandbox.http);
-    let out = super::ok(super::run("curl", &["-sS", "--fail", &url]));
-    serde_json::from_slice(&out).unwrap()
+    sandbox.shown(&format!("documents/{uuid}"))
 }
 
 fn statuses(sandbox: &Sandbox, uuid: &str) -> Vec<String> {
@@ -285,7 +283,7 @@ mod pid {
              <pid:identifiantFacturier>{CODE}</pid:identifiantFacturier>\
              <pid:identifiantReponseSimulation>{id}</pid:identifiantReponseSimulation>\
              <pid:contestationAnomalie><pid:codeAnomalie>{code}</pid:codeAnomalie>\
-             <pid:codeContestation>ESSAI</pid:codeContestation></pid:contestationAnomalie>\
+             <pid:codeContestation>C01</pid:codeContestation></pid:contestationAnomalie>\
              </pid:contestation>",
             uuid()
         );
@@ -366,5 +364,152 @@ mod pid {
         assert!(answer.contains("mémoire d'honoraires standard"), "{answer}");
         assert_eq!(statuses(&sandbox, &uuid), ["refused", "contested"]);
         assert_eq!(verdict(&contest(&id, "SBX-007")), refused(&["SBX-042"]));
+    }
+}
+
+mod papers {
+    use super::*;
+
+    const ECIT: &str = "urn:sceau:forms:ecit:1";
+    const EORD: &str = "urn:sceau:forms:eordonnance:1";
+
+    fn desk<'a>(client: &'a Client<'a>, form: &'static str, schema: &'static str) -> Desk<'a> {
+        Desk {
+            client,
+            token: client.token(CODE, EHEALTH),
+            form,
+            schema,
+        }
+    }
+
+    /// The two people on both forms; `p` is the prefix.
+    fn people(p: &str, doctor: &str, qualification: &str) -> String {
+        format!(
+            "<{p}:{doctor}><{p}:codePrestataire>{CODE}</{p}:codePrestataire>\
+             <{p}:nom>Exemple</{p}:nom><{p}:prenom>Testine</{p}:prenom>{qualification}\
+             <{p}:adresse><{p}:rue>rue de l'Essai</{p}:rue></{p}:adresse></{p}:{doctor}>\
+             <{p}:patient><{p}:matricule>{ADULT}</{p}:matricule><{p}:nom>Modèle</{p}:nom>\
+             <{p}:prenom>Patient</{p}:prenom></{p}:patient>"
+        )
+    }
+
+    fn certificate(client: &Client<'_>, uuid: &str, period: &str) -> String {
+        let unsigned = format!(
+            "<ecit:certificatIncapacite xmlns:ecit=\"{ECIT}\"><ecit:uuid>{uuid}</ecit:uuid>\
+             <ecit:dateEtablissement>2026-09-14</ecit:dateEtablissement>{}<ecit:incapacite>\
+             <ecit:dateConstat>2026-09-14</ecit:dateConstat>{period}<ecit:cause>maladie\
+             </ecit:cause><ecit:sortiesAutorisees>true</ecit:sortiesAutorisees>\
+             <ecit:codeDiagnostic>TEST-A1</ecit:codeDiagnostic></ecit:incapacite>\
+             </ecit:certificatIncapacite>",
+            people("ecit", "medecin", "")
+        );
+        client.signed(&unsigned, Place::Wrapper("ecit"), Flaw::None)
+    }
+
+    fn period(kind: &str, earlier: &str, until: &str) -> String {
+        let earlier = match earlier {
+            "" => String::new(),
+            id => format!(
+                "<ecit:identifiantCertificatPrecedent>{id}\
+                 </ecit:identifiantCertificatPrecedent>"
+            ),
+        };
+        format!(
+            "<ecit:{kind}>{earlier}<ecit:dateDebut>2026-09-14</ecit:dateDebut><ecit:dateFin>\
+             {until}</ecit:dateFin></ecit:{kind}>"
+        )
+    }
+
+    fn annulation(client: &Client<'_>, p: &str, namespace: &str, what: &str, id: &str) -> String {
+        let unsigned = format!(
+            "<{p}:annulation{what} xmlns:{p}=\"{namespace}\"><{p}:uuid>{}</{p}:uuid>\
+             <{p}:codePrestataire>{CODE}</{p}:codePrestataire><{p}:identifiant{what}>{id}\
+             </{p}:identifiant{what}><{p}:dateAnnulation>2026-09-14</{p}:dateAnnulation>\
+             <{p}:motif>Essai</{p}:motif></{p}:annulation{what}>",
+            uuid()
+        );
+        client.signed(&unsigned, Place::EndOfRoot, Flaw::None)
+    }
+
+    #[test]
+    fn certificates_are_taken_prolonged_and_cancelled() {
+        let scratch = tempfile::tempdir().unwrap();
+        let sandbox = Sandbox::start(scratch.path());
+        let client = Client::new(&sandbox);
+        let own = desk(&client, "ECIT", "ecit/1/certificat-incapacite.xsd");
+        let id = uuid();
+        let send = |id: &str, period: &str| own.send("DEPOT", &certificate(&client, id, period));
+        let answer = send(&id, &period("initial", "", "2026-09-18"));
+        assert_eq!(verdict(&answer), accepted(&[]));
+        let secu_id = text(&answer, "uuidSecu").unwrap();
+        let state = own.ask(&id);
+        assert!(state.contains(&answer), "{state}");
+        let longest = send(&uuid(), &period("initial", "", "2027-03-12"));
+        assert_eq!(verdict(&longest), accepted(&[]));
+        let long = send(&uuid(), &period("initial", "", "2027-03-13"));
+        assert_eq!(verdict(&long), refused(&["SBX-050"]));
+
+        let next = uuid();
+        let prolonged = send(&next, &period("prolongation", &secu_id, "2026-09-25"));
+        assert_eq!(verdict(&prolonged), accepted(&[]));
+        assert_eq!(entry(&sandbox, &next)["refers_to"][0], id.as_str());
+        let stray = send(&uuid(), &period("prolongation", "SANDBOX-0", "2026-09-25"));
+        assert_eq!(verdict(&stray), accepted(&["SBX-051"]));
+        let cancel = || annulation(&client, "ecit", ECIT, "Certificat", &secu_id);
+        assert_eq!(verdict(&own.send("ANNUL", &cancel())), accepted(&[]));
+        assert_eq!(verdict(&own.send("ANNUL", &cancel())), refused(&["SBX-032"]));
+        assert_eq!(entry(&sandbox, &id)["status"], "cancelled");
+        let late = send(&uuid(), &period("prolongation", &secu_id, "2026-09-25"));
+        assert_eq!(verdict(&late), refused(&["SBX-052"]));
+    }
+
+    fn prescription(client: &Client<'_>, medicines: &[&str]) -> String {
+        let medicines = medicines.iter().enumerate();
+        let medicines: String = medicines
+            .map(|(n, rest)| {
+                format!(
+                    "<eo:medicament><eo:numeroLigne>{}</eo:numeroLigne>\
+                     <eo:denomination>Testamol {rest}</eo:medicament>",
+                    n + 1
+                )
+            })
+            .collect();
+        let unsigned = format!(
+            "<eo:ordonnance xmlns:eo=\"{EORD}\"><eo:uuid>{}</eo:uuid>\
+             <eo:dateEtablissement>2026-09-14</eo:dateEtablissement>{}<eo:medicaments>{medicines}\
+             </eo:medicaments></eo:ordonnance>",
+            uuid(),
+            people("eo", "prescripteur", "<eo:qualification>Généraliste</eo:qualification>")
+        );
+        client.signed(&unsigned, Place::Wrapper("eo"), Flaw::None)
+    }
+
+    #[test]
+    fn prescriptions_are_taken_and_cancelled() {
+        let scratch = tempfile::tempdir().unwrap();
+        let sandbox = Sandbox::start(scratch.path());
+        let client = Client::new(&sandbox);
+        let own = desk(&client, "EORD", "eordonnance/1/ordonnance.xsd");
+        let send = |medicines: &[&str]| own.send("DEPOT", &prescription(&client, medicines));
+        let tail = "</eo:denomination><eo:forme>CP</eo:forme><eo:dosage>500 mg</eo:dosage>\
+                    <eo:quantite>1</eo:quantite><eo:posologie>Essai</eo:posologie>";
+        let (first, second) = (format!("A{tail}"), format!("B{tail}"));
+        let answer = send(&[&first, &second]);
+        assert_eq!(verdict(&answer), accepted(&[]));
+        let secu_id = text(&answer, "uuidSecu").unwrap();
+        let twice = send(&[&first, &second, &first]);
+        assert_eq!(verdict(&twice), refused(&["SBX-061"]));
+        assert_eq!(text(&twice, "ligne").as_deref(), Some("3"));
+        let narcotic = format!(
+            "A{tail}<eo:renouvellements>1</eo:renouvellements><eo:stupefiant>true</eo:stupefiant>\
+             <eo:numeroSouche>T1</eo:numeroSouche>"
+        );
+        assert_eq!(verdict(&send(&[&narcotic])), refused(&["SBX-060"]));
+        let cancel = annulation(&client, "eo", EORD, "Ordonnance", &secu_id);
+        let answer = own.send("ANNUL", &cancel);
+        assert_eq!(verdict(&answer), accepted(&[]));
+        assert!(answer.contains("annulationOrdonnanceRetour"), "{answer}");
+        let state = own.ask(&uuid());
+        assert_eq!(text(&state, "connu").as_deref(), Some("false"));
     }
 }
