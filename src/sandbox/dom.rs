@@ -180,7 +180,13 @@ pub fn same(a: Node<'_, '_>, b: Node<'_, '_>) -> bool {
     let attributes = |n: Node<'_, '_>| {
         let all = n.attributes();
         let mut all: Vec<_> = all
-            .map(|a| (a.namespace().map(str::to_owned), a.name().to_owned(), a.value().to_owned()))
+            .map(|a| {
+                (
+                    a.namespace().map(str::to_owned),
+                    a.name().to_owned(),
+                    a.value().to_owned(),
+                )
+            })
             .collect();
         all.sort();
         all

@@ -75,8 +75,7 @@ pub enum Place {
 
 /// An unsigned mémoire of one line, `C1` for 62.60 euro.
 pub fn memoire(uuid: &str, code: &str) -> String {
-    let example =
-        include_str!("../../../xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
+    let example = include_str!("../../../xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
     let doc = roxmltree::Document::parse(example).unwrap();
     let text = |name: &str| {
         let node = doc
@@ -493,9 +492,14 @@ impl<'a> Client<'a> {
         let (inside, _) = rest.split_once("</sync:ResponseInfo>").unwrap();
         let path = self.path("answer.xml");
         std::fs::write(&path, inside).unwrap();
-        let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd").join(schema);
+        let schema = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("xsd")
+            .join(schema);
         let schema = schema.to_str().unwrap();
-        let judged = run("xmllint", &["--nonet", "--noout", "--schema", schema, &path]);
+        let judged = run(
+            "xmllint",
+            &["--nonet", "--noout", "--schema", schema, &path],
+        );
         assert!(judged.status.success(), "{inside}\n{}", said(&judged));
         inside.to_owned()
     }

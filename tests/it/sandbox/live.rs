@@ -77,7 +77,10 @@ fn visit(uuid: &str) -> String {
 fn inside(answer: &Answer) -> String {
     let (_, rest) = answer.body.split_once("<sync:ResponseInfo").unwrap();
     let (_, rest) = rest.split_once('>').unwrap();
-    rest.split_once("</sync:ResponseInfo>").unwrap().0.to_owned()
+    rest.split_once("</sync:ResponseInfo>")
+        .unwrap()
+        .0
+        .to_owned()
 }
 
 #[test]
@@ -105,7 +108,10 @@ fn a_form_nobody_has_seen_is_dropped_in_and_a_broken_one_changes_nothing() {
     );
     assert_eq!(accepted, expected);
     let shown = sandbox.shown(&format!("documents/{id}"));
-    assert_eq!((&shown["form"], &shown["operation"]), (&"visite".into(), &"depot".into()));
+    assert_eq!(
+        (&shown["form"], &shown["operation"]),
+        (&"visite".into(), &"depot".into())
+    );
     let ask = |uuid: &str| {
         let question = format!("<q:question xmlns:q=\"{NAMESPACE}\" uuid=\"{uuid}\"/>");
         client.exchange(&token, "TEST-VISITE-ETAT-1", &question)
@@ -125,7 +131,12 @@ fn a_form_nobody_has_seen_is_dropped_in_and_a_broken_one_changes_nothing() {
     assert!(parts.iter().all(|p| refused.contains(p)), "{refused}");
     assert!(!refused.contains("numero"), "{refused}");
 
-    write(&packs, &PACK.replace("TEST-VISITE-1", "TEST-OTHER-1").replace("[operations.depot.facts]", "[oops]"));
+    write(
+        &packs,
+        &PACK
+            .replace("TEST-VISITE-1", "TEST-OTHER-1")
+            .replace("[operations.depot.facts]", "[oops]"),
+    );
     std::thread::sleep(Duration::from_millis(2500));
     assert_eq!(send(&new()).status, "200", "the old one goes on");
     let wrong = visit(&new()).replace("x:code", "x:other");

@@ -42,7 +42,10 @@ impl<'a> Practice<'a> {
 /// Posts a body to `/control`; status and answer.
 fn post(sandbox: &Sandbox, path: &str, body: &str) -> (String, Value) {
     let url = format!("{}/control/{path}", sandbox.http);
-    let out = run("curl", &["-sS", "--data-binary", body, "-w", "\n%{http_code}", &url]);
+    let out = run(
+        "curl",
+        &["-sS", "--data-binary", body, "-w", "\n%{http_code}", &url],
+    );
     let out = String::from_utf8(out.stdout).unwrap();
     let (answer, status) = out.rsplit_once('\n').unwrap();
     (status.to_owned(), serde_json::from_str(answer).unwrap())
@@ -67,11 +70,20 @@ fn built_in_scenarios_do_what_they_say() {
         practice.is_calm();
     }
     sandbox.play("maintenance");
-    assert!(practice.client.assertion(EHEALTH).body.contains(">MAINTENANCE<"));
+    assert!(
+        practice
+            .client
+            .assertion(EHEALTH)
+            .body
+            .contains(">MAINTENANCE<")
+    );
     practice.is_calm();
     sandbox.play("consent-missing");
     let refused = practice.deposit();
-    assert!(refused.contains(">refuse<") && refused.contains(">SBX-020<"), "{refused}");
+    assert!(
+        refused.contains(">refuse<") && refused.contains(">SBX-020<"),
+        "{refused}"
+    );
     sandbox.play("refused-with-anomalies");
     let refused = practice.deposit();
     for part in [">refuse<", ">SBX-005<", ">SBX-006<", "cumulable"] {
@@ -89,7 +101,10 @@ fn built_in_scenarios_do_what_they_say() {
     sandbox.calm();
     sandbox.play("slow-insurer");
     let waiting = sandbox.shown("scenario");
-    assert_eq!((&waiting[0]["delay_ms"], &waiting[0]["count"]), (&json!(8000), &json!(5)));
+    assert_eq!(
+        (&waiting[0]["delay_ms"], &waiting[0]["count"]),
+        (&json!(8000), &json!(5))
+    );
 }
 
 #[test]
@@ -101,7 +116,10 @@ fn a_developer_writes_a_scenario_as_toml_or_json() {
                 [[step]]\npoint = \"exchange\"\naction = \"unavailable\"\n\
                 [[step]]\npoint = \"exchange\"\naction = \"refuse\"\ncode = \"TEST-1\"\n";
     let (status, answer) = post(&sandbox, "scenarios", toml);
-    assert_eq!((status.as_str(), &answer["playing"]), ("200", &json!("monday")));
+    assert_eq!(
+        (status.as_str(), &answer["playing"]),
+        ("200", &json!("monday"))
+    );
     assert!(practice.deposit().contains(">UNAVAILABLE<"));
     assert!(practice.deposit().contains(">TEST-1<"));
     practice.is_calm();
@@ -112,7 +130,10 @@ fn a_developer_writes_a_scenario_as_toml_or_json() {
 
     for (body, told) in [
         ("name = 1", "not right"),
-        ("{\"name\":\"x\",\"description\":\"y\",\"step\":[]}", "needs a step"),
+        (
+            "{\"name\":\"x\",\"description\":\"y\",\"step\":[]}",
+            "needs a step",
+        ),
         (
             "name=\"x\"\ndescription=\"y\"\n[[step]]\npoint=\"crl\"\naction=\"refuse\"\n",
             "step 1: this action does not exist at this point",
@@ -124,11 +145,19 @@ fn a_developer_writes_a_scenario_as_toml_or_json() {
     }
     assert_eq!(post(&sandbox, "scenarios/no-such", "").0, "404");
     let listed = sandbox.shown("scenarios");
-    let names: Vec<_> = listed.as_array().unwrap().iter().map(|s| &s["name"]).collect();
+    let names: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| &s["name"])
+        .collect();
     let page = include_str!("../../../docs/sandbox.md");
     assert_eq!(names.len(), 9);
     for name in names {
-        assert!(page.contains(&format!("`{}`", name.as_str().unwrap())), "{name}");
+        assert!(
+            page.contains(&format!("`{}`", name.as_str().unwrap())),
+            "{name}"
+        );
     }
 }
 
@@ -137,7 +166,10 @@ fn an_account_is_blocked_and_unblocked_and_documents_advance_with_time() {
     let scratch = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(scratch.path());
     let practice = Practice::new(&sandbox);
-    assert_eq!(sandbox.shown("accounts"), json!({ "blocked": ["90000009"] }));
+    assert_eq!(
+        sandbox.shown("accounts"),
+        json!({ "blocked": ["90000009"] })
+    );
     let block = |blocked: bool| {
         let body = json!({ "code_prestataire": CODE, "blocked": blocked });
         sandbox.control("accounts", &body.to_string());

@@ -28,7 +28,8 @@ fn text(xml: &str, name: &str) -> Option<String> {
 fn texts(xml: &str, name: &str) -> Vec<String> {
     let doc = roxmltree::Document::parse(xml).unwrap();
     let all = doc.descendants().filter(|n| n.tag_name().name() == name);
-    all.map(|n| n.text().unwrap_or_default().to_owned()).collect()
+    all.map(|n| n.text().unwrap_or_default().to_owned())
+        .collect()
 }
 
 /// The verdict and the codes of an answer.
@@ -37,11 +38,17 @@ fn verdict(xml: &str) -> (String, Vec<String>) {
 }
 
 fn accepted(codes: &[&str]) -> (String, Vec<String>) {
-    ("accepte".to_owned(), codes.iter().map(|c| (*c).to_owned()).collect())
+    (
+        "accepte".to_owned(),
+        codes.iter().map(|c| (*c).to_owned()).collect(),
+    )
 }
 
 fn refused(codes: &[&str]) -> (String, Vec<String>) {
-    ("refuse".to_owned(), codes.iter().map(|c| (*c).to_owned()).collect())
+    (
+        "refuse".to_owned(),
+        codes.iter().map(|c| (*c).to_owned()).collect(),
+    )
 }
 
 /// A practitioner at one form: model ids, schema.
@@ -55,7 +62,8 @@ struct Desk<'a> {
 impl Desk<'_> {
     /// Sends a document; the form's part of the answer.
     fn send(&self, operation: &str, document: &str) -> String {
-        self.client.valid(&self.raw(operation, document), self.schema)
+        self.client
+            .valid(&self.raw(operation, document), self.schema)
     }
 
     fn raw(&self, operation: &str, document: &str) -> Answer {
@@ -85,7 +93,9 @@ fn entry(sandbox: &Sandbox, uuid: &str) -> Value {
 fn statuses(sandbox: &Sandbox, uuid: &str) -> Vec<String> {
     let history = entry(sandbox, uuid)["history"].clone();
     let events = history.as_array().unwrap().iter();
-    events.map(|e| e["status"].as_str().unwrap().to_owned()).collect()
+    events
+        .map(|e| e["status"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 mod cancellations {
@@ -100,12 +110,16 @@ mod cancellations {
         }
     }
 
-    fn annulation(client: &Client<'_>, code: &str, target: &str, replacement: Option<&str>) -> (String, String) {
+    fn annulation(
+        client: &Client<'_>,
+        code: &str,
+        target: &str,
+        replacement: Option<&str>,
+    ) -> (String, String) {
         let id = uuid();
         let kind = if replacement.is_some() { 2 } else { 1 };
-        let replacement = replacement.map(|uuid| {
-            format!("<mh:uuidDocumentRemplacant>{uuid}</mh:uuidDocumentRemplacant>")
-        });
+        let replacement = replacement
+            .map(|uuid| format!("<mh:uuidDocumentRemplacant>{uuid}</mh:uuidDocumentRemplacant>"));
         let unsigned = format!(
             "<mh:annulationMemoireHonoraires xmlns:mh=\"{FORM}\"><mh:uuid>{id}</mh:uuid>\
              <mh:codePrestataire>{code}</mh:codePrestataire><mh:uuidDocumentAnnule>{target}\
@@ -177,7 +191,10 @@ mod cancellations {
         assert_eq!(refers, serde_json::json!([first, second]));
         let (third, secu_id) = deposit(&own, CODE);
         let (awaited, _) = annulation(&client, CODE, &secu_id, Some(&uuid()));
-        assert_eq!(verdict(&own.send("ANNUL", &awaited)), accepted(&["SBX-036"]));
+        assert_eq!(
+            verdict(&own.send("ANNUL", &awaited)),
+            accepted(&["SBX-036"])
+        );
         assert_eq!(entry(&sandbox, &third)["status"], "replaced");
 
         let (paid, secu_id) = deposit(&own, CODE);
@@ -310,7 +327,10 @@ mod pid {
         assert_eq!(verdict(&answer), accepted(&[]));
         assert_eq!(texts(&answer, "codeActe"), ["X0", "X9", "X9Z"]);
         assert_eq!(texts(&answer, "partStatutaire"), ["50.78", "57.55", "0.00"]);
-        assert_eq!(texts(&answer, "participationPersonnelle"), ["6.92", "7.85", "0.00"]);
+        assert_eq!(
+            texts(&answer, "participationPersonnelle"),
+            ["6.92", "7.85", "0.00"]
+        );
         assert_eq!(text(&answer, "sommeTotale").as_deref(), Some("123.10"));
         let total = |name| text(&answer, name).unwrap();
         assert_eq!(total("totalPartStatutaire"), "108.33");
@@ -325,7 +345,10 @@ mod pid {
         assert_eq!(texts(&answer, "participationPersonnelle"), ["37.40"]);
         let wrong = "<pid:suffixeActe>Q</pid:suffixeActe><pid:nombre>2</pid:nombre>";
         let (answer, _) = priced(&own, ADULT, &[("X3", wrong, ""), ("Y1", ONCE, "")]);
-        assert_eq!(verdict(&answer), refused(&["SBX-003", "SBX-005", "SBX-001"]));
+        assert_eq!(
+            verdict(&answer),
+            refused(&["SBX-003", "SBX-005", "SBX-001"])
+        );
         assert_eq!(texts(&answer, "ligne").len(), 4, "{answer}");
     }
 
@@ -352,7 +375,10 @@ mod pid {
         assert_eq!(text(&answer, "montantPaye").as_deref(), Some("50.78"));
         assert!(text(&answer, "identifiantInitiationPaiement").is_some());
         assert_eq!(verdict(&validate(&id, yes)), refused(&["SBX-042"]));
-        assert_eq!(verdict(&contest(&id, "SBX-005")), refused(&["SBX-042", "SBX-047"]));
+        assert_eq!(
+            verdict(&contest(&id, "SBX-005")),
+            refused(&["SBX-042", "SBX-047"])
+        );
 
         let (answer, uuid) = priced(&own, ADULT, &[("X5", ONCE, "")]);
         assert_eq!(verdict(&answer), refused(&["SBX-007"]));
@@ -457,7 +483,10 @@ mod papers {
         assert_eq!(verdict(&stray), accepted(&["SBX-051"]));
         let cancel = || annulation(&client, "ecit", ECIT, "Certificat", &secu_id);
         assert_eq!(verdict(&own.send("ANNUL", &cancel())), accepted(&[]));
-        assert_eq!(verdict(&own.send("ANNUL", &cancel())), refused(&["SBX-032"]));
+        assert_eq!(
+            verdict(&own.send("ANNUL", &cancel())),
+            refused(&["SBX-032"])
+        );
         assert_eq!(entry(&sandbox, &id)["status"], "cancelled");
         let late = send(&uuid(), &period("prolongation", &secu_id, "2026-09-25"));
         assert_eq!(verdict(&late), refused(&["SBX-052"]));
@@ -479,7 +508,11 @@ mod papers {
              <eo:dateEtablissement>2026-09-14</eo:dateEtablissement>{}<eo:medicaments>{medicines}\
              </eo:medicaments></eo:ordonnance>",
             uuid(),
-            people("eo", "prescripteur", "<eo:qualification>Généraliste</eo:qualification>")
+            people(
+                "eo",
+                "prescripteur",
+                "<eo:qualification>Généraliste</eo:qualification>"
+            )
         );
         client.signed(&unsigned, Place::Wrapper("eo"), Flaw::None)
     }
