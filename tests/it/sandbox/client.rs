@@ -75,7 +75,8 @@ pub enum Place {
 
 /// An unsigned mémoire of one line, `C1` for 62.60 euro.
 pub fn memoire(uuid: &str, code: &str) -> String {
-    let example = include_str!("../../../xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
+    let example =
+        include_str!("../../../xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
     let doc = roxmltree::Document::parse(example).unwrap();
     let text = |name: &str| {
         let node = doc
