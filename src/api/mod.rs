@@ -17,6 +17,7 @@ pub use problem::{KINDS, Problem, catalogue};
 pub use server::{Server, serve};
 
 use crate::base::{Secret, limits};
+use crate::forms::Environment;
 use crate::intake::Intake;
 use crate::outbox::Outbox;
 use crate::sign::Signer;
@@ -41,8 +42,8 @@ pub struct Api {
     pub signer: Arc<Signer>,
     /// The tokens, each under its name.
     pub tokens: Arc<Several>,
-    /// Name of the environment.
-    pub environment: String,
+    /// Where documents go.
+    pub environment: Environment,
     /// Whether documents can be sent at all.
     pub delivers: bool,
     /// The administrator's token, in a file only the service can read.

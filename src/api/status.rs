@@ -31,6 +31,8 @@ pub struct Health {
     version: &'static str,
     /// Where documents are sent.
     environment: String,
+    /// `sandbox`, `test` or `production`.
+    environment_kind: &'static str,
     /// The tokens in their configured order.
     tokens: Vec<TokenState>,
     /// Whether an insurer is configured.
@@ -216,7 +218,8 @@ pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem
     Ok(Json(Health {
         status: if ready { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
-        environment: api.environment.clone(),
+        environment: api.environment.name.clone(),
+        environment_kind: api.environment.kind.as_str(),
         tokens: api.tokens.each().iter().map(TokenState::from).collect(),
         delivers: api.delivers,
         timestamp_authorities: trust.authorities.into_iter().map(Authority::from).collect(),

@@ -2,6 +2,7 @@
 
 mod commands;
 mod demo;
+mod environment;
 mod programs;
 mod validate;
 
@@ -56,6 +57,11 @@ enum Command {
     Config {
         #[command(subcommand)]
         what: ConfigCommand,
+    },
+    /// Import or list environments.
+    Environment {
+        #[command(subcommand)]
+        what: environment::EnvironmentCommand,
     },
     /// Verify that no entry of the audit log is missing or altered.
     Audit(Files),
@@ -116,6 +122,7 @@ pub fn main() -> ExitCode {
                 Ok(())
             }
         },
+        Command::Environment { what } => environment::run(what),
         Command::Validate(options) => return validate::run(&options),
         Command::Audit(files) => commands::audit(&files.config),
         Command::Demo { keep, folder } => demo::run(&folder, keep),

@@ -1,7 +1,7 @@
 //! Practitioners and their delegates.
 
-use super::reader::Section;
 use crate::base::hex;
+use crate::base::settings::Section;
 use crate::forms::CodePrestataire;
 use crate::sign::{Delegate, People, Practitioner};
 

@@ -1,7 +1,7 @@
 //! Where the signing keys are.
 
 use super::people::is_word;
-use super::reader::Section;
+use crate::base::settings::Section;
 use std::path::PathBuf;
 
 /// One token under a name.

@@ -131,7 +131,9 @@ impl Intake {
         let opened = pack.open_slot(&name, &checked.xml);
         let opened = opened.map_err(|error| IsolatedError::Sign(SignError::Embed(error)))?;
         let signatory = self.people.signatory(sender, &[], None)?;
-        Ok((opened, operation.signature.slot.clone(), signatory))
+        let place = operation.signed();
+        let place = place.map_err(|error| IsolatedError::Sign(SignError::Embed(error)))?;
+        Ok((opened, place.slot.clone(), signatory))
     }
 
     /// The practitioner of a code, or the only one.
