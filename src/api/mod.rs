@@ -6,6 +6,7 @@
 mod draft;
 mod forms;
 mod guard;
+mod packs;
 mod problem;
 mod server;
 mod signatures;

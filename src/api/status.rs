@@ -1,5 +1,6 @@
 //! Health, tokens, UUIDs and the API's own description.
 
+use super::packs::PackHealth;
 use super::problem::{BODY_MALFORMED, Problem, QUERY_MALFORMED};
 use super::{Api, blocking, openapi_json};
 use crate::base::clock::rfc3339;
@@ -37,6 +38,8 @@ pub struct Health {
     tokens: Vec<TokenState>,
     /// Whether an insurer is configured.
     delivers: bool,
+    /// The form packs: which are there, and which are refused and why.
+    packs: PackHealth,
     /// Timestamp authorities in their configured order.
     timestamp_authorities: Vec<Authority>,
     /// This machine's clock beside the last signed time.
@@ -222,6 +225,7 @@ pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem
         environment_kind: api.environment.kind.as_str(),
         tokens: api.tokens.each().iter().map(TokenState::from).collect(),
         delivers: api.delivers,
+        packs: PackHealth::from(api.intake.packs()),
         timestamp_authorities: trust.authorities.into_iter().map(Authority::from).collect(),
         clock: trust.clock.map(ClockCheck::from),
         last_stamped,

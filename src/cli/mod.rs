@@ -3,6 +3,7 @@
 mod commands;
 mod demo;
 mod environment;
+mod pack;
 mod programs;
 mod validate;
 
@@ -62,6 +63,11 @@ enum Command {
     Environment {
         #[command(subcommand)]
         what: environment::EnvironmentCommand,
+    },
+    /// Check or list form packs.
+    Pack {
+        #[command(subcommand)]
+        what: pack::PackCommand,
     },
     /// Verify that no entry of the audit log is missing or altered.
     Audit(Files),
@@ -123,6 +129,7 @@ pub fn main() -> ExitCode {
             }
         },
         Command::Environment { what } => environment::run(what),
+        Command::Pack { what } => return pack::main(what),
         Command::Validate(options) => return validate::run(&options),
         Command::Audit(files) => commands::audit(&files.config),
         Command::Demo { keep, folder } => demo::run(&folder, keep),

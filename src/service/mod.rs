@@ -1,6 +1,7 @@
 //! The composition root: builds every part from the configuration, starts the
 //! workers, serves the API, and stops in order. No business rule stands here.
 
+mod packs;
 mod workers;
 
 use crate::api::{self, Api, Server};
@@ -19,6 +20,7 @@ use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
 use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
+use packs::PackWatch;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -106,6 +108,7 @@ pub fn run(configuration: Configuration) -> Result<(), ServiceError> {
 
 struct Parts {
     api: Api,
+    packs: Arc<Packs>,
     intake: Arc<Intake>,
     delivery: Option<Arc<Delivery>>,
     listen: std::net::SocketAddr,
@@ -144,7 +147,7 @@ impl Parts {
             None => None,
         };
         let intake = Arc::new(Intake::new(
-            packs,
+            packs.clone(),
             outbox.clone(),
             signer.clone(),
             people,
@@ -163,6 +166,7 @@ impl Parts {
         };
         Ok(Self {
             api,
+            packs,
             intake,
             delivery,
             listen: configuration.listen,
@@ -184,6 +188,7 @@ impl Parts {
         let outbox = api.outbox.clone();
         let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
             .map_err(ServiceError::Runtime)?;
+        let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
         tracing::info!(%url, environment = %api.environment.name, kind = %api.environment.kind, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -195,7 +200,10 @@ impl Parts {
         };
         tokio::join!(serving, stopping);
         // Workers finish the step they are in: their leases and attempts end cleanly.
-        let stopping = tokio::task::spawn_blocking(move || workers.stop(&outbox));
+        let stopping = tokio::task::spawn_blocking(move || {
+            pack_watch.stop();
+            workers.stop(&outbox);
+        });
         if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
             tracing::warn!("a step takes too long; it is taken up again at the next start");
         }
