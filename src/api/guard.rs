@@ -15,13 +15,6 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(super) struct Caller(pub(super) Client);
 
-impl Caller {
-    /// Whether it may act for, and see what belongs to, a code prestataire.
-    pub(super) fn may(&self, code: &str) -> bool {
-        self.0.may(code)
-    }
-}
-
 /// Refuses what does not name this service, and what comes from a web page: a
 /// page on the internet that rebinds its name to 127.0.0.1 fails on its Host,
 /// any other page on its Origin. A missing Origin is no credential; the token is.

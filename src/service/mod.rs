@@ -133,6 +133,7 @@ impl Parts {
         let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
         let signer = Arc::new(signer);
         let people = Arc::new(configuration.people);
+        let environment = Arc::new(configuration.environment);
         let delivery = match configuration.mysecu {
             Some(settings) => {
                 let gateway: Arc<dyn Gateway> =
@@ -142,15 +143,15 @@ impl Parts {
                     outbox.clone(),
                     gateway,
                     people.clone(),
+                    environment.clone(),
                 )))
             }
             None => None,
         };
         let intake = Arc::new(Intake::new(
-            packs.clone(),
-            outbox.clone(),
-            signer.clone(),
+            (packs.clone(), outbox.clone(), signer.clone()),
             people,
+            environment.clone(),
             configuration.pdfs,
             clock,
         ));
@@ -159,7 +160,7 @@ impl Parts {
             outbox,
             signer,
             tokens,
-            environment: configuration.environment,
+            environment,
             delivers: delivery.is_some(),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
             address: configuration.listen,
@@ -186,6 +187,7 @@ impl Parts {
         write(&folder.join(ENDPOINT_FILE), url.as_bytes())?;
 
         let outbox = api.outbox.clone();
+        let waiting = outbox.clone();
         let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
             .map_err(ServiceError::Runtime)?;
         let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
@@ -197,6 +199,7 @@ impl Parts {
             signals.await;
             tracing::info!("stopping: no more work is taken on");
             let _ = stop.send(true);
+            waiting.end_waits();
         };
         tokio::join!(serving, stopping);
         // Workers finish the step they are in: their leases and attempts end cleanly.
