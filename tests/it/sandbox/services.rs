@@ -222,7 +222,7 @@ mod cancellations {
         };
         assert_eq!(send(|x| x.replace("62.60", "62.70")), refused(&["SBX-010"]));
         assert_eq!(send(|x| x.replace("7.51", "7.50")), accepted(&["SBX-012"]));
-        assert_eq!(send(|x| x.replace(">C1<", ">X7<")), refused(&["SBX-009"]));
+        assert_eq!(send(|x| x.replace(">C1<", ">X7<")), refused(&["SBX-009", "SBX-012"]));
         assert_eq!(send(|x| x.replace(">C1<", ">Y1<")), accepted(&[]));
 
         let consent = |given: bool| {
