@@ -175,8 +175,8 @@ fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let base_url = format!("http://127.0.0.1:{}", ports.http);
     let registry = Registry::open(&dir.join("certificates.json"))?;
     let pki = Pki::open(&dir.join("pki"), &base_url, SystemClock.now(), &registry)?;
-    make_identities(&pki, &registry)?;
-    environment::write(&dir, ports)?;
+    let tokens = make_identities(&pki, &registry)?;
+    environment::write(&dir, ports, &tokens)?;
     let tls = server::tls(&pki)?;
     let sandbox = Arc::new(Sandbox {
         pki,
@@ -248,8 +248,12 @@ fn token_key(path: &Path) -> std::io::Result<hmac::Key> {
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
-/// The identities the daemon is configured with.
-fn make_identities(pki: &Pki, registry: &Registry) -> Result<(), pki::PkiError> {
+/// The identities the daemon is configured with; returns those that sign, of
+/// the practitioners and then of the delegate.
+fn make_identities(
+    pki: &Pki,
+    registry: &Registry,
+) -> Result<Vec<environment::Signing>, pki::PkiError> {
     let transport = Order {
         name: "Cabinet Exemple".to_owned(),
         subject_serial: Some(environment::PRACTITIONERS[0].1.to_owned()),
@@ -257,17 +261,32 @@ fn make_identities(pki: &Pki, registry: &Registry) -> Result<(), pki::PkiError> 
         key: KeySpec::Rsa2048,
         validity: Validity::Valid,
     };
-    let signer = Order {
-        name: environment::PRACTITIONERS[0].2.to_owned(),
-        subject_serial: Some(random_subject_serial()),
-        role: Role::Sign,
-        key: KeySpec::Rsa3072,
-        validity: Validity::Valid,
-    };
-    for (name, order) in [("transport", transport), ("signer", signer)] {
-        registry.issued(&pki.identity(name, &order)?.cert)?;
+    registry.issued(&pki.identity("transport", &transport)?.cert)?;
+    let (_, delegate) = environment::DELEGATE;
+    let people = environment::PRACTITIONERS.map(|(_, _, name)| name);
+    let signing = people.into_iter().chain([delegate]);
+    // Only one has an RSA key: they take long to make.
+    let stems = ["signer", "signer-2", "signer-3", "delegate"];
+    let keys = [
+        KeySpec::Rsa3072,
+        KeySpec::P256,
+        KeySpec::P256,
+        KeySpec::P384,
+    ];
+    let mut out = Vec::new();
+    for ((name, stem), key) in signing.zip(stems).zip(keys) {
+        let order = Order {
+            name: name.to_owned(),
+            subject_serial: Some(random_subject_serial()),
+            role: Role::Sign,
+            key,
+            validity: Validity::Valid,
+        };
+        let cert = pki.identity(stem, &order)?.cert;
+        registry.issued(&cert)?;
+        out.push((stem.to_owned(), cert.sha256()));
     }
-    Ok(())
+    Ok(out)
 }
 
 /// Serves until told to stop.
