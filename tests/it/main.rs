@@ -14,6 +14,7 @@ mod gateway;
 mod hostile;
 mod keys;
 mod layers;
+mod operations;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;
 mod pades;
