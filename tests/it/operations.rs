@@ -225,9 +225,8 @@ fn what_a_document_names_must_be_there_ones_own_and_of_its_kind() {
     assert!(word(&fault["message"]).contains("another practitioner's"));
 
     // An annulation may be of a deposit that another workstation sent.
-    let answer = service.send(ANNULATION, &[], &annulation("SECU-ELSEWHERE").1);
-    assert_eq!(answer.status, 202, "{answer:?}");
-    assert_eq!(answer.json()["warnings"], json!(["form.correlation"]));
+    let ended = service.ended(ANNULATION, &annulation("SECU-ELSEWHERE").1);
+    assert_eq!(ended["warnings"], json!(["form.correlation"]));
 
     service
         .sandbox
@@ -475,7 +474,7 @@ fn a_version_is_taken_only_on_its_days_and_where_it_is_known() {
         assert_eq!(answer.problem(), "not-allowed-now");
         let detail = word(&answer.json()["detail"]);
         assert!(detail.contains(reason), "{detail}");
-        assert!(detail.contains("pid simulation may not be sent to sandbox on 2"));
+        assert!(detail.contains("The operation simulation of pid may not be sent to sandbox on 2"));
     }
     let forms = service.get("/v1/forms").json();
     let closed = forms.as_array().unwrap().iter().filter(|form| {
@@ -495,7 +494,7 @@ fn a_delegate_signs_as_such_and_only_who_may_is_named() {
     let service = Service::start(&Setup::default());
     let (_, xml) = annulation("SECU-ELSEWHERE");
     for (signer, reason) in [
-        ("nobody", "no practitioner or delegate"),
+        ("nobody", "No practitioner or delegate"),
         ("90000002", "neither sends this document nor did its acts"),
     ] {
         let answer = service.send(&format!("{ANNULATION}?signer={signer}"), &[], &xml);
