@@ -11,7 +11,7 @@ use roxmltree::Document;
 use sceau::base::{Uuid4, digest};
 use sceau::forms::EnvironmentKind;
 use sceau::gateway::{Gateway, Message, Outcome};
-use sceau::outbox::{Accepted, Conclusion, Evidence, Kind, New, Prepared, Stage, State};
+use sceau::outbox::{Accepted, Conclusion, Evidence, Kind, New, Prepared, Stage, State, Verdict};
 use sceau::token::Token;
 use sceau::x509::{Level, SignatureAlgorithm};
 use sceau::{pades, pdf, xades};
@@ -69,7 +69,7 @@ impl<'a> Passage<'a> {
             let calls = &mut Vec::new();
             scene
                 .signer
-                .sign_pdf(pdf, Level::LT, &scene.practitioner, calls)
+                .sign_pdf(pdf, Level::LT, &scene.signatory, calls)
         });
         signed.unwrap();
         self.table
@@ -106,9 +106,15 @@ impl<'a> Passage<'a> {
             operation: "depot".into(),
             code_prestataire: scene.practitioner.code_prestataire.to_string(),
             client: "bench".into(),
+            environment: "sandbox".into(),
+            environment_kind: EnvironmentKind::Sandbox,
+            signer: Some(scene.practitioner.code_prestataire.to_string()),
+            is_interactive: false,
+            links: Vec::new(),
             request_sha256: digest::sha256(xml),
             xml: xml.to_vec(),
-            pdf: pdf.clone(),
+            pdf: Some(pdf.clone()),
+            facts: serde_json::json!([]),
             detail: serde_json::json!({}),
         };
         let floor = Over(FILES_AND_COMMIT);
@@ -223,7 +229,7 @@ impl<'a> Passage<'a> {
             answer: report.answer,
             envelope: report.envelope,
         };
-        let done = Conclusion::Receipted { insurer_id: None };
+        let done = Conclusion::Receipted(Verdict::default());
         self.time("D4: seal and commit", floor, |s| {
             s.outbox.conclude(lease, done, evidence).unwrap()
         });

@@ -2,6 +2,7 @@
 //! example, the whole way to the receipt, told step by step.
 
 use super::commands::{self, Done};
+use super::programs;
 use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::{Secret, file};
 use crate::config;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 const EXAMPLE_XML: &[u8] =
-    include_bytes!("../../xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
+    include_bytes!("../../xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
 const EXAMPLE_PDF: &[u8] = include_bytes!("../../tests/fixtures/pdf/memoire-gs-a2b.pdf");
 /// Marks a folder that a demonstration made and the next one may empty.
 const MARKER: &str = ".sceau-demo";
@@ -84,7 +85,7 @@ pub(super) fn run(folder: &Path, keep: bool) -> Done {
     let endpoint = wait_for_endpoint(&folder)?;
     println!("service    {endpoint}\n");
 
-    let token = commands::pair_in(&config::load(&files)?, "demo")?;
+    let token = programs::pair_in(&config::load(&files)?, "demo", &[])?;
     file::write_atomic(&folder.join("token"), token.expose())?;
     let token = text(&token);
     let started = SystemClock.now();

@@ -6,7 +6,7 @@ mod workers;
 
 use crate::api::{self, Api, Server};
 use crate::base::{Secret, SystemClock, file, hex, random};
-use crate::config::{Configuration, OutboxSettings, TokenSettings};
+use crate::config::{Configuration, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
 use crate::forms::Packs;
 use crate::gateway::Gateway;
@@ -16,10 +16,10 @@ use crate::outbox::{self, Outbox, OutboxError};
 use crate::sign::Signer;
 use crate::store::{Store, StoreError};
 use crate::token::pkcs11::{self, Pkcs11Token, WorkerCommand};
+use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
-use crate::token::{Identity, LastTry, PinEntry, Token, TokenError, TokenStatus};
+use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
-use crate::x509::SignatureAlgorithm;
 use packs::PackWatch;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -128,11 +128,12 @@ impl Parts {
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
-        let token = token(configuration.token)?;
+        let tokens = Arc::new(tokens(configuration.tokens)?);
         let rsa_scheme = configuration.rsa_scheme;
-        let signer = Signer::new(token, Arc::new(trust), clock.clone(), rsa_scheme);
+        let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
         let signer = Arc::new(signer);
         let people = Arc::new(configuration.people);
+        let environment = Arc::new(configuration.environment);
         let delivery = match configuration.mysecu {
             Some(settings) => {
                 let gateway: Arc<dyn Gateway> =
@@ -142,15 +143,15 @@ impl Parts {
                     outbox.clone(),
                     gateway,
                     people.clone(),
+                    environment.clone(),
                 )))
             }
             None => None,
         };
         let intake = Arc::new(Intake::new(
-            packs.clone(),
-            outbox.clone(),
-            signer.clone(),
+            (packs.clone(), outbox.clone(), signer.clone()),
             people,
+            environment.clone(),
             configuration.pdfs,
             clock,
         ));
@@ -158,7 +159,8 @@ impl Parts {
             intake: intake.clone(),
             outbox,
             signer,
-            environment: configuration.environment,
+            tokens,
+            environment,
             delivers: delivery.is_some(),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
             address: configuration.listen,
@@ -185,17 +187,19 @@ impl Parts {
         write(&folder.join(ENDPOINT_FILE), url.as_bytes())?;
 
         let outbox = api.outbox.clone();
+        let waiting = outbox.clone();
         let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
             .map_err(ServiceError::Runtime)?;
         let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
-        tracing::info!(%url, environment = %api.environment, version = env!("CARGO_PKG_VERSION"), "listening");
+        tracing::info!(%url, environment = %api.environment.name, kind = %api.environment.kind, version = env!("CARGO_PKG_VERSION"), "listening");
         let serving = api::serve(server, Arc::new(api), stopped);
         let stopping = async {
             signals.await;
             tracing::info!("stopping: no more work is taken on");
             let _ = stop.send(true);
+            waiting.end_waits();
         };
         tokio::join!(serving, stopping);
         // Workers finish the step they are in: their leases and attempts end cleanly.
@@ -276,11 +280,19 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
     file::write_atomic(path, bytes).map_err(ServiceError::file("write", path))
 }
 
-fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
-    match settings {
-        TokenSettings::None => Ok(Arc::new(NoToken)),
-        TokenSettings::Soft { p12, password_file } => {
+fn tokens(settings: Vec<TokenSettings>) -> Result<Several, ServiceError> {
+    let named = settings.into_iter().map(|TokenSettings { name, key }| {
+        let token = token(&name, key)?;
+        Ok(Named { name, token })
+    });
+    Ok(Several::new(named.collect::<Result<_, ServiceError>>()?))
+}
+
+fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
+    match key {
+        KeySettings::Soft { p12, password_file } => {
             tracing::warn!(
+                name,
                 "the signing key is a file: for demonstrations and tests only, it is not under the signer's sole control"
             );
             let bytes = std::fs::read(&p12).map_err(ServiceError::file("read", &p12))?;
@@ -289,7 +301,7 @@ fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
             let token = SoftToken::open(&bytes, &password).map_err(ServiceError::Token)?;
             Ok(Arc::new(token))
         }
-        TokenSettings::Pkcs11 {
+        KeySettings::Pkcs11 {
             module,
             serial,
             pin_file,
@@ -306,37 +318,5 @@ fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
             let token = Pkcs11Token::start(settings).map_err(ServiceError::Runtime)?;
             Ok(Arc::new(token))
         }
-    }
-}
-
-/// Stands where no token is configured: documents are accepted and wait.
-struct NoToken;
-
-impl Token for NoToken {
-    fn identities(&self) -> Result<Vec<Identity>, TokenError> {
-        Err(TokenError::Absent)
-    }
-
-    fn status(&self) -> TokenStatus {
-        TokenStatus::Absent
-    }
-
-    fn pin_entry(&self) -> PinEntry {
-        PinEntry::Keyboard
-    }
-
-    fn unlock(&self, _pin: Option<Secret>, _last_try: LastTry) -> Result<(), TokenError> {
-        Err(TokenError::Absent)
-    }
-
-    fn lock(&self) {}
-
-    fn sign(
-        &self,
-        _certificate: &[u8; 32],
-        _algorithm: SignatureAlgorithm,
-        _message: &[u8],
-    ) -> Result<Vec<u8>, TokenError> {
-        Err(TokenError::Absent)
     }
 }
