@@ -17,6 +17,7 @@ mod layers;
 mod operations;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;
+mod packs;
 mod pades;
 mod random;
 mod sandbox;
