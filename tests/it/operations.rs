@@ -568,3 +568,26 @@ fn a_bound_program_does_and_sees_nothing_for_others() {
         "practitioner-not-allowed"
     );
 }
+
+#[test]
+fn whoever_waits_stands_behind_no_slow_delivery() {
+    let service = Service::start(&Setup::default());
+    // As many as there are workers by default hang at the insurer.
+    let rule = json!({ "point": "exchange", "action": "delay", "delay_ms": 600_000, "count": 2 });
+    service.sandbox.control("scenario", &rule.to_string());
+    let slow: Vec<String> = (0..2)
+        .map(|number| {
+            let (uuid, xml) = annulation(&format!("SECU-ELSEWHERE-{number}"));
+            assert_eq!(service.send(ANNULATION, &[], &xml).status, 202);
+            uuid
+        })
+        .collect();
+    crate::daemon::until("both hang", || {
+        let left = service.sandbox.shown("scenario");
+        (left == json!([])).then_some(())
+    });
+    service.simulated();
+    for uuid in slow {
+        assert_eq!(service.submission(&uuid)["state"], "sending");
+    }
+}
