@@ -14,8 +14,10 @@ mod gateway;
 mod hostile;
 mod keys;
 mod layers;
+mod operations;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;
+mod packs;
 mod pades;
 mod random;
 mod sandbox;
