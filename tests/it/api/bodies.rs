@@ -367,9 +367,13 @@ fn uuids(service: &Service) {
 fn forms(service: &Service) {
     let list = service.get("/v1/forms").json();
     let one = service.get("/v1/forms/memoire-honoraires").json();
-    assert_eq!(list, serde_json::json!([one]));
-    let operation = &one["operations"][0];
-    assert_eq!(operation["operation"], "depot");
+    let listed = list.as_array().unwrap();
+    let names: Vec<_> = listed.iter().map(|form| &form["form"]).collect();
+    assert_eq!(names, ["ecit", "eordonnance", "memoire-honoraires", "pid"]);
+    assert!(listed.contains(&one));
+    let operations = one["operations"].as_array().unwrap();
+    let is_depot = |operation: &&serde_json::Value| operation["operation"] == "depot";
+    let operation = operations.iter().find(is_depot).unwrap();
     assert_eq!(operation["signature_level"], "XAdES-B-LT");
     assert_eq!(operation["pdf_level"], "PAdES-B-B");
     for language in ["fr", "de", "en"] {
