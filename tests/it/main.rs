@@ -18,6 +18,7 @@ mod layers;
 mod outage;
 mod packs;
 mod pades;
+mod people;
 mod random;
 mod sandbox;
 mod softhsm;
