@@ -122,8 +122,11 @@ fn each_practitioner_signs_with_their_own_token_and_a_delegate_as_delegate() {
         let verified = sceau::xades::verify(&document.body, &slot.unwrap()).unwrap();
         assert_eq!(sceau::sign::fingerprint(&verified.signer), certificate);
     }
+    refuses_strangers(&daemon);
+}
 
-    // Nobody signs for whom they have no business with.
+/// Nobody signs for whom they have no business with.
+fn refuses_strangers(daemon: &Daemon) {
     let refused = [
         ("90000009", DELEGATE, "is not authorised by 90000009"),
         (
@@ -138,7 +141,7 @@ fn each_practitioner_signs_with_their_own_token_and_a_delegate_as_delegate() {
         ),
     ];
     for (code, signer, why) in refused {
-        let answer = hand_in(&daemon, None, &format!("?signer={signer}"), &of(code).1);
+        let answer = hand_in(daemon, None, &format!("?signer={signer}"), &of(code).1);
         let problem = json_of(&answer);
         assert_eq!(problem["code"], "signer-unknown", "{problem:#}");
         let detail = problem["detail"].as_str().unwrap();
