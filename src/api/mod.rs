@@ -7,6 +7,7 @@ mod draft;
 mod facts;
 mod forms;
 mod guard;
+mod packs;
 mod prefer;
 mod problem;
 mod server;
@@ -19,6 +20,7 @@ pub use problem::{KINDS, Problem, catalogue};
 pub use server::{Server, serve};
 
 use crate::base::{Secret, limits};
+use crate::forms::Environment;
 use crate::intake::Intake;
 use crate::outbox::Outbox;
 use crate::sign::Signer;
@@ -43,8 +45,8 @@ pub struct Api {
     pub signer: Arc<Signer>,
     /// The tokens, each under its name.
     pub tokens: Arc<Several>,
-    /// Name of the environment.
-    pub environment: String,
+    /// Where documents go.
+    pub environment: Arc<Environment>,
     /// Whether documents can be sent at all.
     pub delivers: bool,
     /// The administrator's token, in a file only the service can read.

@@ -2,6 +2,8 @@
 
 mod commands;
 mod demo;
+mod environment;
+mod pack;
 mod programs;
 mod validate;
 
@@ -56,6 +58,16 @@ enum Command {
     Config {
         #[command(subcommand)]
         what: ConfigCommand,
+    },
+    /// Import or list environments.
+    Environment {
+        #[command(subcommand)]
+        what: environment::EnvironmentCommand,
+    },
+    /// Check or list form packs.
+    Pack {
+        #[command(subcommand)]
+        what: pack::PackCommand,
     },
     /// Verify that no entry of the audit log is missing or altered.
     Audit(Files),
@@ -116,6 +128,8 @@ pub fn main() -> ExitCode {
                 Ok(())
             }
         },
+        Command::Environment { what } => environment::run(what),
+        Command::Pack { what } => return pack::main(what),
         Command::Validate(options) => return validate::run(&options),
         Command::Audit(files) => commands::audit(&files.config),
         Command::Demo { keep, folder } => demo::run(&folder, keep),

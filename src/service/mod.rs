@@ -1,13 +1,14 @@
 //! The composition root: builds every part from the configuration, starts the
 //! workers, serves the API, and stops in order. No business rule stands here.
 
+mod packs;
 mod workers;
 
 use crate::api::{self, Api, Server};
 use crate::base::{Secret, SystemClock, file, hex, random};
 use crate::config::{Configuration, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
-use crate::forms::{Environment, EnvironmentKind, Packs};
+use crate::forms::Packs;
 use crate::gateway::Gateway;
 use crate::gateway::mysecu::{MySecu, SetupError};
 use crate::intake::Intake;
@@ -19,7 +20,7 @@ use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
 use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
-use std::collections::BTreeMap;
+use packs::PackWatch;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -107,6 +108,7 @@ pub fn run(configuration: Configuration) -> Result<(), ServiceError> {
 
 struct Parts {
     api: Api,
+    packs: Arc<Packs>,
     intake: Arc<Intake>,
     delivery: Option<Arc<Delivery>>,
     listen: std::net::SocketAddr,
@@ -131,11 +133,7 @@ impl Parts {
         let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
         let signer = Arc::new(signer);
         let people = Arc::new(configuration.people);
-        let environment = Arc::new(Environment {
-            name: configuration.environment.clone(),
-            kind: EnvironmentKind::Sandbox,
-            models: BTreeMap::new(),
-        });
+        let environment = Arc::new(configuration.environment);
         let delivery = match configuration.mysecu {
             Some(settings) => {
                 let gateway: Arc<dyn Gateway> =
@@ -151,9 +149,9 @@ impl Parts {
             None => None,
         };
         let intake = Arc::new(Intake::new(
-            (packs, outbox.clone(), signer.clone()),
+            (packs.clone(), outbox.clone(), signer.clone()),
             people,
-            environment,
+            environment.clone(),
             configuration.pdfs,
             clock,
         ));
@@ -162,13 +160,14 @@ impl Parts {
             outbox,
             signer,
             tokens,
-            environment: configuration.environment,
+            environment,
             delivers: delivery.is_some(),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
             address: configuration.listen,
         };
         Ok(Self {
             api,
+            packs,
             intake,
             delivery,
             listen: configuration.listen,
@@ -191,9 +190,10 @@ impl Parts {
         let waiting = outbox.clone();
         let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
             .map_err(ServiceError::Runtime)?;
+        let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
-        tracing::info!(%url, environment = %api.environment, version = env!("CARGO_PKG_VERSION"), "listening");
+        tracing::info!(%url, environment = %api.environment.name, kind = %api.environment.kind, version = env!("CARGO_PKG_VERSION"), "listening");
         let serving = api::serve(server, Arc::new(api), stopped);
         let stopping = async {
             signals.await;
@@ -203,7 +203,10 @@ impl Parts {
         };
         tokio::join!(serving, stopping);
         // Workers finish the step they are in: their leases and attempts end cleanly.
-        let stopping = tokio::task::spawn_blocking(move || workers.stop(&outbox));
+        let stopping = tokio::task::spawn_blocking(move || {
+            pack_watch.stop();
+            workers.stop(&outbox);
+        });
         if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
             tracing::warn!("a step takes too long; it is taken up again at the next start");
         }
