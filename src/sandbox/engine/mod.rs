@@ -126,7 +126,7 @@ fn broken(act: &Act, line: &Line<'_>, all: &[Line<'_>], minor: bool, billed: Dat
         rules.push(Rule::DayAfterBill);
     }
     let unknown = |letter: &&str| tariff::with_suffix(Decimal::ONE, letter).is_none();
-    if line.suffixes.iter().any(|letter| unknown(&letter)) {
+    if line.suffixes.iter().any(unknown) {
         rules.push(Rule::SuffixUnknown);
     }
     let same_day = |other: &&Line<'_>| other.day == line.day;
