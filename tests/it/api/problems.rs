@@ -337,8 +337,14 @@ fn no_patient_is_in_a_problem_in_the_log_or_on_disk_in_clear() {
     service.daemon.wait_for(&uuid, &["receipted"]);
     let signed = service.get(&format!("/v1/submissions/{uuid}/xml"));
     assert!(holds(&signed.body, CANARY), "the canary was never there");
-    let submission = service.get(&format!("/v1/submissions/{uuid}"));
-    assert!(!holds(&submission.body, CANARY));
+    // Who handed it in is shown what the form shows, and no more.
+    let mut submission = service.get(&format!("/v1/submissions/{uuid}")).json();
+    let facts = submission["facts"].take().to_string();
+    assert!(holds(facts.as_bytes(), CANARY));
+    let list = service.get("/v1/submissions");
+    for other in [submission.to_string().as_bytes(), &list.body] {
+        assert!(!holds(other, CANARY));
+    }
 
     let log = service.daemon.log();
     assert!(log.contains("TRACE") && log.contains(&uuid));
