@@ -16,7 +16,7 @@ pub enum Gravity {
 /// A remark as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anomaly {
-    /// `bloquante` or `information`.
+    /// `bloquante`, `ligne` or `information`.
     pub kind: Cow<'static, str>,
     /// The code.
     pub code: Cow<'static, str>,
@@ -29,6 +29,8 @@ pub struct Anomaly {
 
 /// The kind of a remark that refuses.
 const BLOCKING: &str = "bloquante";
+/// The kind of a remark for which a line is not covered.
+const LINE: &str = "ligne";
 /// Text of a refusal that a scenario asked for by a code nobody knows.
 const BY_SCENARIO: &str = "Refus demandé par un scénario du bac à sable.";
 
@@ -158,6 +160,17 @@ impl Anomaly {
             code: code.to_owned().into(),
             text: text.into(),
             line: None,
+        }
+    }
+
+    /// The same beside an acceptance: what is not covered is the line alone.
+    pub fn of_line_only(self) -> Self {
+        match self.blocks() {
+            true => Self {
+                kind: LINE.into(),
+                ..self
+            },
+            false => self,
         }
     }
 

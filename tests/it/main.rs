@@ -19,6 +19,7 @@ mod operations;
 mod outage;
 mod packs;
 mod pades;
+mod people;
 mod random;
 mod sandbox;
 mod softhsm;

@@ -2,15 +2,15 @@
 //! then one validation or contestation of it, once.
 
 use super::Case;
-use crate::anomaly::Rule;
+use crate::anomaly::{Anomaly, Rule};
 use crate::dom::{self, DomError};
 use crate::engine::{self, Line, Priced};
 use crate::ledger::{Decision, Entry, Status, Totals};
 use roxmltree::Node;
 use rust_decimal::Decimal;
 
-/// Prices what is to be paid. A refused simulation is priced too: its remarks
-/// can be contested.
+/// Prices what is to be paid. It is refused when no line is covered, and priced
+/// all the same: its remarks can be contested.
 pub fn simulation(case: &Case<'_, '_>) -> Result<Decision, DomError> {
     let billed = case.day(case.root, "dateEtablissementMemoireHonoraires")?;
     let matricule = case.text(case.root, "matricule")?;
@@ -32,8 +32,12 @@ pub fn simulation(case: &Case<'_, '_>) -> Result<Decision, DomError> {
         case.secu_id,
         statutory + personal,
     );
+    let mut anomalies = ruling.anomalies;
+    if ruling.lines.iter().any(|line| line.count > 0) {
+        anomalies = anomalies.into_iter().map(Anomaly::of_line_only).collect();
+    }
     Ok(Decision {
-        anomalies: ruling.anomalies,
+        anomalies,
         content,
         totals: Some(Totals {
             statutory: statutory.to_string(),

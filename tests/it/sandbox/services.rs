@@ -220,10 +220,7 @@ mod cancellations {
         };
         assert_eq!(send(|x| x.replace("62.60", "62.70")), refused(&["SBX-010"]));
         assert_eq!(send(|x| x.replace("7.51", "7.50")), accepted(&["SBX-012"]));
-        assert_eq!(
-            send(|x| x.replace(">C1<", ">X7<")),
-            refused(&["SBX-009", "SBX-012"])
-        );
+        assert_eq!(send(|x| x.replace(">C1<", ">X7<")), refused(&["SBX-009"]));
         assert_eq!(send(|x| x.replace(">C1<", ">Y1<")), accepted(&[]));
 
         let consent = |given: bool| {
@@ -348,7 +345,16 @@ mod pid {
             verdict(&answer),
             refused(&["SBX-003", "SBX-005", "SBX-001"])
         );
-        assert_eq!(texts(&answer, "ligne").len(), 4, "{answer}");
+        assert_eq!(texts(&answer, "ligne").len(), 5, "{answer}");
+        // One line that is covered makes it an acceptance.
+        let (answer, _) = priced(&own, ADULT, &[("C2", ONCE, ""), ("Y1", ONCE, asked)]);
+        assert_eq!(verdict(&answer), accepted(&["SBX-001"]));
+        assert_eq!(texts(&answer, "type"), ["ligne"]);
+        assert_eq!(texts(&answer, "nombre"), ["1", "0"]);
+        assert_eq!(
+            texts(&answer, "participationPersonnelle"),
+            ["6.89", "100.00"]
+        );
     }
 
     #[test]
