@@ -70,6 +70,18 @@ fn the_guides_pack_loads_and_its_examples_are_as_they_say() {
         said.contains("1 valid and 1 invalid example(s), 0 fault(s)"),
         "{said}"
     );
+    assert!(!said.contains("note:"), "{said}");
+    // A path with a slip selects nothing, so its rule never applies.
+    let manifest = folder.join("pack.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(
+        &manifest,
+        text.replace("a:attestation/a:au", "a:attestation/a:aux"),
+    )
+    .unwrap();
+    let (good, said) = check(&[&folder]);
+    let note = "note: no valid example has operations.depot.dates[0].later: /a:attestation/a:aux";
+    assert!(good && said.contains(note), "{said}");
 }
 
 #[test]
