@@ -104,6 +104,7 @@ fn pack(root: &Section<'_>, file: &Files<'_>) -> Option<Pack> {
             operations: &known,
             section,
             paths: RefCell::default(),
+            per: RefCell::default(),
         };
         match reader.operation() {
             Some(operation) => drop(operations.insert((*name).to_owned(), operation)),
@@ -258,6 +259,8 @@ struct Reader<'r, 'a> {
     section: &'r Section<'a>,
     /// Every path into a document, with its key.
     paths: RefCell<Vec<(String, Path)>>,
+    /// Where relative paths start just now.
+    per: RefCell<Option<Path>>,
 }
 
 impl Reader<'_, '_> {
@@ -368,7 +371,7 @@ impl Reader<'_, '_> {
             section.fault(key, reason);
             return None;
         }
-        let whole = match section.optional("per") {
+        let whole = match self.per.borrow().as_ref() {
             Some(per) if !is_absolute => Path::parse(&format!("{per}/{text}"), self.namespaces),
             Some(_) | None => Ok(path.clone()),
         };
@@ -433,6 +436,7 @@ impl Reader<'_, '_> {
         if sections.is_empty() {
             section.fault("fields", "has none");
         }
+        self.per.replace(Some(per.clone()));
         let mut names = BTreeSet::new();
         let mut fields = Vec::new();
         for section in &sections {
@@ -451,6 +455,7 @@ impl Reader<'_, '_> {
                 what,
             });
         }
+        self.per.take();
         Some(ShowWhat::List { per, fields })
     }
 
