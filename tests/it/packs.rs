@@ -76,11 +76,11 @@ fn the_guides_pack_loads_and_its_examples_are_as_they_say() {
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(
         &manifest,
-        text.replace("a:attestation/a:au", "a:attestation/a:aux"),
+        text.replace("a:attestation/a:lieu", "a:attestation/a:leiu"),
     )
     .unwrap();
     let (good, said) = check(&[&folder]);
-    let note = "note: no valid example has operations.depot.dates[0].later: /a:attestation/a:aux";
+    let note = "note: no valid example has operations.depot.codes[0].path: /a:attestation/a:leiu";
     assert!(good && said.contains(note), "{said}");
 }
 
