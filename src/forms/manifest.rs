@@ -15,6 +15,7 @@ use crate::base::settings::{Fault, Faults, Section};
 use crate::x509::Level;
 use crate::xml::path::{Name, Namespaces, Path, Slot};
 use crate::xml::xsd::Schema;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use toml::Table;
@@ -102,6 +103,8 @@ fn pack(root: &Section<'_>, file: &Files<'_>) -> Option<Pack> {
             lists: &lists,
             operations: &known,
             section,
+            paths: RefCell::default(),
+            per: RefCell::default(),
         };
         match reader.operation() {
             Some(operation) => drop(operations.insert((*name).to_owned(), operation)),
@@ -254,6 +257,10 @@ struct Reader<'r, 'a> {
     lists: &'r Lists,
     operations: &'r [&'r str],
     section: &'r Section<'a>,
+    /// Every path into a document, with its key.
+    paths: RefCell<Vec<(String, Path)>>,
+    /// Where relative paths start just now.
+    per: RefCell<Option<Path>>,
 }
 
 impl Reader<'_, '_> {
@@ -295,6 +302,7 @@ impl Reader<'_, '_> {
             models,
             facts: facts?,
             checks: checks?,
+            paths: self.paths.take(),
         })
     }
 
@@ -363,6 +371,13 @@ impl Reader<'_, '_> {
             section.fault(key, reason);
             return None;
         }
+        let whole = match self.per.borrow().as_ref() {
+            Some(per) if !is_absolute => Path::parse(&format!("{per}/{text}"), self.namespaces),
+            Some(_) | None => Ok(path.clone()),
+        };
+        if let Some(whole) = whole.ok().filter(Path::is_absolute) {
+            self.paths.borrow_mut().push((section.key(key), whole));
+        }
         Some(path)
     }
 
@@ -421,6 +436,7 @@ impl Reader<'_, '_> {
         if sections.is_empty() {
             section.fault("fields", "has none");
         }
+        self.per.replace(Some(per.clone()));
         let mut names = BTreeSet::new();
         let mut fields = Vec::new();
         for section in &sections {
@@ -439,6 +455,7 @@ impl Reader<'_, '_> {
                 what,
             });
         }
+        self.per.take();
         Some(ShowWhat::List { per, fields })
     }
 
