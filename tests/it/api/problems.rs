@@ -176,6 +176,7 @@ fn refused(service: &Service) -> Vec<(String, Answer)> {
     let within = example("valid", "avec-document.xml");
     let mut all = pdfs(service, &xml, &good);
     all.extend(unsigned(service, &good));
+    all.extend(operations(service, &xml, &good));
     let mut add = |name: &str, answer: Answer| all.push((name.to_owned(), answer));
     add("pdf-missing", service.hand_in(DEPOT, &xml, None));
     add(
@@ -185,18 +186,6 @@ fn refused(service: &Service) -> Vec<(String, Answer)> {
     add(
         "practitioner-unknown",
         service.hand_in(DEPOT, stranger.as_bytes(), Some(&good)),
-    );
-    let target = format!("{DEPOT}?signer=nobody");
-    add(
-        "signer-unknown",
-        service.hand_in(&target, &xml, Some(&good)),
-    );
-    let cancelled = root().join(CANCELLATION);
-    let cancelled = std::fs::read(cancelled).unwrap();
-    let target = "/v1/forms/memoire-honoraires/annulation";
-    add(
-        "pdf-unexpected",
-        service.hand_in(target, &cancelled, Some(&good)),
     );
     // The same UUID with other bytes.
     assert_eq!(service.hand_in(DEPOT, &xml, Some(&good)).status, 202);
@@ -213,12 +202,6 @@ fn refused(service: &Service) -> Vec<(String, Answer)> {
         service.post(DEPOT, "application/x-www-form-urlencoded", &xml),
     );
     add("query-malformed", service.get("/v1/submissions?limit=1000"));
-    add(
-        "form-unknown",
-        json("/v1/forms/ordonnance/depot", b"{\"xml\": \"<a/>\"}"),
-    );
-    let target = "/v1/forms/memoire-honoraires/retrait";
-    add("operation-unknown", json(target, b"{\"xml\": \"<a/>\"}"));
     let target = "/v1/submissions/f47ac10b-58cc-4372-a567-0e02b2c3d479";
     add("submission-unknown", service.get(target));
     add("not-found", service.get("/v1/form"));
@@ -245,6 +228,30 @@ fn refused(service: &Service) -> Vec<(String, Answer)> {
     );
     add("body-too-large", super::raw::send(port, large.as_bytes()));
     all
+}
+
+/// Forms and operations that are not there, or do not take what is asked.
+fn operations(service: &Service, xml: &[u8], pdf: &[u8]) -> Vec<(String, Answer)> {
+    let cancelled = std::fs::read(root().join(CANCELLATION)).unwrap();
+    let ask = |path: &str, xml: &[u8], pdf: Option<&[u8]>| {
+        service.hand_in(&format!("/v1/forms/{path}"), xml, pdf)
+    };
+    let cases = [
+        ("form-unknown", ask("ordonnance/depot", b"<a/>", None)),
+        (
+            "operation-unknown",
+            ask("memoire-honoraires/retrait", b"<a/>", None),
+        ),
+        (
+            "signer-unknown",
+            ask("memoire-honoraires/depot?signer=nobody", xml, Some(pdf)),
+        ),
+        (
+            "pdf-unexpected",
+            ask("memoire-honoraires/annulation", &cancelled, Some(pdf)),
+        ),
+    ];
+    cases.map(|(name, answer)| (name.to_owned(), answer)).into()
 }
 
 /// Documents that get no signature of their own.
