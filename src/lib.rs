@@ -29,10 +29,12 @@ pub mod outbox;
 pub mod delivery;
 pub mod intake;
 // row 8
-pub mod api;
+pub mod paper;
 // row 9
-pub mod config;
+pub mod api;
 // row 10
-pub mod service;
+pub mod config;
 // row 11
+pub mod service;
+// row 12
 pub mod cli;

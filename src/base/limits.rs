@@ -53,6 +53,10 @@ pub const PDF_FIELD_NAME_BYTES_MAX: usize = 4 << 10;
 pub const PDF_SIGNATURES_MAX: usize = 8;
 /// Most bytes the validation data of one PDF may inflate to.
 pub const PDF_VALIDATION_BYTES_MAX: usize = 32 << 20;
+/// Smallest and largest edge of a QR symbol as an image, in pixels.
+pub const QR_PIXELS_MIN: u32 = 64;
+/// See [`QR_PIXELS_MIN`].
+pub const QR_PIXELS_MAX: u32 = 2048;
 /// Bytes shown of what a site's PDF validator says.
 pub const VALIDATOR_OUTPUT_BYTES: usize = 2 << 10;
 

@@ -12,12 +12,14 @@
 //! [`Outbox::begin_attempt`], `D4` [`Outbox::conclude`].
 
 mod clients;
+mod proof;
 mod record;
 mod rows;
 #[cfg(test)]
 mod tests;
 
 pub use clients::{CLIENTS_SCHEMA, Client};
+pub use proof::Proof;
 pub use record::{Kind, Record, Stage, State, Wait};
 
 use crate::audit;

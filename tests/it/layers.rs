@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROWS: [&[&str]; 12] = [
+const ROWS: [&[&str]; 13] = [
     &["base"],
     &["x509", "xml", "pdf", "http", "store"],
     &["forms", "token", "trust", "audit"],
@@ -15,6 +15,7 @@ const ROWS: [&[&str]; 12] = [
     &["sign"],
     &["outbox", "gateway"],
     &["intake", "delivery"],
+    &["evidence", "paper"],
     &["api"],
     &["config"],
     &["service"],

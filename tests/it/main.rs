@@ -17,6 +17,7 @@ mod layers;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;
 mod pades;
+mod paper;
 mod random;
 mod sandbox;
 mod softhsm;
