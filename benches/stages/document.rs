@@ -9,6 +9,7 @@ use crate::table::Ratio::{self, Over};
 use crate::table::Table;
 use roxmltree::Document;
 use sceau::base::{Uuid4, digest};
+use sceau::forms::EnvironmentKind;
 use sceau::gateway::{Gateway, Message, Outcome};
 use sceau::outbox::{Accepted, Conclusion, Evidence, Kind, New, Prepared, Stage, State};
 use sceau::token::Token;
@@ -46,7 +47,7 @@ impl<'a> Passage<'a> {
         self.accept(uuid, &xml);
         let pdf = self.sign_pdf();
         let whole = self.time("embed the PDF", Over(PDF_BASE64), |s| {
-            s.pack.assemble("depot", &xml, &pdf).unwrap()
+            s.pack.assemble("depot", &xml, Some(&pdf)).unwrap()
         });
         let tree = self.time(
             "gate, tree and XSD of the whole",
@@ -142,7 +143,13 @@ impl<'a> Passage<'a> {
         let (scene, before) = (self.scene, self.sum);
         let certificate = &scene.identity.certificate;
         let algorithm = SignatureAlgorithm::for_key(certificate.key(), RSA_SCHEME).unwrap();
-        let slot = &scene.pack.operation("depot").unwrap().signature.slot;
+        let slot = &scene
+            .pack
+            .operation("depot")
+            .unwrap()
+            .signed()
+            .unwrap()
+            .slot;
         let floor = Over(DOCUMENT_HASH);
         let prepared = self.time("XAdES: C14N, digests, SignedInfo", floor, |s| {
             xades::prepare_parsed(document, slot, certificate, algorithm, s.clock.now()).unwrap()
@@ -199,7 +206,12 @@ impl<'a> Passage<'a> {
                     uuid,
                     code_prestataire: s.practitioner.code_prestataire.as_str(),
                     ehealth_id: &s.practitioner.ehealth_id,
-                    model_id: &s.pack.operation("depot").unwrap().model_id,
+                    model_id: s
+                        .pack
+                        .operation("depot")
+                        .unwrap()
+                        .model_id(EnvironmentKind::Sandbox)
+                        .unwrap(),
                     payload: document,
                 })
             },

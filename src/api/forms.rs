@@ -39,8 +39,9 @@ pub struct Form {
 pub struct Operation {
     /// Name used in addresses, such as `depot`.
     operation: String,
-    /// Level of the XML signature.
-    signature_level: String,
+    /// Level of the XML signature; absent where it is sent unsigned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature_level: Option<String>,
     /// Level of the embedded PDF's signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pdf_level: Option<String>,
@@ -50,7 +51,10 @@ impl From<&Pack> for Form {
     fn from(pack: &Pack) -> Self {
         let operations = pack.operations.iter().map(|(name, operation)| Operation {
             operation: name.clone(),
-            signature_level: format!("XAdES-{}", operation.signature.level.as_str()),
+            signature_level: operation
+                .signature
+                .as_ref()
+                .map(|place| format!("XAdES-{}", place.level.as_str())),
             pdf_level: operation
                 .document
                 .as_ref()
@@ -141,8 +145,8 @@ pub struct SubmitQuery {
 #[utoipa::path(get, operation_id = "listForms", path = "/v1/forms", tag = "forms", security(("program" = [])),
     responses((status = 200, body = Vec<Form>)))]
 pub async fn list(State(api): State<Arc<Api>>) -> Json<Vec<Form>> {
-    let packs = api.intake.packs().iter();
-    Json(packs.map(|pack| Form::from(pack.as_ref())).collect())
+    let packs = api.intake.packs().offered();
+    Json(packs.iter().map(|pack| Form::from(pack.as_ref())).collect())
 }
 
 /// One form, newest version.

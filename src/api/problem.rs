@@ -210,7 +210,7 @@ impl Pointer {
 
 impl From<&Finding> for Fault {
     fn from(finding: &Finding) -> Self {
-        let doctor = finding.code.doctor_text();
+        let doctor = finding.doctor_text();
         Self {
             code: finding.code.as_str().to_owned(),
             severity: match finding.severity {
@@ -224,9 +224,9 @@ impl From<&Finding> for Fault {
                 .map(|position| Pointer::new(finding.xpath.clone(), position)),
             message: finding.message.clone(),
             doctor: Some(Texts {
-                fr: doctor.fr.into(),
-                de: doctor.de.into(),
-                en: doctor.en.into(),
+                fr: doctor.fr.to_owned(),
+                de: doctor.de.to_owned(),
+                en: doctor.en.to_owned(),
             }),
         }
     }

@@ -30,6 +30,11 @@ pub const XML_NAME_BYTES_MAX: usize = 256;
 /// Longest text node other than a base64 document, in bytes.
 pub const XML_TEXT_BYTES_MAX: usize = 28 << 20;
 
+/// Largest file of a form pack, in bytes.
+pub const PACK_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Most files of one form pack: schemas, lists, and the pack itself.
+pub const PACK_FILES_MAX: usize = 64;
+
 /// Largest PDF, in bytes.
 pub const PDF_BYTES_MAX: usize = 20 << 20;
 /// Most bytes a PDF's content streams may inflate to together, and as many

@@ -2,12 +2,12 @@
 //! `service-config/default.toml` and nowhere else; files lie over them in the
 //! order given. Every fault is reported at once. No behaviour here.
 
-mod reader;
 #[cfg(test)]
 mod tests;
 
-pub use reader::Fault;
+pub use crate::base::settings::Fault;
 
+use crate::base::settings::{Faults, Section};
 use crate::base::{Secret, hex, limits, paths};
 use crate::gateway::mysecu;
 use crate::gateway::mysecu::transport::Transport;
@@ -18,7 +18,6 @@ use crate::store;
 use crate::trust::{self, AlgorithmPolicy, TsaEvidence, TsaSettings};
 use crate::x509::ocsp::CertIdDigest;
 use crate::x509::{Cert, RsaScheme};
-use reader::{Faults, Section};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! only by a verdict parsed from the receiver's own answer; every other ending
 //! is a pause.
 
-use crate::forms::{Answer, Operation, Pack, Packs};
+use crate::forms::{Answer, EnvironmentKind, Operation, Pack, Packs};
 use crate::gateway::{FaultClass, Gateway, Message, Outcome, Report};
 use crate::outbox::{Conclusion, Evidence, Kind, Lease, Outbox, OutboxError, Record, State, Wait};
 use crate::sign::Practitioner;
@@ -86,12 +86,16 @@ impl Delivery {
                 return self.pause(lease, false, "body-damaged", text);
             }
         };
+        let Some(model_id) = operation.model_id(EnvironmentKind::Sandbox) else {
+            let text = "The form pack has no model for this environment; it is not sent there.";
+            return self.pause(lease, false, "configuration", text);
+        };
         let lease = self.outbox.begin_attempt(lease)?;
         let report = self.gateway.deliver(&Message {
             uuid,
             code_prestataire: practitioner.code_prestataire.as_str(),
             ehealth_id: &practitioner.ehealth_id,
-            model_id: &operation.model_id,
+            model_id,
             payload: &document,
         });
         let conclusion = match &report.outcome {
@@ -109,8 +113,9 @@ impl Delivery {
         practitioner: &Practitioner,
     ) -> Result<Record, OutboxError> {
         let uuid = lease.record.uuid;
-        let (Some(service), Ok(payload)) = (
-            &operation.status,
+        let service = operation.status.as_ref();
+        let (Some(model_id), Ok(payload)) = (
+            service.and_then(|service| service.model_id(EnvironmentKind::Sandbox)),
             pack.status_request(&lease.record.operation, &uuid),
         ) else {
             let text =
@@ -121,7 +126,7 @@ impl Delivery {
             uuid,
             code_prestataire: practitioner.code_prestataire.as_str(),
             ehealth_id: &practitioner.ehealth_id,
-            model_id: &service.model_id,
+            model_id,
             payload: &payload,
         });
         let conclusion = match &report.outcome {

@@ -126,7 +126,9 @@ impl Intake {
                 })?;
         let opened = pack.open_slot(&name, &checked.xml);
         let opened = opened.map_err(|error| IsolatedError::Sign(SignError::Embed(error)))?;
-        Ok((opened, operation.signature.slot.clone(), practitioner))
+        let place = operation.signed();
+        let place = place.map_err(|error| IsolatedError::Sign(SignError::Embed(error)))?;
+        Ok((opened, place.slot.clone(), practitioner))
     }
 
     /// The practitioner of a code, or the only one.

@@ -254,7 +254,7 @@ impl Intake {
     fn walk(&self, record: &Record, way: &mut Way, calls: &mut Vec<Call>) -> Result<(), StepError> {
         let (pack, practitioner) = self.context(record)?;
         let operation = operation(&pack, &record.operation)?;
-        let slot = &operation.signature.slot;
+        let slot = &operation.signed().map_err(SignError::Embed)?.slot;
         let mut envelope = match way.state {
             State::Received => self.sign(record, &pack, &practitioner, way, calls)?,
             State::Signed | State::Stamped => {
@@ -290,7 +290,8 @@ impl Intake {
         way: &mut Way,
         calls: &mut Vec<Call>,
     ) -> Result<(), StepError> {
-        let level = operation.signature.level;
+        let place = operation.signed().map_err(SignError::Embed)?;
+        let level = place.level;
         if envelope.level() == Level::B && level > Level::B {
             self.signer.stamp(envelope, calls)?;
             if let Some(token) = envelope.token() {
@@ -307,7 +308,7 @@ impl Intake {
         if level == Level::LT {
             revocation_values = self.signer.seal(&mut last, calls)?;
         }
-        let document = self.signer.check(last, &operation.signature.slot)?;
+        let document = self.signer.check(last, &place.slot)?;
         let detail = json!({
             "level": format!("XAdES-{}", level.as_str()), "revocation_values": revocation_values,
             "sha256": hex::encode(&digest::sha256(&document)),
@@ -467,7 +468,7 @@ impl Intake {
         version: Option<&str>,
         operation: &str,
     ) -> Result<(Arc<Pack>, Operation), IntakeError> {
-        let pack = self.packs.pack(form, version);
+        let pack = self.packs.offer(form, version);
         let pack = pack.ok_or_else(|| IntakeError::UnknownForm {
             form: form.to_owned(),
             version: version.map(str::to_owned),

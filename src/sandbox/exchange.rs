@@ -15,7 +15,7 @@ use crate::xades_check::Judge;
 use base64::Engine;
 use roxmltree::{Document, Node};
 use sceau::base::{Uuid4, hold};
-use sceau::forms::{Operation, Pack};
+use sceau::forms::{EnvironmentKind, Operation, Pack};
 use sceau::xml::path::Path;
 use sceau::xml::{self, escape_text};
 
@@ -51,7 +51,8 @@ fn route(sandbox: &Sandbox, request: &Verified<'_, '_>) -> Result<Reply, Fault> 
     // The bytes as they were sent: a signature covers them as they are.
     let source = payload.document().input_text();
     let bytes = source.get(payload.range()).unwrap_or_default().as_bytes();
-    for pack in sandbox.packs.iter().filter(|p| p.form == FORM) {
+    let packs = sandbox.packs.offered();
+    for pack in packs.iter().filter(|p| p.form == FORM) {
         let Some(operation) = pack.operations.get(DEPOSIT) else {
             continue;
         };
@@ -62,13 +63,13 @@ fn route(sandbox: &Sandbox, request: &Verified<'_, '_>) -> Result<Reply, Fault> 
             model,
             code: &code,
         };
-        if operation.model_id == model {
+        if operation.model_id(EnvironmentKind::Sandbox) == Some(model) {
             return exchange.deposit(bytes);
         }
         if operation
             .status
             .as_ref()
-            .is_some_and(|s| s.model_id == model)
+            .is_some_and(|s| s.model_id(EnvironmentKind::Sandbox) == Some(model))
         {
             return exchange.status(payload);
         }
@@ -129,20 +130,22 @@ impl Exchange<'_> {
             return Err(fault(Code::UnknownProvider, text));
         }
         let doc = xml::parse(bytes).map_err(|e| fault(Code::SchemaInvalid, e.to_string()))?;
+        let slot = self.operation.signed();
+        let slot = &slot
+            .map_err(|e| fault(Code::SignatureInvalid, e.to_string()))?
+            .slot;
         let judge = Judge {
             pki: &self.sandbox.pki,
             registry: &self.sandbox.registry,
             now: self.sandbox.now(),
         };
-        let at = judge
-            .document(&doc, &self.operation.signature.slot)
-            .map_err(|e| {
-                let code = match e.is_timestamp() {
-                    true => Code::TimestampInvalid,
-                    false => Code::SignatureInvalid,
-                };
-                fault(code, e.to_string())
-            })?;
+        let at = judge.document(&doc, slot).map_err(|e| {
+            let code = match e.is_timestamp() {
+                true => Code::TimestampInvalid,
+                false => Code::SignatureInvalid,
+            };
+            fault(code, e.to_string())
+        })?;
         if let Some(pdf) = self.pdf(&doc)? {
             let judged = pades_check::judge(judge, &pdf, at);
             judged.map_err(|e| fault(Code::SignatureInvalid, e.to_string()))?;

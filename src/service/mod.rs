@@ -7,7 +7,7 @@ use crate::api::{self, Api, Server};
 use crate::base::{Secret, SystemClock, file, hex, random};
 use crate::config::{Configuration, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
-use crate::forms::{FormsError, Packs};
+use crate::forms::Packs;
 use crate::gateway::Gateway;
 use crate::gateway::mysecu::{MySecu, SetupError};
 use crate::intake::Intake;
@@ -32,6 +32,8 @@ pub const ADMIN_TOKEN_FILE: &str = "admin.token";
 /// File in the state folder with the API's address of this run.
 pub const ENDPOINT_FILE: &str = "endpoint";
 const LOCK_FILE: &str = "sceau.lock";
+/// Folder in the state folder with the last good state of every pack.
+const LAST_GOOD_PACKS: &str = "packs";
 const LOCK_TRIES: usize = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait for the steps under way when the service stops. One that is
@@ -71,9 +73,6 @@ pub enum ServiceError {
     /// The outbox does not open.
     #[error("the outbox does not open")]
     Outbox(#[source] OutboxError),
-    /// A form pack cannot be loaded.
-    #[error("the form packs do not load")]
-    Forms(#[source] FormsError),
     /// The token cannot be set up.
     #[error("the token cannot be set up")]
     Token(#[source] TokenError),
@@ -122,10 +121,8 @@ impl Parts {
         let outbox =
             Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
         let outbox = Arc::new(outbox);
-        let mut packs = Packs::builtin().map_err(ServiceError::Forms)?;
-        if let Some(folder) = &configuration.forms_folder {
-            packs.load_dir(folder).map_err(ServiceError::Forms)?;
-        }
+        let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
+        let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
         let token = token(configuration.token)?;

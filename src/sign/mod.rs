@@ -275,9 +275,12 @@ impl Signer {
         (xml, pdf): (&[u8], &[u8]),
     ) -> Result<Envelope, SignError> {
         let operation = pack.operation(name).map_err(SignError::Embed)?;
-        let whole = pack.assemble(name, xml, pdf).map_err(SignError::Embed)?;
+        let whole = pack
+            .assemble(name, xml, Some(pdf))
+            .map_err(SignError::Embed)?;
         let tree = pack.read_whole(name, &whole).map_err(SignError::Embed)?;
-        self.xml_signature(hand, (&whole, &tree), &operation.signature.slot)
+        let place = operation.signed().map_err(SignError::Embed)?;
+        self.xml_signature(hand, (&whole, &tree), &place.slot)
     }
 
     fn xml_signature(

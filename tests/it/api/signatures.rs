@@ -148,7 +148,7 @@ fn a_form_says_itself_who_signs_and_where() {
     assert_eq!(answer.status, 200, "{answer:?}");
     let packs = sceau::forms::Packs::builtin().unwrap();
     let pack = packs.pack("memoire-honoraires", None).unwrap();
-    let slot = &pack.operation("depot").unwrap().signature.slot;
+    let slot = &pack.operation("depot").unwrap().signed().unwrap().slot;
     let verified = xades::verify(&answer.body, slot).unwrap();
     assert_eq!(verified.level, Level::LT);
 
