@@ -65,6 +65,10 @@ pub const QR_PIXELS_MAX: u32 = 2048;
 /// Bytes shown of what a site's PDF validator says.
 pub const VALIDATOR_OUTPUT_BYTES: usize = 2 << 10;
 
+/// Largest evidence archive a command takes from the service, in bytes: request,
+/// signed documents and answer, each at its own limit.
+pub const EVIDENCE_BYTES_MAX: usize = 256 << 20;
+
 /// Largest certificate, in bytes of DER.
 pub const CERTIFICATE_BYTES_MAX: usize = 64 << 10;
 /// Largest certificate revocation list, in bytes of DER.
