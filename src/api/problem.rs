@@ -439,6 +439,7 @@ impl From<IsolatedError> for Problem {
             IsolatedError::Xml(error) => Self::unreadable_xml(&error),
             IsolatedError::Slot(_)
             | IsolatedError::PractitionerOpen
+            | IsolatedError::Signer(_)
             | IsolatedError::PractitionerOther { .. } => Self::new(&QUERY_MALFORMED, text),
             IsolatedError::Sign(error) => Self::unsigned(error, text),
         }

@@ -2,18 +2,19 @@
 //! `service-config/default.toml` and nowhere else; files lie over them in the
 //! order given. Every fault is reported at once. No behaviour here.
 
+mod people;
 #[cfg(test)]
 mod tests;
 
 pub use crate::base::settings::Fault;
 
 use crate::base::settings::{Faults, Section};
-use crate::base::{Secret, hex, limits, paths};
+use crate::base::{Secret, limits, paths};
 use crate::gateway::mysecu;
 use crate::gateway::mysecu::transport::Transport;
 use crate::http;
 use crate::intake;
-use crate::sign::Practitioner;
+use crate::sign::People;
 use crate::store;
 use crate::trust::{self, AlgorithmPolicy, TsaEvidence, TsaSettings};
 use crate::x509::ocsp::CertIdDigest;
@@ -67,8 +68,8 @@ pub struct Configuration {
     pub mysecu: Option<mysecu::Settings>,
     /// Queue and workers.
     pub outbox: OutboxSettings,
-    /// Who signs.
-    pub practitioners: Vec<Practitioner>,
+    /// Who signs, and in whose name.
+    pub people: People,
     /// What is logged.
     pub log: LogSettings,
 }
@@ -208,7 +209,7 @@ fn read(root: &Section<'_>) -> Configuration {
         pdfs: pdf_settings(&root.section("pdf"), &store.folder),
         store,
         mysecu: mysecu_settings(&root.section("mysecu")),
-        practitioners: practitioners(root),
+        people: people::people(root),
         outbox: OutboxSettings {
             lease: Duration::from_secs(outbox.number("lease_seconds", 10..=86_400)),
             intake_workers: outbox.number("intake_workers", 1..=64) as usize,
@@ -219,22 +220,6 @@ fn read(root: &Section<'_>) -> Configuration {
             json: log.word("format", &["text", "json"]) == "json",
         },
     }
-}
-
-fn practitioners(root: &Section<'_>) -> Vec<Practitioner> {
-    let mut all: Vec<Practitioner> = Vec::new();
-    for section in root.tables("practitioner") {
-        let Some(one) = practitioner(&section) else {
-            continue;
-        };
-        let taken = |other: &Practitioner| other.code_prestataire == one.code_prestataire;
-        if all.iter().any(taken) {
-            let reason = format!("{} is configured twice", one.code_prestataire);
-            section.fault("code_prestataire", reason);
-        }
-        all.push(one);
-    }
-    all
 }
 
 fn log_level(section: &Section<'_>) -> String {
@@ -442,36 +427,6 @@ fn transport_identity(
     identity
         .map_err(|error| section.fault("transport", format!("{file}: {error}")))
         .ok()
-}
-
-fn practitioner(section: &Section<'_>) -> Option<Practitioner> {
-    let code = section.text("code_prestataire");
-    let code_prestataire = code
-        .parse()
-        .map_err(|_| {
-            section.fault(
-                "code_prestataire",
-                format!("\"{code}\" is not eight digits"),
-            )
-        })
-        .ok();
-    let ehealth_id = section.text("ehealth_id");
-    if ehealth_id.len() != 10 || !ehealth_id.bytes().all(|b| b.is_ascii_digit()) {
-        section.fault("ehealth_id", format!("\"{ehealth_id}\" is not ten digits"));
-    }
-    let certificate = section.optional("certificate_sha256").and_then(|text| {
-        let bytes = hex::decode(&text).and_then(|bytes| bytes.try_into().ok());
-        if bytes.is_none() {
-            section.fault("certificate_sha256", "is not 64 hexadecimal digits");
-        }
-        bytes
-    });
-    Some(Practitioner {
-        name: section.text("name"),
-        code_prestataire: code_prestataire?,
-        ehealth_id,
-        certificate,
-    })
 }
 
 fn url(section: &Section<'_>, key: &str, text: String) -> String {

@@ -5,7 +5,7 @@
 use crate::forms::{Answer, EnvironmentKind, Operation, Pack, Packs};
 use crate::gateway::{FaultClass, Gateway, Message, Outcome, Report};
 use crate::outbox::{Conclusion, Evidence, Kind, Lease, Outbox, OutboxError, Record, State, Wait};
-use crate::sign::Practitioner;
+use crate::sign::{People, Practitioner};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Delivery {
     packs: Arc<Packs>,
     outbox: Arc<Outbox>,
     gateway: Arc<dyn Gateway>,
-    practitioners: Vec<Practitioner>,
+    people: Arc<People>,
 }
 
 impl Delivery {
@@ -27,13 +27,13 @@ impl Delivery {
         packs: Arc<Packs>,
         outbox: Arc<Outbox>,
         gateway: Arc<dyn Gateway>,
-        practitioners: Vec<Practitioner>,
+        people: Arc<People>,
     ) -> Self {
         Self {
             packs,
             outbox,
             gateway,
-            practitioners,
+            people,
         }
     }
 
@@ -191,10 +191,7 @@ impl Delivery {
 
     fn context(&self, record: &Record) -> Option<(Arc<Pack>, Practitioner)> {
         let pack = self.packs.pack(&record.form, Some(&record.version))?;
-        let practitioner = self
-            .practitioners
-            .iter()
-            .find(|p| p.code_prestataire.as_str() == record.code_prestataire)?;
+        let practitioner = self.people.sender(&record.code_prestataire)?;
         Some((pack, practitioner.clone()))
     }
 }

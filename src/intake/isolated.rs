@@ -3,7 +3,7 @@
 
 use super::{Intake, IntakeError, room_to_sign};
 use crate::forms::CodePrestataire;
-use crate::sign::{Isolated, Practitioner, SignError};
+use crate::sign::{Isolated, PeopleError, SignError, Signatory};
 use crate::trust::Call;
 use crate::x509::Level;
 use crate::xml::path::{PathError, Slot, namespaces_of};
@@ -56,6 +56,9 @@ pub enum IsolatedError {
         /// As asked.
         named: String,
     },
+    /// It is open with which certificate.
+    #[error("nobody can sign the document")]
+    Signer(#[from] PeopleError),
     /// Signing failed.
     #[error("the document could not be signed")]
     Sign(#[source] SignError),
@@ -77,15 +80,15 @@ impl Intake {
     ) -> Result<Isolated, IsolatedError> {
         let signed = match original {
             Original::Xml(xml, place) => {
-                let (xml, slot, practitioner) = self.placed(xml, place, practitioner)?;
+                let (xml, slot, signatory) = self.placed(xml, place, practitioner)?;
                 room_to_sign(xml.len(), 0)?;
                 self.signer
-                    .sign_xml((&xml, &slot), level, &practitioner, calls)
+                    .sign_xml((&xml, &slot), level, &signatory, calls)
             }
             Original::Pdf(pdf) => {
-                let practitioner = self.named(practitioner)?;
+                let signatory = self.named(practitioner)?;
                 self.pdfs.hybrid(&pdf).map_err(IntakeError::Screen)?;
-                self.signer.sign_pdf(&pdf, level, &practitioner, calls)
+                self.signer.sign_pdf(&pdf, level, &signatory, calls)
             }
         };
         signed.map_err(IsolatedError::Sign)
@@ -97,7 +100,7 @@ impl Intake {
         xml: Vec<u8>,
         place: Place,
         practitioner: Option<&str>,
-    ) -> Result<(Vec<u8>, Slot, Practitioner), IsolatedError> {
+    ) -> Result<(Vec<u8>, Slot, Signatory), IsolatedError> {
         let (form, version, name) = match place {
             Place::Slot(text) => {
                 let slot = read_slot(&xml, &text)?;
@@ -118,32 +121,35 @@ impl Intake {
                 named: named.to_owned(),
             });
         }
-        let practitioner =
-            self.practitioner(code.as_str())
+        let sender =
+            self.people
+                .sender(code.as_str())
                 .ok_or_else(|| IntakeError::UnknownPractitioner {
                     place: operation.code_prestataire_place(&xml),
                     code: code.to_string(),
                 })?;
         let opened = pack.open_slot(&name, &checked.xml);
         let opened = opened.map_err(|error| IsolatedError::Sign(SignError::Embed(error)))?;
+        let signatory = self.people.signatory(sender, &[], None)?;
         let place = operation.signed();
         let place = place.map_err(|error| IsolatedError::Sign(SignError::Embed(error)))?;
-        Ok((opened, place.slot.clone(), practitioner))
+        Ok((opened, place.slot.clone(), signatory))
     }
 
     /// The practitioner of a code, or the only one.
-    fn named(&self, code: Option<&str>) -> Result<Practitioner, IsolatedError> {
-        match (code, self.practitioners.as_slice()) {
+    fn named(&self, code: Option<&str>) -> Result<Signatory, IsolatedError> {
+        let practitioner = match (code, self.people.practitioners()) {
             (Some(code), _) => {
                 let unknown = || IntakeError::UnknownPractitioner {
                     code: code.to_owned(),
                     place: None,
                 };
-                Ok(self.practitioner(code).ok_or_else(unknown)?)
+                self.people.sender(code).ok_or_else(unknown)?
             }
-            (None, [only]) => Ok(only.clone()),
-            (None, _) => Err(IsolatedError::PractitionerOpen),
-        }
+            (None, [only]) => only,
+            (None, _) => return Err(IsolatedError::PractitionerOpen),
+        };
+        Ok(self.people.signatory(practitioner, &[], None)?)
     }
 }
 

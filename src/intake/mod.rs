@@ -17,7 +17,7 @@ use crate::outbox::{
 };
 use crate::pades;
 use crate::pdf::{self, Violation};
-use crate::sign::{self, Hand, Practitioner, SignError, Signer};
+use crate::sign::{self, Hand, People, Practitioner, SignError, Signatory, Signer};
 use crate::trust::Call;
 use crate::x509::Level;
 use crate::xades::Envelope;
@@ -116,7 +116,7 @@ pub struct Intake {
     packs: Arc<Packs>,
     outbox: Arc<Outbox>,
     signer: Arc<Signer>,
-    practitioners: Vec<Practitioner>,
+    people: Arc<People>,
     pdfs: PdfSettings,
     clock: Arc<dyn Clock>,
 }
@@ -132,12 +132,12 @@ struct Vetted {
 }
 
 impl Intake {
-    /// An intake for these practitioners and a site's settings for PDFs.
+    /// An intake for these people and a site's settings for PDFs.
     pub fn new(
         packs: Arc<Packs>,
         outbox: Arc<Outbox>,
         signer: Arc<Signer>,
-        practitioners: Vec<Practitioner>,
+        people: Arc<People>,
         pdfs: PdfSettings,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -146,7 +146,7 @@ impl Intake {
             packs,
             outbox,
             signer,
-            practitioners,
+            people,
             pdfs,
             clock,
         }
@@ -164,13 +164,14 @@ impl Intake {
     /// [`IntakeError`], as [`Intake::accept`] would give it.
     pub fn preview(&self, draft: &Draft) -> Result<Preview, IntakeError> {
         let vetted = self.vet(draft)?;
-        let signer = match self.signer.identity(&vetted.practitioner) {
-            Ok(identity) => Ok((
-                identity.certificate.subject(),
-                sign::fingerprint(&identity.certificate),
-            )),
-            Err(error) => Err(causes(&error)),
-        };
+        let signatory = self.people.signatory(&vetted.practitioner, &[], None);
+        let identity = signatory
+            .map_err(|error| causes(&error))
+            .and_then(|found| self.signer.identity(&found).map_err(|error| causes(&error)));
+        let signer = identity.map(|identity| {
+            let certificate = &identity.certificate;
+            (certificate.subject(), sign::fingerprint(certificate))
+        });
         Ok(Preview {
             checked: vetted.checked,
             pack: vetted.pack,
@@ -252,11 +253,11 @@ impl Intake {
     }
 
     fn walk(&self, record: &Record, way: &mut Way, calls: &mut Vec<Call>) -> Result<(), StepError> {
-        let (pack, practitioner) = self.context(record)?;
+        let (pack, signatory) = self.context(record)?;
         let operation = operation(&pack, &record.operation)?;
         let slot = &operation.signed().map_err(SignError::Embed)?.slot;
         let mut envelope = match way.state {
-            State::Received => self.sign(record, &pack, &practitioner, way, calls)?,
+            State::Received => self.sign(record, &pack, &signatory, way, calls)?,
             State::Signed | State::Stamped => {
                 let rested = self.body(record, Kind::Document)?;
                 Envelope::open(rested, slot).map_err(SignError::Xml)?
@@ -323,12 +324,12 @@ impl Intake {
         &self,
         record: &Record,
         pack: &Pack,
-        practitioner: &Practitioner,
+        signatory: &Signatory,
         way: &mut Way,
         calls: &mut Vec<Call>,
     ) -> Result<Envelope, StepError> {
         let xml = self.body(record, Kind::RequestXml)?;
-        let hand = self.signer.hand(practitioner, calls)?;
+        let hand = self.signer.hand(signatory, calls)?;
         let form = (pack, record.operation.as_str());
         let level = operation(pack, form.1)?
             .document
@@ -338,6 +339,7 @@ impl Intake {
         let envelope = self.signer.form_signature(&hand, form, (&xml, &pdf))?;
         let detail = json!({
             "level": "XAdES-B-B", "pdf_level": format!("PAdES-{}", level.as_str()),
+            "signer": signatory.id, "role": signatory.role.as_str(),
             "certificate_sha256": sign::fingerprint(hand.certificate()),
             "calls": calls_json(&std::mem::take(calls)),
         });
@@ -391,7 +393,7 @@ impl Intake {
         Ok(pdf)
     }
 
-    fn context(&self, record: &Record) -> Result<(Arc<Pack>, Practitioner), StepError> {
+    fn context(&self, record: &Record) -> Result<(Arc<Pack>, Signatory), StepError> {
         let pack = self.packs.pack(&record.form, Some(&record.version));
         let pack = pack.ok_or_else(|| {
             StepError::Configuration(
@@ -402,7 +404,7 @@ impl Intake {
                 ),
             )
         })?;
-        let practitioner = self.practitioner(&record.code_prestataire).ok_or_else(|| {
+        let signatory = self.people.by_id(&record.code_prestataire).ok_or_else(|| {
             StepError::Configuration(
                 "practitioner-missing",
                 format!(
@@ -411,7 +413,7 @@ impl Intake {
                 ),
             )
         })?;
-        Ok((pack, practitioner))
+        Ok((pack, signatory))
     }
 
     fn body(&self, record: &Record, kind: Kind) -> Result<Vec<u8>, StepError> {
@@ -432,7 +434,9 @@ impl Intake {
             .map_err(IntakeError::Xml)?;
         let code = checked.facts.code_prestataire.to_string();
         let practitioner =
-            self.practitioner(&code)
+            self.people
+                .sender(&code)
+                .cloned()
                 .ok_or_else(|| IntakeError::UnknownPractitioner {
                     place: operation.code_prestataire_place(&draft.xml),
                     code,
@@ -479,14 +483,6 @@ impl Intake {
             operation: operation.to_owned(),
         })?;
         Ok((pack, found))
-    }
-
-    fn practitioner(&self, code: &str) -> Option<Practitioner> {
-        let found = self
-            .practitioners
-            .iter()
-            .find(|p| p.code_prestataire.as_str() == code);
-        found.cloned()
     }
 }
 

@@ -129,7 +129,7 @@ impl Parts {
         let rsa_scheme = configuration.rsa_scheme;
         let signer = Signer::new(token, Arc::new(trust), clock.clone(), rsa_scheme);
         let signer = Arc::new(signer);
-        let practitioners = configuration.practitioners;
+        let people = Arc::new(configuration.people);
         let delivery = match configuration.mysecu {
             Some(settings) => {
                 let gateway: Arc<dyn Gateway> =
@@ -138,7 +138,7 @@ impl Parts {
                     packs.clone(),
                     outbox.clone(),
                     gateway,
-                    practitioners.clone(),
+                    people.clone(),
                 )))
             }
             None => None,
@@ -147,7 +147,7 @@ impl Parts {
             packs,
             outbox.clone(),
             signer.clone(),
-            practitioners,
+            people,
             configuration.pdfs,
             clock,
         ));
