@@ -106,9 +106,15 @@ impl<'a> Passage<'a> {
             operation: "depot".into(),
             code_prestataire: scene.practitioner.code_prestataire.to_string(),
             client: "bench".into(),
+            environment: "sandbox".into(),
+            environment_kind: EnvironmentKind::Sandbox,
+            signer: Some(scene.practitioner.code_prestataire.to_string()),
+            is_interactive: false,
+            links: Vec::new(),
             request_sha256: digest::sha256(xml),
             xml: xml.to_vec(),
-            pdf: pdf.clone(),
+            pdf: Some(pdf.clone()),
+            facts: serde_json::json!([]),
             detail: serde_json::json!({}),
         };
         let floor = Over(FILES_AND_COMMIT);

@@ -4,8 +4,10 @@
 //! with it by a test.
 
 mod draft;
+mod facts;
 mod forms;
 mod guard;
+mod prefer;
 mod problem;
 mod server;
 mod signatures;
@@ -61,14 +63,8 @@ impl Api {
 
 /// The routes.
 pub fn router(api: Arc<Api>) -> Router {
-    let program = Router::new()
-        .route("/v1/forms", get(forms::list))
-        .route("/v1/forms/{form}", get(forms::one))
-        .route("/v1/forms/{form}/{operation}", post(forms::submit))
-        .route("/v1/signatures", post(signatures::sign))
-        .route("/v1/validations", post(validations::validate))
-        .route("/v1/uuids", post(status::uuids))
-        .route("/v1/submissions", get(submissions::list))
+    // Whatever is about one submission: of the program's practitioners only.
+    let submission = Router::new()
         .route("/v1/submissions/{uuid}", get(submissions::one))
         .route("/v1/submissions/{uuid}/retry", post(submissions::retry))
         .route("/v1/submissions/{uuid}/xml", get(submissions::xml))
@@ -78,7 +74,20 @@ pub fn router(api: Arc<Api>) -> Router {
             get(submissions::timestamp),
         )
         .route("/v1/submissions/{uuid}/receipt", get(submissions::receipt))
+        .route_layer(middleware::from_fn_with_state(
+            api.clone(),
+            submissions::own,
+        ));
+    let program = Router::new()
+        .route("/v1/forms", get(forms::list))
+        .route("/v1/forms/{form}", get(forms::one))
+        .route("/v1/forms/{form}/{operation}", post(forms::submit))
+        .route("/v1/signatures", post(signatures::sign))
+        .route("/v1/validations", post(validations::validate))
+        .route("/v1/uuids", post(status::uuids))
+        .route("/v1/submissions", get(submissions::list))
         .route("/v1/tokens", get(status::tokens))
+        .merge(submission)
         .route_layer(middleware::from_fn_with_state(api.clone(), guard::program));
     let administrator = Router::new()
         .route("/v1/tokens/unlock", post(status::unlock))

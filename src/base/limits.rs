@@ -7,6 +7,11 @@ pub const BODY_BYTES_MAX: usize = 32 << 20;
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most open connections to the local API.
 pub const CONNECTIONS_MAX: usize = 64;
+/// Most callers that wait for a document's end at once; the others get the
+/// present state.
+pub const WAITERS_MAX: usize = CONNECTIONS_MAX / 2;
+/// Longest such wait, in seconds.
+pub const WAIT_SECONDS_MAX: u64 = 60;
 /// Time a client has to send its request head, in seconds.
 pub const HEAD_SECONDS_MAX: u64 = 10;
 

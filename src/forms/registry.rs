@@ -120,12 +120,17 @@ impl Packs {
     /// A form for a new document, in the given version or the newest: not one
     /// that was withdrawn.
     pub fn offer(&self, form: &str, version: Option<&str>) -> Option<Arc<Pack>> {
-        let offered = self.offered().into_iter();
-        let named = offered.filter(|pack| pack.form == form);
-        match version {
-            Some(version) => named.into_iter().find(|pack| pack.version == version),
-            None => named.max_by(|a, b| version_key(&a.version).cmp(&version_key(&b.version))),
-        }
+        self.offers(form, version).into_iter().next()
+    }
+
+    /// The same, all versions of the form there are, the newest first.
+    pub fn offers(&self, form: &str, version: Option<&str>) -> Vec<Arc<Pack>> {
+        let mut offers = self.offered();
+        offers.retain(|pack| {
+            pack.form == form && version.is_none_or(|version| version == pack.version)
+        });
+        offers.sort_by(|a, b| version_key(&b.version).cmp(&version_key(&a.version)));
+        offers
     }
 
     /// The packs for new documents, by form and version.

@@ -1,8 +1,10 @@
 //! Documents to be signed and given back (DSR 3.5, 3.6.3): nothing is kept,
 //! nothing is sent.
 
-use super::{Intake, IntakeError, room_to_sign};
+use super::vet::room_to_sign;
+use super::{Intake, IntakeError};
 use crate::forms::CodePrestataire;
+use crate::outbox::Client;
 use crate::sign::{Isolated, PeopleError, SignError, Signatory};
 use crate::trust::Call;
 use crate::x509::Level;
@@ -56,6 +58,14 @@ pub enum IsolatedError {
         /// As asked.
         named: String,
     },
+    /// Documents of this operation are not signed.
+    #[error("the operation {operation} of {form} is not signed")]
+    Unsigned {
+        /// As asked.
+        form: String,
+        /// As asked.
+        operation: String,
+    },
     /// It is open with which certificate.
     #[error("nobody can sign the document")]
     Signer(#[from] PeopleError),
@@ -65,9 +75,9 @@ pub enum IsolatedError {
 }
 
 impl Intake {
-    /// Signs one document at one level. `practitioner` is the code prestataire
-    /// of the signer; `None` takes the one in the form, or the only one
-    /// configured.
+    /// Signs one document at one level for a program. `practitioner` is the
+    /// code prestataire of the signer; `None` takes the one in the form, or the
+    /// only one configured.
     ///
     /// # Errors
     /// [`IsolatedError`]; a lower level is never given instead.
@@ -75,18 +85,27 @@ impl Intake {
         &self,
         original: Original,
         level: Level,
-        practitioner: Option<&str>,
+        (practitioner, client): (Option<&str>, &Client),
         calls: &mut Vec<Call>,
     ) -> Result<Isolated, IsolatedError> {
+        let allowed = |signatory: &Signatory| {
+            if client.may(&signatory.id) {
+                return Ok(());
+            }
+            let code = signatory.id.clone();
+            Err(IntakeError::PractitionerNotAllowed { code, place: None })
+        };
         let signed = match original {
             Original::Xml(xml, place) => {
                 let (xml, slot, signatory) = self.placed(xml, place, practitioner)?;
+                allowed(&signatory)?;
                 room_to_sign(xml.len(), 0)?;
                 self.signer
                     .sign_xml((&xml, &slot), level, &signatory, calls)
             }
             Original::Pdf(pdf) => {
                 let signatory = self.named(practitioner)?;
+                allowed(&signatory)?;
                 self.pdfs.hybrid(&pdf).map_err(IntakeError::Screen)?;
                 self.signer.sign_pdf(&pdf, level, &signatory, calls)
             }
@@ -113,6 +132,10 @@ impl Intake {
             } => (form, version, operation),
         };
         let (pack, operation) = self.find(&form, version.as_deref(), &name)?;
+        let Some(place) = &operation.signature else {
+            let operation = name;
+            return Err(IsolatedError::Unsigned { form, operation });
+        };
         let checked = pack.check(&name, &xml).map_err(IntakeError::Xml)?;
         let code = checked.facts.code_prestataire;
         if let Some(named) = practitioner.filter(|named| *named != code.as_str()) {
@@ -131,8 +154,6 @@ impl Intake {
         let opened = pack.open_slot(&name, &checked.xml);
         let opened = opened.map_err(|error| IsolatedError::Sign(SignError::Embed(error)))?;
         let signatory = self.people.signatory(sender, &[], None)?;
-        let place = operation.signed();
-        let place = place.map_err(|error| IsolatedError::Sign(SignError::Embed(error)))?;
         Ok((opened, place.slot.clone(), signatory))
     }
 

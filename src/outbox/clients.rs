@@ -5,6 +5,7 @@ use super::OutboxError;
 use crate::audit;
 use crate::base::clock::{from_unix_ms, unix_ms};
 use crate::base::{Clock, Secret, hex, random};
+use crate::forms::CodePrestataire;
 use crate::store::rusqlite::{OptionalExtension, params};
 use crate::store::{Store, StoreError};
 use serde_json::json;
@@ -29,9 +30,17 @@ pub struct Client {
     pub name: String,
     /// When it was paired.
     pub paired_at: OffsetDateTime,
+    /// The practitioners it may act for; none stands for every one.
+    pub practitioners: Vec<CodePrestataire>,
 }
 
 impl Client {
+    /// Whether the program may hand in for a code prestataire, and see what was
+    /// handed in for it.
+    pub fn may(&self, code: &str) -> bool {
+        self.practitioners.is_empty() || self.practitioners.iter().any(|own| own.as_str() == code)
+    }
+
     /// Pairs a program and returns its bearer token, which is shown once.
     /// Pairing a known name again replaces its token: the old one is void.
     ///
@@ -68,6 +77,7 @@ impl Client {
                         Ok(Self {
                             name: row.get(0)?,
                             paired_at: from_unix_ms(row.get(1)?),
+                            practitioners: Vec::new(),
                         })
                     })
                     .optional()

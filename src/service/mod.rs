@@ -7,7 +7,7 @@ use crate::api::{self, Api, Server};
 use crate::base::{Secret, SystemClock, file, hex, random};
 use crate::config::{Configuration, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
-use crate::forms::Packs;
+use crate::forms::{Environment, EnvironmentKind, Packs};
 use crate::gateway::Gateway;
 use crate::gateway::mysecu::{MySecu, SetupError};
 use crate::intake::Intake;
@@ -19,6 +19,7 @@ use crate::token::soft::SoftToken;
 use crate::token::{Identity, LastTry, PinEntry, Token, TokenError, TokenStatus};
 use crate::trust::{Trust, TrustError};
 use crate::x509::SignatureAlgorithm;
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -130,6 +131,11 @@ impl Parts {
         let signer = Signer::new(token, Arc::new(trust), clock.clone(), rsa_scheme);
         let signer = Arc::new(signer);
         let people = Arc::new(configuration.people);
+        let environment = Arc::new(Environment {
+            name: configuration.environment.clone(),
+            kind: EnvironmentKind::Sandbox,
+            models: BTreeMap::new(),
+        });
         let delivery = match configuration.mysecu {
             Some(settings) => {
                 let gateway: Arc<dyn Gateway> =
@@ -139,15 +145,15 @@ impl Parts {
                     outbox.clone(),
                     gateway,
                     people.clone(),
+                    environment.clone(),
                 )))
             }
             None => None,
         };
         let intake = Arc::new(Intake::new(
-            packs,
-            outbox.clone(),
-            signer.clone(),
+            (packs, outbox.clone(), signer.clone()),
             people,
+            environment,
             configuration.pdfs,
             clock,
         ));
@@ -181,6 +187,7 @@ impl Parts {
         write(&folder.join(ENDPOINT_FILE), url.as_bytes())?;
 
         let outbox = api.outbox.clone();
+        let waiting = outbox.clone();
         let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
             .map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
@@ -191,6 +198,7 @@ impl Parts {
             signals.await;
             tracing::info!("stopping: no more work is taken on");
             let _ = stop.send(true);
+            waiting.end_waits();
         };
         tokio::join!(serving, stopping);
         // Workers finish the step they are in: their leases and attempts end cleanly.

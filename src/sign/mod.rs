@@ -247,24 +247,23 @@ impl Signer {
         Ok(())
     }
 
-    /// Embedding with the XSD of the whole, then XAdES-B-B in the pack's slot
+    /// Embedding of the PDF, if any, with the XSD of the whole, then XAdES-B-B in the pack's slot
     /// (EN 319 132-1 §6.3): all with one parse. Exactly one private-key
     /// operation. What becomes of the envelope must pass [`Signer::check`].
     ///
     /// # Errors
-    /// [`SignError::Embed`], [`SignError::Xml`], [`SignError::Token`].
+    /// [`SignError::Embed`], also for an operation that is not signed;
+    /// [`SignError::Xml`], [`SignError::Token`].
     pub fn form_signature(
         &self,
         hand: &Hand,
         (pack, name): (&Pack, &str),
-        (xml, pdf): (&[u8], &[u8]),
+        (xml, pdf): (&[u8], Option<&[u8]>),
     ) -> Result<Envelope, SignError> {
         let operation = pack.operation(name).map_err(SignError::Embed)?;
-        let whole = pack
-            .assemble(name, xml, Some(pdf))
-            .map_err(SignError::Embed)?;
-        let tree = pack.read_whole(name, &whole).map_err(SignError::Embed)?;
         let place = operation.signed().map_err(SignError::Embed)?;
+        let whole = pack.assemble(name, xml, pdf).map_err(SignError::Embed)?;
+        let tree = pack.read_whole(name, &whole).map_err(SignError::Embed)?;
         self.xml_signature(hand, (&whole, &tree), &place.slot)
     }
 
