@@ -106,7 +106,7 @@ impl Scene {
         let small = read("tests/fixtures/pdf/memoire-typst-a3b-linearized-objstm.pdf");
         let middle = read("tests/fixtures/pdf/memoire-typst-a2b-200k.pdf");
         let large = grown(&middle, LARGE_PDF_BYTES);
-        let example = read("xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
+        let example = read("xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
         Self {
             pdfs: [small, middle, large],
             example: String::from_utf8(example).unwrap(),

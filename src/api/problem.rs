@@ -578,7 +578,7 @@ pub fn catalogue() -> String {
          | `faults` | every fault of the document: `code`, `severity`, `constraint` (the schema's or PDF/A's rule), \
          `pointer` (`xpath`, `line`, `column`), `message`, what was `expected`, and a text for the `doctor` |\n\n\
          The invalid examples of a form show the exact problem of each fault beside it, as in \
-         `xsd/memoire-honoraires/2/examples/invalid/*.problem.json`; those of requests and PDFs are in \
+         `xsd/memoire-honoraires/2/examples/invalid/*/*.problem.json`; those of requests and PDFs are in \
          `tests/fixtures/problems/`.\n\nThis page is generated from the code and compared with it by a test.\n",
     );
     for kind in KINDS {

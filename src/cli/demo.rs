@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 const EXAMPLE_XML: &[u8] =
-    include_bytes!("../../xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
+    include_bytes!("../../xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
 const EXAMPLE_PDF: &[u8] = include_bytes!("../../tests/fixtures/pdf/memoire-gs-a2b.pdf");
 /// Marks a folder that a demonstration made and the next one may empty.
 const MARKER: &str = ".sceau-demo";

@@ -20,13 +20,43 @@ macro_rules! built_in {
     };
 }
 
-pub(super) const BUILT_IN: &[BuiltIn] = &[built_in!(
-    "memoire-honoraires/2",
-    "memoire-honoraires.xsd",
-    "types.xsd",
-    "prestation.xsd",
-    "reponses.xsd",
-)];
+pub(super) const BUILT_IN: &[BuiltIn] = &[
+    built_in!(
+        "memoire-honoraires/2",
+        "memoire-honoraires.xsd",
+        "types.xsd",
+        "prestation.xsd",
+        "annulation.xsd",
+        "reponses.xsd",
+    ),
+    built_in!(
+        "pid/2",
+        "pid.xsd",
+        "types.xsd",
+        "simulation.xsd",
+        "reponses.xsd",
+        "contestations.csv",
+    ),
+    built_in!(
+        "ecit/1",
+        "certificat-incapacite.xsd",
+        "types.xsd",
+        "annulation.xsd",
+        "reponses.xsd",
+        "diagnostics.csv",
+    ),
+    built_in!(
+        "eordonnance/1",
+        "ordonnance.xsd",
+        "types.xsd",
+        "prescriptions.xsd",
+        "annulation.xsd",
+        "reponses.xsd",
+        "formes.csv",
+        "prelevements.csv",
+        "examens.csv",
+    ),
+];
 
 impl BuiltIn {
     pub(super) fn compile(&self) -> Result<Pack, FormsError> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for a service to start or a submission to move.
 const LIMIT: Duration = Duration::from_secs(60);
-const EXAMPLES: &str = "xsd/memoire-honoraires/2/examples/valid";
+const EXAMPLES: &str = "xsd/memoire-honoraires/2/examples/valid/depot";
 const PDFS: &str = "tests/fixtures/pdf";
 
 /// What differs between the services of the tests.

@@ -138,7 +138,7 @@ impl<'a> Client<'a> {
     /// A complete document, signed to B-LT but for the flaw.
     pub fn document(&self, uuid: &str, code: &str, flaw: Flaw) -> String {
         let example =
-            include_str!("../../../xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
+            include_str!("../../../xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
         let doc = roxmltree::Document::parse(example).unwrap();
         let text = |name: &str| {
             let node = doc
