@@ -65,7 +65,10 @@ impl From<EvidenceError> for Problem {
             EvidenceError::Collect(error) => error.into(),
             EvidenceError::Judge(_) | EvidenceError::Write(_) | EvidenceError::Part(_) => {
                 tracing::error!("{}", causes(&error));
-                Self::new(&INTERNAL, "The archive cannot be made; the log has the cause.")
+                Self::new(
+                    &INTERNAL,
+                    "The archive cannot be made; the log has the cause.",
+                )
             }
         }
     }

@@ -4,9 +4,11 @@
 //! with it by a test.
 
 mod draft;
+mod evidence;
 mod facts;
 mod forms;
 mod guard;
+mod paper;
 mod prefer;
 mod problem;
 mod server;
@@ -19,6 +21,7 @@ pub use problem::{KINDS, Problem, catalogue};
 pub use server::{Server, serve};
 
 use crate::base::{Secret, limits};
+use crate::evidence::Evidence;
 use crate::intake::Intake;
 use crate::outbox::Outbox;
 use crate::sign::Signer;
@@ -38,6 +41,8 @@ pub struct Api {
     pub intake: Arc<Intake>,
     /// Holds submissions.
     pub outbox: Arc<Outbox>,
+    /// Makes archives of them.
+    pub evidence: Evidence,
     /// The token and who signs with it.
     pub signer: Arc<Signer>,
     /// Name of the environment.
@@ -74,6 +79,9 @@ pub fn router(api: Arc<Api>) -> Router {
             get(submissions::timestamp),
         )
         .route("/v1/submissions/{uuid}/receipt", get(submissions::receipt))
+        .route("/v1/submissions/{uuid}/evidence", get(evidence::archive))
+        .route("/v1/submissions/{uuid}/qr", get(paper::qr))
+        .route("/v1/submissions/{uuid}/print", get(paper::print))
         .route_layer(middleware::from_fn_with_state(
             api.clone(),
             submissions::own,
@@ -125,6 +133,7 @@ pub fn router(api: Arc<Api>) -> Router {
         forms::list, forms::one, forms::submit, signatures::sign, validations::validate, status::uuids,
         submissions::list, submissions::one, submissions::retry, submissions::xml,
         submissions::pdf, submissions::timestamp, submissions::receipt,
+        evidence::archive, paper::qr, paper::print,
         status::tokens, status::unlock, status::health, status::openapi
     ),
     components(schemas(Problem, forms::DryRun)),

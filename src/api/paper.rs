@@ -6,7 +6,7 @@ use super::{Api, accepts, blocking};
 use crate::base::limits::{QR_PIXELS_MAX, QR_PIXELS_MIN};
 use crate::base::{Uuid4, causes};
 use crate::evidence::public_facts;
-use crate::forms::QrPlace;
+use crate::forms::{QrPlace, Shown};
 use crate::outbox::{Kind, Record};
 use crate::paper::{PaperError, Place, Symbol, print_copy};
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -86,7 +86,9 @@ fn symbol(api: &Api, uuid: Uuid4) -> Result<(Symbol, Place), Problem> {
     let record = api.outbox.find(uuid)?.ok_or_else(|| unknown(uuid))?;
     let packs = api.intake.packs();
     let pack = packs.pack(&record.form, Some(&record.version));
-    let operation = pack.as_ref().and_then(|pack| pack.operations.get(&record.operation));
+    let operation = pack
+        .as_ref()
+        .and_then(|pack| pack.operations.get(&record.operation));
     let Some(qr) = operation.and_then(|operation| operation.qr.as_ref()) else {
         let text = format!("{} {} has no QR symbol.", record.form, record.operation);
         return Err(Problem::new(&NOT_PRINTABLE, text));
@@ -104,8 +106,8 @@ fn symbol(api: &Api, uuid: Uuid4) -> Result<(Symbol, Place), Problem> {
 /// What the symbol says: nothing that is personal.
 fn text(api: &Api, record: &Record, qr: &QrPlace) -> Result<String, Problem> {
     let facts = api.outbox.body(record.uuid, Kind::Facts)?;
-    let facts = serde_json::from_slice(&facts.unwrap_or_default());
-    let facts = public_facts(&facts.unwrap_or_default());
+    let facts: Vec<Shown> = serde_json::from_slice(&facts.unwrap_or_default()).unwrap_or_default();
+    let facts = public_facts(&facts);
     let text = qr.fill(|name| match name {
         "uuid" => Some(record.uuid.to_string()),
         "insurer_id" => record.insurer_id.clone(),
@@ -131,7 +133,10 @@ impl From<PaperError> for Problem {
             }
             PaperError::SymbolImage(_) => {
                 tracing::error!("{}", causes(&error));
-                Self::new(&INTERNAL, "The image cannot be written; the log has the cause.")
+                Self::new(
+                    &INTERNAL,
+                    "The image cannot be written; the log has the cause.",
+                )
             }
         }
     }

@@ -363,13 +363,13 @@ async fn body(
     Ok(([(header::CONTENT_TYPE, media_type)], bytes).into_response())
 }
 
-fn parse(uuid: Result<Path<String>, PathRejection>) -> Result<Uuid4, Problem> {
+pub(super) fn parse(uuid: Result<Path<String>, PathRejection>) -> Result<Uuid4, Problem> {
     let Path(text) = uuid?;
     text.parse()
         .map_err(|error| Problem::new(&SUBMISSION_UNKNOWN, format!("\"{text}\" {error}.")))
 }
 
-fn unknown(uuid: Uuid4) -> Problem {
+pub(super) fn unknown(uuid: Uuid4) -> Problem {
     Problem::new(
         &SUBMISSION_UNKNOWN,
         format!("{uuid} was not accepted here."),

@@ -22,7 +22,12 @@ const BODIES: [(Kind, &str, &str, bool); 7] = [
     (Kind::RequestPdf, "request.pdf", "application/pdf", true),
     (Kind::Document, "signed.xml", "application/xml", true),
     (Kind::Pdf, "signed.pdf", "application/pdf", true),
-    (Kind::Timestamp, "timestamp.tst", "application/vnd.etsi.timestamp-token", false),
+    (
+        Kind::Timestamp,
+        "timestamp.tst",
+        "application/vnd.etsi.timestamp-token",
+        false,
+    ),
     (Kind::Answer, "answer.xml", "application/xml", true),
     (Kind::Envelope, "envelope.xml", "application/soap+xml", true),
 ];
@@ -97,8 +102,13 @@ impl Evidence {
 
     /// Adds the reports on what is signed.
     fn judge(&self, record: &Record, files: &mut Vec<File>) -> Result<(), EvidenceError> {
-        let pack = self.packs.pack(&record.form, Some(&record.version));
-        let operation = pack.as_ref().and_then(|pack| pack.operations.get(&record.operation));
+        let pack = self
+            .intake
+            .packs()
+            .pack(&record.form, Some(&record.version));
+        let operation = pack
+            .as_ref()
+            .and_then(|pack| pack.operations.get(&record.operation));
         let signed = operation.is_some_and(|operation| operation.signature.is_some());
         let place = Place::Form {
             form: record.form.clone(),
@@ -126,7 +136,10 @@ impl Evidence {
         proof: &Proof,
         files: &[File],
     ) -> Result<Value, EvidenceError> {
-        let pack = self.packs.pack(&record.form, Some(&record.version));
+        let pack = self
+            .intake
+            .packs()
+            .pack(&record.form, Some(&record.version));
         let (seq, hash) = &proof.head;
         Ok(json!({
             "format": 1,
@@ -148,7 +161,7 @@ impl Evidence {
                 "received_at": rfc3339(record.received_at),
                 "updated_at": rfc3339(record.updated_at),
                 "request_sha256": hex::encode(&record.request_sha256),
-                "facts": self.public_facts(record.uuid)?,
+                "facts": self.public(record.uuid)?,
             },
             "audit": {
                 "head": { "seq": seq, "hash": hex::encode(hash) },
@@ -159,14 +172,14 @@ impl Evidence {
     }
 
     /// What the pack shows of the document and does not call personal.
-    fn public_facts(&self, uuid: Uuid4) -> Result<Value, EvidenceError> {
-        Ok(public_facts(&self.facts(uuid)?).into_iter().map(|(name, value)| (name, Value::from(value))).collect::<serde_json::Map<_, _>>().into())
-    }
-
-    fn facts(&self, uuid: Uuid4) -> Result<Vec<Shown>, EvidenceError> {
+    fn public(&self, uuid: Uuid4) -> Result<Value, EvidenceError> {
         let facts = self.outbox.body(uuid, Kind::Facts)?;
-        let facts = facts.map(|facts| serde_json::from_slice(&facts)).transpose();
-        Ok(facts.map_err(EvidenceError::Part)?.unwrap_or_default())
+        let facts = facts.map(|facts| serde_json::from_slice::<Vec<Shown>>(&facts));
+        let facts = facts.transpose().map_err(EvidenceError::Part)?;
+        let facts = public_facts(&facts.unwrap_or_default()).into_iter();
+        Ok(Value::Object(
+            facts.map(|(name, value)| (name, value.into())).collect(),
+        ))
     }
 }
 

@@ -6,12 +6,13 @@ mod archive;
 mod readme;
 mod sheet;
 
+pub use archive::public_facts;
 pub use sheet::{Cell, Section, Sheet};
 
-use crate::base::{Clock, Uuid4};
-use crate::forms::{FormsError, Packs};
+use crate::base::Clock;
 use crate::intake::{Intake, IsolatedError};
 use crate::outbox::{Outbox, OutboxError};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Why there is no archive.
@@ -45,7 +46,23 @@ pub enum Scope {
 pub struct Evidence {
     intake: Arc<Intake>,
     outbox: Arc<Outbox>,
-    packs: Arc<Packs>,
     clock: Arc<dyn Clock>,
-    installation: Installation,
+    installation: Value,
+}
+
+impl Evidence {
+    /// Of this outbox; `installation` is what manifests say about the place.
+    pub fn new(
+        intake: Arc<Intake>,
+        outbox: Arc<Outbox>,
+        clock: Arc<dyn Clock>,
+        installation: Value,
+    ) -> Self {
+        Self {
+            intake,
+            outbox,
+            clock,
+            installation,
+        }
+    }
 }

@@ -101,16 +101,34 @@ impl Sheet {
 
     /// As plain text.
     pub fn text(&self) -> String {
-        let mut out = format!("{}\n{}\n", self.title, "=".repeat(self.title.chars().count()));
-        let facts: Vec<_> = self.facts.iter().map(|(name, value)| [name.as_str(), value]).collect();
+        let mut out = format!(
+            "{}\n{}\n",
+            self.title,
+            "=".repeat(self.title.chars().count())
+        );
+        let facts: Vec<_> = self
+            .facts
+            .iter()
+            .map(|(name, value)| [name.as_str(), value])
+            .collect();
         aligned(&mut out, facts.iter().map(<[_; 2]>::as_slice).collect());
         for section in &self.sections {
-            let _ = write!(out, "\n{}\n{}\n", section.title, "-".repeat(section.title.chars().count()));
+            let _ = write!(
+                out,
+                "\n{}\n{}\n",
+                section.title,
+                "-".repeat(section.title.chars().count())
+            );
             if !section.note.is_empty() {
                 let _ = writeln!(out, "{}", section.note);
             }
             let rows: Vec<Vec<&str>> = std::iter::once(section.columns.clone())
-                .chain(section.rows.iter().map(|row| row.iter().map(Cell::text).collect()))
+                .chain(
+                    section
+                        .rows
+                        .iter()
+                        .map(|row| row.iter().map(Cell::text).collect()),
+                )
                 .collect();
             aligned(&mut out, rows.iter().map(Vec::as_slice).collect());
         }
@@ -159,6 +177,10 @@ mod tests {
         assert!(!html.contains("href") && !html.contains("http"));
         assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt; &amp; co"));
         assert!(html.contains("<td class=\"fail\">NON</td>"));
-        assert!(sheet.text().contains("cas      réussi\npremier  oui\nx<y      NON\n"));
+        assert!(
+            sheet
+                .text()
+                .contains("cas      réussi\npremier  oui\nx<y      NON\n")
+        );
     }
 }

@@ -7,6 +7,7 @@ use crate::api::{self, Api, Server};
 use crate::base::{Secret, SystemClock, file, hex, random};
 use crate::config::{Configuration, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
+use crate::evidence::Evidence;
 use crate::forms::{Environment, EnvironmentKind, Packs};
 use crate::gateway::Gateway;
 use crate::gateway::mysecu::{MySecu, SetupError};
@@ -155,11 +156,18 @@ impl Parts {
             people,
             environment,
             configuration.pdfs,
-            clock,
+            clock.clone(),
         ));
+        let evidence = Evidence::new(
+            intake.clone(),
+            outbox.clone(),
+            clock,
+            serde_json::Value::Null,
+        );
         let api = Api {
             intake: intake.clone(),
             outbox,
+            evidence,
             signer,
             environment: configuration.environment,
             delivers: delivery.is_some(),

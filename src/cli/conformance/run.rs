@@ -5,7 +5,7 @@ use super::super::evidence::{Service, refusal};
 use super::examples::{Example, Examples};
 use crate::base::Uuid4;
 use crate::base::clock::parse_rfc3339;
-use crate::forms::{Facts, Operation, Pack, RefersBy};
+use crate::forms::{Operation, Pack, RefersBy};
 use crate::http::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -272,7 +272,10 @@ impl Run<'_> {
         example: &Example,
         examples: &BTreeMap<String, Examples>,
     ) -> Result<Draft, Box<dyn Error>> {
-        let facts = facts(pack, operation, &example.xml)?;
+        let checked = pack
+            .check(operation, &example.xml)
+            .map_err(|rejected| format!("{} fautes", rejected.findings.len()))?;
+        let facts = &checked.facts;
         let uuid = Uuid4::random().to_string();
         let mut xml = String::from_utf8(example.xml.clone())?;
         for referred in &facts.references {
@@ -292,7 +295,10 @@ impl Run<'_> {
         Ok(Draft {
             xml: xml.replace(&facts.uuid.to_string(), &uuid),
             uuid,
-            pdf: Some(example.pdf.clone()).filter(|_| takes_pdf(pack, operation) && !embeds(pack, operation, &example.xml)),
+            pdf: match checked.embedded_pdf {
+                None if takes_pdf(pack, operation) => Some(example.pdf.clone()),
+                None | Some(_) => None,
+            },
         })
     }
 
@@ -320,19 +326,9 @@ impl Run<'_> {
     }
 }
 
-fn facts(pack: &Pack, operation: &str, xml: &[u8]) -> Result<Facts, Box<dyn Error>> {
-    let checked = pack.check(operation, xml)?;
-    let checked = checked.map_err(|rejected| format!("{} faults", rejected.findings.len()))?;
-    Ok(checked.facts)
-}
-
 fn takes_pdf(pack: &Pack, operation: &str) -> bool {
     let declared = pack.operations.get(operation);
     declared.is_some_and(|declared| declared.document.is_some())
-}
-
-fn embeds(pack: &Pack, operation: &str, xml: &[u8]) -> bool {
-    matches!(pack.embedded(operation, xml), Ok(Some(_)))
 }
 
 fn event<'a>(submission: &'a Value, word: &str) -> Option<&'a Value> {
