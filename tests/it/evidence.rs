@@ -77,7 +77,7 @@ fn archive(daemon: &Daemon, uuid: &str, query: &str) -> Vec<u8> {
 }
 
 /// The name of the patient in the examples.
-const PATIENT: &str = "EXEMPLE";
+const PATIENT: &str = "Modèle";
 
 #[test]
 fn an_archive_proves_what_was_sent_and_answered() {
