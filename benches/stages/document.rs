@@ -11,7 +11,9 @@ use roxmltree::Document;
 use sceau::base::{Uuid4, digest};
 use sceau::forms::EnvironmentKind;
 use sceau::gateway::{Gateway, Message, Outcome};
-use sceau::outbox::{Accepted, Conclusion, Evidence, Kind, New, Prepared, Stage, State};
+use sceau::outbox::{
+    Accepted, Conclusion, Evidence, Kind, New, Prepared, Stage, State, Verdict,
+};
 use sceau::token::Token;
 use sceau::x509::{Level, SignatureAlgorithm};
 use sceau::{pades, pdf, xades};
@@ -69,7 +71,7 @@ impl<'a> Passage<'a> {
             let calls = &mut Vec::new();
             scene
                 .signer
-                .sign_pdf(pdf, Level::LT, &scene.practitioner, calls)
+                .sign_pdf(pdf, Level::LT, &scene.signatory, calls)
         });
         signed.unwrap();
         self.table
@@ -229,7 +231,7 @@ impl<'a> Passage<'a> {
             answer: report.answer,
             envelope: report.envelope,
         };
-        let done = Conclusion::Receipted { insurer_id: None };
+        let done = Conclusion::Receipted(Verdict::default());
         self.time("D4: seal and commit", floor, |s| {
             s.outbox.conclude(lease, done, evidence).unwrap()
         });

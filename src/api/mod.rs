@@ -25,6 +25,7 @@ use crate::evidence::Evidence;
 use crate::intake::Intake;
 use crate::outbox::Outbox;
 use crate::sign::Signer;
+use crate::token::several::Several;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
@@ -43,8 +44,10 @@ pub struct Api {
     pub outbox: Arc<Outbox>,
     /// Makes archives of them.
     pub evidence: Evidence,
-    /// The token and who signs with it.
+    /// Who signs.
     pub signer: Arc<Signer>,
+    /// The tokens, each under its name.
+    pub tokens: Arc<Several>,
     /// Name of the environment.
     pub environment: String,
     /// Whether documents can be sent at all.

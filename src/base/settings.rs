@@ -105,10 +105,14 @@ impl<'a> Section<'a> {
         Section::new(&self.key(key), table, self.faults)
     }
 
+    /// Whether the key is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
     /// A table that may be absent.
     pub fn some_section(&self, key: &str) -> Option<Section<'a>> {
-        self.value(key)?;
-        Some(self.section(key))
+        self.has(key).then(|| self.section(key))
     }
 
     /// The tables in a table whose keys are free, by name.

@@ -2,6 +2,7 @@
 //! example, the whole way to the receipt, told step by step.
 
 use super::commands::{self, Done};
+use super::programs;
 use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::{Secret, file};
 use crate::config;
@@ -84,7 +85,7 @@ pub(super) fn run(folder: &Path, keep: bool) -> Done {
     let endpoint = wait_for_endpoint(&folder)?;
     println!("service    {endpoint}\n");
 
-    let token = commands::pair_in(&config::load(&files)?, "demo")?;
+    let token = programs::pair_in(&config::load(&files)?, "demo", &[])?;
     file::write_atomic(&folder.join("token"), token.expose())?;
     let token = text(&token);
     let started = SystemClock.now();

@@ -5,8 +5,10 @@
 mod people;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use crate::base::settings::Fault;
+pub use token::{KeySettings, TokenSettings};
 
 use crate::base::settings::{Faults, Section};
 use crate::base::{Secret, limits, paths};
@@ -56,8 +58,8 @@ pub struct Configuration {
     pub forms_folder: Option<PathBuf>,
     /// Name of the environment.
     pub environment: String,
-    /// Where the signing key is.
-    pub token: TokenSettings,
+    /// Where the signing keys are.
+    pub tokens: Vec<TokenSettings>,
     /// How RSA keys sign.
     pub rsa_scheme: RsaScheme,
     /// Trust services.
@@ -72,29 +74,6 @@ pub struct Configuration {
     pub people: People,
     /// What is logged.
     pub log: LogSettings,
-}
-
-/// Where the signing key is.
-#[derive(Debug)]
-pub enum TokenSettings {
-    /// Nowhere: documents are accepted and wait.
-    None,
-    /// A PKCS#11 module.
-    Pkcs11 {
-        /// The vendor's library.
-        module: PathBuf,
-        /// Serial number of the token, if the module shows several.
-        serial: Option<String>,
-        /// File with the PIN, for an HSM.
-        pin_file: Option<PathBuf>,
-    },
-    /// A PKCS#12 file.
-    Soft {
-        /// The file.
-        p12: PathBuf,
-        /// The file with its password.
-        password_file: PathBuf,
-    },
 }
 
 /// Queue and workers.
@@ -183,10 +162,16 @@ fn absolute(layer: &mut Table, folder: Option<&Path>) {
         let Some((table, key)) = path.split_once('.') else {
             continue;
         };
-        match layer.get_mut(table).and_then(|table| table.get_mut(key)) {
-            Some(Value::Array(list)) => list.iter_mut().for_each(resolve),
-            Some(value) => resolve(value),
-            None => {}
+        let tables = match layer.get_mut(table) {
+            Some(Value::Array(list)) => list.as_mut_slice(),
+            Some(one) => std::slice::from_mut(one),
+            None => continue,
+        };
+        for value in tables.iter_mut().filter_map(|table| table.get_mut(key)) {
+            match value {
+                Value::Array(list) => list.iter_mut().for_each(resolve),
+                value => resolve(value),
+            }
         }
     }
 }
@@ -194,14 +179,16 @@ fn absolute(layer: &mut Table, folder: Option<&Path>) {
 fn read(root: &Section<'_>) -> Configuration {
     let outbox = root.section("outbox");
     let log = root.section("log");
-    let token_section = root.section("token");
     let store = store_settings(&root.section("store"));
     Configuration {
         listen: listen(&root.section("api")),
         forms_folder: root.section("forms").path("folder"),
         environment: root.section("environment").text("name"),
-        token: token(&token_section),
-        rsa_scheme: match token_section.word("rsa_scheme", &["pkcs1-v1_5", "pss"]) {
+        tokens: token::tokens(root),
+        rsa_scheme: match root
+            .section("signature")
+            .word("rsa_scheme", &["pkcs1-v1_5", "pss"])
+        {
             "pss" => RsaScheme::Pss,
             _ => RsaScheme::Pkcs1V15,
         },
@@ -249,32 +236,6 @@ fn store_settings(section: &Section<'_>) -> store::Settings {
     store::Settings {
         folder: section.path("folder").unwrap_or_else(paths::data_default),
         key_file: section.path("key_file"),
-    }
-}
-
-fn token(section: &Section<'_>) -> TokenSettings {
-    let kind = section.word("kind", &["none", "pkcs11", "soft"]);
-    let required = |key: &str, value: Option<PathBuf>| {
-        value.unwrap_or_else(|| {
-            section.fault(key, format!("is needed when token.kind is \"{kind}\""));
-            PathBuf::new()
-        })
-    };
-    // All are asked for, so that an unused one is not called unknown.
-    let (module, pin_file) = (section.path("module"), section.path("pin_file"));
-    let (p12, password_file) = (section.path("p12"), section.path("password_file"));
-    let serial = section.optional("token_serial");
-    match kind {
-        "pkcs11" => TokenSettings::Pkcs11 {
-            module: required("module", module),
-            serial,
-            pin_file,
-        },
-        "soft" => TokenSettings::Soft {
-            p12: required("p12", p12),
-            password_file: required("password_file", password_file),
-        },
-        _ => TokenSettings::None,
     }
 }
 

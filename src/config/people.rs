@@ -54,9 +54,7 @@ fn practitioner(section: &Section<'_>) -> Option<Practitioner> {
 fn delegate(section: &Section<'_>, practitioners: &[Practitioner]) -> Option<Delegate> {
     let id = section.text("id");
     if !is_word(&id) {
-        let reason =
-            "must be a word of small letters, digits and hyphens that begins with a letter";
-        section.fault("id", reason);
+        section.fault("id", WORD);
     }
     let certificate = fingerprint(section, &section.text("certificate_sha256"));
     let own = |p: &Practitioner| certificate.is_some() && p.certificate == certificate;
@@ -87,6 +85,10 @@ fn delegate(section: &Section<'_>, practitioners: &[Practitioner]) -> Option<Del
         acts_for,
     })
 }
+
+/// What [`is_word`] asks for.
+pub(super) const WORD: &str =
+    "must be a word of small letters, digits and hyphens that begins with a letter";
 
 /// Whether a text can name something in files, commands and records.
 pub(super) fn is_word(text: &str) -> bool {

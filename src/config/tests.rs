@@ -12,7 +12,7 @@ fn the_defaults_alone_are_whole() {
     let configuration = load(&[]).unwrap();
     assert!(configuration.listen.ip().is_loopback());
     assert!(configuration.mysecu.is_none());
-    assert!(matches!(configuration.token, TokenSettings::None));
+    assert!(configuration.tokens.is_empty());
 }
 
 #[test]
@@ -23,8 +23,21 @@ fn every_fault_is_listed_at_once() {
         [api]
         listen = "192.168.1.2:80"
         lisen = "127.0.0.1:1"
-        [token]
+        [[token]]
+        name = "Card"
         kind = "soft"
+        [[token]]
+        name = "one"
+        kind = "pkcs11"
+        module = "m.so"
+        serial = "1"
+        [[token]]
+        name = "one"
+        kind = "pkcs11"
+        module = "m.so"
+        [[token]]
+        name = "two"
+        kind = "card"
         [outbox]
         lease_seconds = 1
         [[practitioner]]
@@ -57,8 +70,57 @@ fn every_fault_is_listed_at_once() {
             "practitioner[0].name: is missing",
             "practitioner[2].code_prestataire: 90000001 is configured twice",
             "surprise: is not a known key",
-            "token.p12: is needed when token.kind is \"soft\"",
-            "token.password_file: is needed when token.kind is \"soft\"",
+            "token[0].name: must be a word of small letters, digits and hyphens that begins with a letter",
+            "token[0].p12: is needed when the kind is \"soft\"",
+            "token[0].password_file: is needed when the kind is \"soft\"",
+            "token[2].name: \"one\" is configured twice",
+            "token[2].serial: is needed, and another than that of the other token of this module",
+            "token[3].kind: is \"card\"; must be pkcs11 or soft",
+        ]
+    );
+}
+
+#[test]
+fn people_are_told_apart_by_their_codes_and_keys() {
+    let practitioner = |code: &str, key: &str| {
+        format!(
+            "[[practitioner]]\ncode_prestataire = \"{code}\"\nehealth_id = \"9000000001\"\n\
+             name = \"A\"\ncertificate_sha256 = \"{}\"\n",
+            key.repeat(32)
+        )
+    };
+    let delegate = |id: &str, key: &str, acts_for: &str| {
+        format!(
+            "[[delegate]]\nid = \"{id}\"\nname = \"B\"\ncertificate_sha256 = \"{}\"\n\
+             acts_for = [{acts_for}]\n",
+            key.repeat(32)
+        )
+    };
+    let one = practitioner("90000001", "01");
+    let right = one.clone() + &delegate("secretary", "02", "\"90000001\"");
+    let people = load_text(&right).unwrap().people;
+    let sender = people.sender("90000001").unwrap();
+    let found = people.signatory(sender, &[], Some("secretary")).unwrap();
+    assert_eq!(found.certificate, Some([2; 32]));
+
+    let wrong = [
+        one,
+        delegate("90000001", "02", "\"90000001\""),
+        delegate("b", "01", "\"90000001\""),
+        delegate("b", "x", "\"90000002\", \"9\""),
+        delegate("b", "03", ""),
+    ];
+    let faults = load_text(&wrong.concat()).unwrap_err();
+    assert_eq!(
+        faults,
+        [
+            "delegate[0].id: must be a word of small letters, digits and hyphens that begins with a letter",
+            "delegate[1].certificate_sha256: is 90000001's: a delegate signs with a key of their own (DSR 3.4.1)",
+            "delegate[2].acts_for: \"9\" is not eight digits",
+            "delegate[2].acts_for: no practitioner 90000002 is configured",
+            "delegate[2].certificate_sha256: is not 64 hexadecimal digits",
+            "delegate[3].acts_for: names nobody",
+            "delegate[3].id: \"b\" is configured twice",
         ]
     );
 }
@@ -101,7 +163,12 @@ fn every_path_key_exists_in_the_defaults() {
     let table: Table = toml::from_str(DEFAULT).unwrap();
     for path in PATH_KEYS {
         let (section, key) = path.split_once('.').unwrap();
-        assert!(table[section].get(key).is_some(), "{path}");
+        let in_list = DEFAULT.contains(&format!("\n#   {key} = "));
+        let found = match &table[section] {
+            Value::Array(_) => in_list,
+            value => value.get(key).is_some(),
+        };
+        assert!(found, "{path}");
     }
 }
 

@@ -6,8 +6,8 @@ mod checks;
 
 use super::environment::EnvironmentKind;
 use super::pack::{
-    Checks, CopyRule, DocumentPlace, Exchange, FactPaths, Models, Operation, Pack, QrPlace,
-    Reference, RefersBy, SignaturePlace, StatusService, Title, Unknown,
+    CopyRule, DocumentPlace, Exchange, FactPaths, Models, Operation, Pack, QrPlace, Reference,
+    RefersBy, SignaturePlace, StatusService, Title, Unknown,
 };
 use super::period::Period;
 use super::show::{Show, ShowKind, ShowWhat};
@@ -268,13 +268,7 @@ impl Reader<'_, '_> {
         let qr = qr.map(|section| qr_place(&section, &show));
         let refers = all(section, "refers", |section| self.refers(section));
         let copies = all(section, "copies", |section| self.copy(section));
-        let checks = Checks {
-            sums: self.rules("sums", |section, from| self.sum(section, from))?,
-            dates: self.rules("dates", |section, from| self.date(section, from))?,
-            codes: self.rules("codes", |section, from| self.coded(section, from))?,
-            references: self.rules("references", |section, from| self.cross(section, from))?,
-            conditions: self.rules("conditions", |section, from| self.condition(section, from))?,
-        };
+        let checks = self.checks();
         Some(Operation {
             title: title?,
             root: root?,
@@ -289,7 +283,7 @@ impl Reader<'_, '_> {
             copies: copies?,
             models,
             facts: facts?,
-            checks,
+            checks: checks?,
         })
     }
 

@@ -209,11 +209,14 @@ impl Packs {
         }
         self.put(key, pack, true);
         self.forget(folder);
-        if let Some(last_good) = &self.last_good
-            && let Err(error) = source::keep(last_good, key, &files)
-        {
-            let reason = format!("no copy could be kept of {}/{}: {error}", key.0, key.1);
-            self.tell(last_good, vec![reason]);
+        if let Some(last_good) = &self.last_good {
+            match source::keep(last_good, key, &files) {
+                Ok(()) => self.forget(last_good),
+                Err(error) => {
+                    let reason = format!("no copy could be kept of {}/{}: {error}", key.0, key.1);
+                    self.tell(last_good, vec![reason])
+                }
+            };
         }
         true
     }

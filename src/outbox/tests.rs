@@ -1,7 +1,7 @@
 use super::*;
 use crate::base::clock::FixedClock;
 use crate::base::{Secret, limits};
-use crate::forms::EnvironmentKind;
+use crate::forms::{CodePrestataire, EnvironmentKind};
 use crate::store::Settings;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -434,12 +434,22 @@ fn only_the_last_token_of_a_paired_program_opens() {
     let f = fixture();
     let clock = FixedClock(at(0));
     let text = |s: &Secret| String::from_utf8(s.expose().to_vec()).unwrap();
-    let first = text(&Client::pair(&f.outbox.store, &clock, "cabinet").unwrap());
-    let second = text(&Client::pair(&f.outbox.store, &clock, "cabinet").unwrap());
-    let found = |token: &str| Client::authenticate(&f.outbox.store, token).unwrap();
+    let store = &f.outbox.store;
+    let code: CodePrestataire = "90000001".parse().unwrap();
+    let first = text(&Client::pair(store, &clock, "cabinet", &[code]).unwrap());
+    let found = |token: &str| Client::authenticate(store, token).unwrap();
+    let bound = found(&first).unwrap();
+    assert!(bound.may("90000001") && !bound.may("90000002"));
+    let second = text(&Client::pair(store, &clock, "cabinet", &[]).unwrap());
     assert_eq!(found(&first), None);
     assert_eq!(found(&second).unwrap().name, "cabinet");
+    assert!(found(&second).unwrap().may("90000002"));
     assert_eq!(found(""), None);
+
+    assert_eq!(Client::list(store).unwrap(), [found(&second).unwrap()]);
+    assert!(!Client::unpair(store, &clock, "other").unwrap());
+    assert!(Client::unpair(store, &clock, "cabinet").unwrap());
+    assert_eq!(found(&second), None);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod workers;
 
 use crate::api::{self, Api, Server};
 use crate::base::{Secret, SystemClock, file, hex, random};
-use crate::config::{Configuration, OutboxSettings, TokenSettings};
+use crate::config::{Configuration, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
 use crate::evidence::Evidence;
 use crate::forms::{Environment, EnvironmentKind, Packs};
@@ -16,10 +16,10 @@ use crate::outbox::{self, Outbox, OutboxError};
 use crate::sign::Signer;
 use crate::store::{Store, StoreError};
 use crate::token::pkcs11::{self, Pkcs11Token, WorkerCommand};
+use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
-use crate::token::{Identity, LastTry, PinEntry, Token, TokenError, TokenStatus};
+use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
-use crate::x509::SignatureAlgorithm;
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -127,9 +127,9 @@ impl Parts {
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
-        let token = token(configuration.token)?;
+        let tokens = Arc::new(tokens(configuration.tokens)?);
         let rsa_scheme = configuration.rsa_scheme;
-        let signer = Signer::new(token, Arc::new(trust), clock.clone(), rsa_scheme);
+        let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
         let signer = Arc::new(signer);
         let people = Arc::new(configuration.people);
         let environment = Arc::new(Environment {
@@ -169,6 +169,7 @@ impl Parts {
             outbox,
             evidence,
             signer,
+            tokens,
             environment: configuration.environment,
             delivers: delivery.is_some(),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
@@ -284,11 +285,19 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
     file::write_atomic(path, bytes).map_err(ServiceError::file("write", path))
 }
 
-fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
-    match settings {
-        TokenSettings::None => Ok(Arc::new(NoToken)),
-        TokenSettings::Soft { p12, password_file } => {
+fn tokens(settings: Vec<TokenSettings>) -> Result<Several, ServiceError> {
+    let named = settings.into_iter().map(|TokenSettings { name, key }| {
+        let token = token(&name, key)?;
+        Ok(Named { name, token })
+    });
+    Ok(Several::new(named.collect::<Result<_, ServiceError>>()?))
+}
+
+fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
+    match key {
+        KeySettings::Soft { p12, password_file } => {
             tracing::warn!(
+                name,
                 "the signing key is a file: for demonstrations and tests only, it is not under the signer's sole control"
             );
             let bytes = std::fs::read(&p12).map_err(ServiceError::file("read", &p12))?;
@@ -297,7 +306,7 @@ fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
             let token = SoftToken::open(&bytes, &password).map_err(ServiceError::Token)?;
             Ok(Arc::new(token))
         }
-        TokenSettings::Pkcs11 {
+        KeySettings::Pkcs11 {
             module,
             serial,
             pin_file,
@@ -314,37 +323,5 @@ fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
             let token = Pkcs11Token::start(settings).map_err(ServiceError::Runtime)?;
             Ok(Arc::new(token))
         }
-    }
-}
-
-/// Stands where no token is configured: documents are accepted and wait.
-struct NoToken;
-
-impl Token for NoToken {
-    fn identities(&self) -> Result<Vec<Identity>, TokenError> {
-        Err(TokenError::Absent)
-    }
-
-    fn status(&self) -> TokenStatus {
-        TokenStatus::Absent
-    }
-
-    fn pin_entry(&self) -> PinEntry {
-        PinEntry::Keyboard
-    }
-
-    fn unlock(&self, _pin: Option<Secret>, _last_try: LastTry) -> Result<(), TokenError> {
-        Err(TokenError::Absent)
-    }
-
-    fn lock(&self) {}
-
-    fn sign(
-        &self,
-        _certificate: &[u8; 32],
-        _algorithm: SignatureAlgorithm,
-        _message: &[u8],
-    ) -> Result<Vec<u8>, TokenError> {
-        Err(TokenError::Absent)
     }
 }

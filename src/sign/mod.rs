@@ -378,12 +378,15 @@ impl Signer {
     /// [`SignError::Token`] when it is absent or ambiguous.
     pub fn identity(&self, signatory: &Signatory) -> Result<Identity, SignError> {
         let identities = self.token.identities().map_err(SignError::Token)?;
-        token::choose(
-            &identities,
-            signatory.certificate.as_ref(),
-            self.clock.now(),
-        )
-        .map_err(SignError::Token)
+        let named = signatory.certificate.as_ref();
+        let chosen = token::choose(&identities, named, self.clock.now());
+        chosen.map_err(|error| match error {
+            // It may be on the card that is not there.
+            TokenError::NoSuchCertificate => {
+                SignError::Token(self.token.trouble().unwrap_or(error))
+            }
+            other => SignError::Token(other),
+        })
     }
 
     fn private_key(&self, hand: &Hand, message: &[u8]) -> Result<Vec<u8>, SignError> {

@@ -25,6 +25,16 @@ pub struct Setup {
     pub environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
 }
 
+/// Configuration over the sandbox's people and tokens: one practitioner, who has
+/// the only token; `table` has the keys of its table but the name.
+pub fn on_token(table: &str) -> String {
+    format!(
+        "delegate = []\n[[token]]\nname = \"card\"\n{table}\n\
+         [[practitioner]]\ncode_prestataire = \"90000001\"\nehealth_id = \"9000000001\"\n\
+         name = \"Dr Testine Exemple\"\n"
+    )
+}
+
 /// A running service.
 pub struct Daemon {
     child: Child,
@@ -293,7 +303,7 @@ fn the_same_request_again_is_the_same_submission_and_other_bytes_conflict() {
 
     // It stays accepted when the service would not accept it any more.
     daemon.stop();
-    let layer = "practitioner = []\n".to_owned();
+    let layer = "practitioner = []\ndelegate = []\n".to_owned();
     let setup = Setup {
         layer,
         ..Setup::default()

@@ -285,6 +285,9 @@ pub(super) fn canonical(
     findings: &mut Findings,
 ) -> String {
     let text = found.text();
+    if text.is_empty() {
+        return text;
+    }
     let read = match kind {
         ShowKind::Text => return text,
         ShowKind::Matricule => return matricule(found, findings),

@@ -1,9 +1,11 @@
 //! The checks of an operation as `pack.toml` writes them.
 
-use super::{From, Reader, title};
+use super::{From, Reader, title, whole};
 use crate::base::settings::Section;
 use crate::forms::Severity;
-use crate::forms::pack::{Coded, Condition, CrossReference, DateOrder, Relation, Rule, Sum};
+use crate::forms::pack::{
+    Checks, Coded, Condition, CrossReference, DateOrder, Relation, Rule, Sum,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -11,8 +13,24 @@ use std::sync::Arc;
 const DAYS_MAX: i64 = 73_000;
 
 impl Reader<'_, '_> {
+    /// Every rule; `None` when one is wrong.
+    pub(super) fn checks(&self) -> Option<Checks> {
+        let sums = self.rules("sums", |section, from| self.sum(section, from));
+        let dates = self.rules("dates", |section, from| self.date(section, from));
+        let codes = self.rules("codes", |section, from| self.coded(section, from));
+        let references = self.rules("references", |section, from| self.cross(section, from));
+        let conditions = self.rules("conditions", |section, from| self.condition(section, from));
+        Some(Checks {
+            sums: sums?,
+            dates: dates?,
+            codes: codes?,
+            references: references?,
+            conditions: conditions?,
+        })
+    }
+
     /// Every rule of one kind; `None` when one is wrong.
-    pub(super) fn rules<T>(
+    fn rules<T>(
         &self,
         key: &str,
         demand: impl Fn(&Section<'_>, From) -> Option<T>,
@@ -34,15 +52,12 @@ impl Reader<'_, '_> {
                     "warning" => Severity::Warning,
                     _ => Severity::Error,
                 };
-                let text = match section.some_section("text") {
-                    Some(_) => Some(Arc::new(title(section, "text")?)),
-                    None => None,
-                };
+                let text = section.has("text").then(|| title(section, "text"));
                 Some(Rule {
                     name,
                     per: per?,
                     severity,
-                    text,
+                    text: whole(text)?.map(Arc::new),
                     demand: demand?,
                 })
             })
@@ -50,7 +65,7 @@ impl Reader<'_, '_> {
         read.into_iter().collect()
     }
 
-    pub(super) fn sum(&self, section: &Section<'_>, from: From) -> Option<Sum> {
+    fn sum(&self, section: &Section<'_>, from: From) -> Option<Sum> {
         let plus = self.paths(section, "plus", from);
         if plus.as_ref().is_some_and(Vec::is_empty) {
             section.fault("plus", "names nothing");
@@ -69,7 +84,7 @@ impl Reader<'_, '_> {
         })
     }
 
-    pub(super) fn date(&self, section: &Section<'_>, from: From) -> Option<DateOrder> {
+    fn date(&self, section: &Section<'_>, from: From) -> Option<DateOrder> {
         let earlier = self.path(section, "earlier", from);
         let later = self.path(section, "later", from);
         let days_max = section.some_whole("days_max", 0..=DAYS_MAX);
@@ -80,7 +95,7 @@ impl Reader<'_, '_> {
         })
     }
 
-    pub(super) fn coded(&self, section: &Section<'_>, from: From) -> Option<Coded> {
+    fn coded(&self, section: &Section<'_>, from: From) -> Option<Coded> {
         let path = self.path(section, "path", from);
         let list = section.text("list");
         let codes = self.lists.get(&list).cloned();
@@ -94,7 +109,7 @@ impl Reader<'_, '_> {
         })
     }
 
-    pub(super) fn cross(&self, section: &Section<'_>, from: From) -> Option<CrossReference> {
+    fn cross(&self, section: &Section<'_>, from: From) -> Option<CrossReference> {
         let paths = ["from", "to"].map(|key| self.path(section, key, from));
         let [from, to] = paths;
         Some(CrossReference {
@@ -103,7 +118,7 @@ impl Reader<'_, '_> {
         })
     }
 
-    pub(super) fn condition(&self, section: &Section<'_>, from: From) -> Option<Condition> {
+    fn condition(&self, section: &Section<'_>, from: From) -> Option<Condition> {
         let when = self.path(section, "when", from);
         let is = section.texts("is");
         let require = self.paths(section, "require", from);

@@ -299,7 +299,7 @@ fn a_certificate_that_is_revoked_gives_no_b_lt_and_one_not_valid_signs_nothing()
 
 #[test]
 fn without_token_nothing_is_signed_and_the_reason_is_told() {
-    let layer = "[token]\nkind = \"none\"\n".to_owned();
+    let layer = "token = []\n".to_owned();
     let service = Service::start(&Setup {
         layer,
         ..Setup::default()
