@@ -1,39 +1,50 @@
 //! `sceau evidence`, and the running service as its own commands speak to it.
 
-use super::commands::{self, Done};
+use super::commands::Done;
+use super::programs;
+use crate::base::SystemClock;
 use crate::base::file;
 use crate::base::limits::EVIDENCE_BYTES_MAX;
 use crate::config::{self, Configuration};
 use crate::http::{self, Client, Request, Response};
+use crate::outbox;
 use crate::service::{self, ENDPOINT_FILE};
+use crate::store::Store;
 use serde_json::Value;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The running service, with a token of its own for this command.
-pub(super) struct Service {
+pub(super) struct Service<'a> {
+    configuration: &'a Configuration,
+    name: &'static str,
     endpoint: String,
     authorization: String,
     client: Client,
 }
 
-impl Service {
-    /// Pairs `name` with the service of this configuration, which must run;
-    /// what was paired under that name before is void.
-    pub(super) fn pair(configuration: &Configuration, name: &str) -> Result<Self, Box<dyn Error>> {
+impl<'a> Service<'a> {
+    /// Pairs `name` with the service of this configuration, which must run, for
+    /// as long as this lives.
+    pub(super) fn pair(
+        configuration: &'a Configuration,
+        name: &'static str,
+    ) -> Result<Self, Box<dyn Error>> {
         let folder = &configuration.store.folder;
         if !service::is_running(folder) {
             return Err(format!("no service works on {}: start it with `sceau run`", folder.display()).into());
         }
         let endpoint = std::fs::read_to_string(folder.join(ENDPOINT_FILE))?;
-        let token = commands::pair_in(configuration, name)?;
+        let token = programs::pair_in(configuration, name, &[])?;
         let client = Client::loopback(&http::Settings {
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(150),
             ..http::Settings::default()
         })?;
         Ok(Self {
+            configuration,
+            name,
             endpoint,
             authorization: format!("Bearer {}", String::from_utf8_lossy(token.expose())),
             client,
@@ -53,6 +64,15 @@ impl Service {
             body,
             answer_bytes_max: EVIDENCE_BYTES_MAX,
         })?)
+    }
+}
+
+impl Drop for Service<'_> {
+    fn drop(&mut self) {
+        // Where this fails, the token is void with the next command of its name.
+        if let Ok(store) = Store::open(&self.configuration.store, &outbox::migrations()) {
+            let _ = outbox::Client::unpair(&store, &SystemClock, self.name);
+        }
     }
 }
 

@@ -1,8 +1,10 @@
-//! What proves the history of a submission.
+//! What proves the history of a submission, and that there is one.
 
-use super::{Outbox, OutboxError};
+use super::{Outbox, OutboxError, Record, rows};
 use crate::audit::{self, Link};
 use crate::base::Uuid4;
+use crate::forms::EnvironmentKind;
+use crate::store::Store;
 
 /// The entries about one submission as the hash chain holds them, and where
 /// the chain ends: who compares both with the log finds that nothing was left
@@ -27,5 +29,20 @@ impl Outbox {
                 head: audit::head(connection)?.unwrap_or_default(),
             })
         })
+    }
+}
+
+impl Record {
+    /// The first document of a sender that an environment of this kind accepted.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn first_receipted(
+        store: &Store,
+        code_prestataire: &str,
+        kind: EnvironmentKind,
+    ) -> Result<Option<Self>, OutboxError> {
+        let kind = kind.as_str();
+        Ok(store.read(|connection| rows::first_receipted(connection, code_prestataire, kind))?)
     }
 }

@@ -85,7 +85,7 @@ struct Draft {
 }
 
 pub(super) struct Run<'a> {
-    pub(super) service: &'a Service,
+    pub(super) service: &'a Service<'a>,
     /// Stands in for the sender of the examples.
     pub(super) practitioner: &'a str,
     /// Longest wait for an answer.
