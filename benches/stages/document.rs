@@ -11,9 +11,7 @@ use roxmltree::Document;
 use sceau::base::{Uuid4, digest};
 use sceau::forms::EnvironmentKind;
 use sceau::gateway::{Gateway, Message, Outcome};
-use sceau::outbox::{
-    Accepted, Conclusion, Evidence, Kind, New, Prepared, Stage, State, Verdict,
-};
+use sceau::outbox::{Accepted, Conclusion, Evidence, Kind, New, Prepared, Stage, State, Verdict};
 use sceau::token::Token;
 use sceau::x509::{Level, SignatureAlgorithm};
 use sceau::{pades, pdf, xades};

@@ -9,13 +9,14 @@ use crate::xml::path::Slot;
 use std::path::Path;
 use std::sync::Arc;
 
-const VALID: &str = include_str!("../../xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
+const VALID: &str =
+    include_str!("../../xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
 const DEFAULT_NAMESPACE: &str =
-    include_str!("../../xsd/memoire-honoraires/2/examples/valid/tiers-assure.xml");
+    include_str!("../../xsd/memoire-honoraires/2/examples/valid/depot/tiers-assure.xml");
 const EMPTY_SLOTS: &str =
-    include_str!("../../xsd/memoire-honoraires/2/examples/valid/dentaire.xml");
+    include_str!("../../xsd/memoire-honoraires/2/examples/valid/depot/dentaire.xml");
 const WITH_PDF: &str =
-    include_str!("../../xsd/memoire-honoraires/2/examples/valid/avec-document.xml");
+    include_str!("../../xsd/memoire-honoraires/2/examples/valid/depot/avec-document.xml");
 const PDF: &[u8] = b"%PDF-1.7 test";
 const PDF_BASE64: &str = "JVBERi0xLjcgdGVzdA==";
 
@@ -229,11 +230,12 @@ fn a_complete_document_may_be_signed_but_needs_its_pdf() {
 #[test]
 fn answers_are_read() {
     let pack = pack();
-    let accepted = include_bytes!("../../xsd/memoire-honoraires/2/examples/answers/accepte.xml");
+    let accepted =
+        include_bytes!("../../xsd/memoire-honoraires/2/examples/answers/depot/accepte.xml");
     let answer = pack.answer("depot", accepted).unwrap();
     assert!(answer.accepted);
     assert_eq!(answer.insurer_id.as_deref(), Some("SECU-TEST-000001"));
-    let refused = include_str!("../../xsd/memoire-honoraires/2/examples/answers/refuse.xml");
+    let refused = include_str!("../../xsd/memoire-honoraires/2/examples/answers/depot/refuse.xml");
     let answer = pack.answer("depot", refused.as_bytes()).unwrap();
     assert!(!answer.accepted);
     let first = &answer.anomalies[0];
@@ -267,10 +269,11 @@ fn status_is_asked_and_read() {
     assert!(String::from_utf8_lossy(&request).contains(&uuid.to_string()));
     assert_eq!(pack.schema.validate(&request).unwrap(), []);
     let unknown =
-        include_bytes!("../../xsd/memoire-honoraires/2/examples/answers/etat-inconnu.xml");
+        include_bytes!("../../xsd/memoire-honoraires/2/examples/answers/depot/etat-inconnu.xml");
     let status = pack.status_answer("depot", unknown).unwrap();
     assert!(!status.known && status.answer.is_none());
-    let known = include_bytes!("../../xsd/memoire-honoraires/2/examples/answers/etat-connu.xml");
+    let known =
+        include_bytes!("../../xsd/memoire-honoraires/2/examples/answers/depot/etat-connu.xml");
     let status = pack.status_answer("depot", known).unwrap();
     assert!(status.known && status.answer.unwrap().accepted);
 }
