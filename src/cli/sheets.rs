@@ -4,7 +4,7 @@
 use super::Files;
 use super::commands::Done;
 use crate::base::clock::{Clock, SystemClock, rfc3339};
-use crate::base::{digest, file, hex};
+use crate::base::{digest, hex};
 use crate::config::{self, Configuration, Installation};
 use crate::evidence::{Cell, Section, Sheet};
 use crate::forms::{EnvironmentKind, Packs};
@@ -14,6 +14,7 @@ use crate::store::Store;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
 
@@ -60,6 +61,9 @@ pub(super) struct ConnectionOptions {
     /// slip of them all; may be given several times.
     #[arg(long = "with", value_name = "FILE")]
     others: Vec<PathBuf>,
+    /// Only this practitioner, by code prestataire; may be given several times.
+    #[arg(long = "practitioner", value_name = "CODE")]
+    practitioners: Vec<String>,
     #[command(flatten)]
     files: Files,
 }
@@ -190,7 +194,13 @@ pub(super) fn connection(options: &ConnectionOptions) -> Done {
         let text = std::fs::read(other).map_err(|error| format!("cannot read {}: {error}", other.display()))?;
         all.push(serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", other.display()))?);
     }
-    let missing: Vec<String> = all.iter().flat_map(Connection::missing).collect();
+    if !options.practitioners.is_empty() {
+        let wanted = |one: &Connected| options.practitioners.contains(&one.code_prestataire);
+        for place in &mut all {
+            place.practitioners.retain(wanted);
+        }
+    }
+    let missing = missing(&all);
     match options.format {
         Format::Json => {}
         Format::Text | Format::Html => {
@@ -228,96 +238,126 @@ fn own(configuration: &Configuration) -> Result<Connection, Box<dyn Error>> {
     })
 }
 
-impl Connection {
-    /// What a claim cannot be made without (DSR 5.5.2).
-    fn missing(&self) -> Vec<String> {
-        let place = match self.workstation.is_empty() {
-            true => &self.workstation_id,
-            false => &self.workstation,
-        };
-        let mut missing = Vec::new();
-        let mut demand = |holds: bool, what: &str| {
-            if !holds {
-                missing.push(format!("{place} : {what}"));
+/// A practitioner with the first document of all workstations, and where that
+/// was: one connection for each (DSR 4.2.3).
+fn practitioners(all: &[Connection]) -> Vec<(&Connection, &Connected)> {
+    let mut found: BTreeMap<&str, (&Connection, &Connected)> = BTreeMap::new();
+    for connection in all {
+        for one in &connection.practitioners {
+            let at = |one: &Connected| one.first.as_ref().map(|first| first.received_at.clone());
+            let code = one.code_prestataire.as_str();
+            let is_earlier = match (found.get(code).map(|(_, known)| at(known)), at(one)) {
+                (None | Some(None), _) => true,
+                (Some(Some(known)), Some(new)) => new < known,
+                (Some(Some(_)), None) => false,
+            };
+            if is_earlier {
+                found.insert(code, (connection, one));
             }
-        };
-        demand(!self.industriel.is_empty(), "l'industriel (installation.industriel)");
-        demand(!self.workstation.is_empty(), "le nom du poste (installation.workstation)");
-        demand(self.environment_kind == "production", "un environnement de production");
-        demand(!self.practitioners.is_empty(), "un médecin");
-        for one in &self.practitioners {
-            let of = |what: &str| format!("{what} de {}", one.code_prestataire);
-            demand(!one.name.is_empty(), &of("le nom"));
-            demand(one.first.is_some(), &of("un premier document accepté en production"));
-            let Some(first) = &one.first else { continue };
-            demand(first.insurer_id.is_some(), &of("l'identifiant du destinataire pour le document"));
-            demand(first.correlation_id.is_some(), &of("l'identifiant de corrélation pour le document"));
         }
-        missing
     }
+    found.into_values().collect()
 }
 
-fn sheet(configuration: &Configuration, all: &[Connection], missing: &[String]) -> Result<Sheet, Box<dyn Error>> {
+/// What a claim cannot be made without (DSR 5.5.2).
+fn missing(all: &[Connection]) -> Vec<String> {
+    let mut missing = Vec::new();
+    let mut demand = |holds: bool, what: String| {
+        if !holds {
+            missing.push(what);
+        }
+    };
+    for place in all {
+        let of = |what: &str| format!("{what} du poste {}", place.workstation_id);
+        demand(!place.industriel.is_empty(), of("l'industriel (installation.industriel)"));
+        demand(!place.workstation.is_empty(), of("le nom (installation.workstation)"));
+        demand(place.environment_kind == "production", of("l'environnement de production"));
+    }
+    let people = practitioners(all);
+    demand(!people.is_empty(), "un médecin".to_owned());
+    for (_, one) in people {
+        let of = |what: &str| format!("{what} de {}", one.code_prestataire);
+        demand(!one.name.is_empty(), of("le nom"));
+        demand(one.first.is_some(), of("un premier document accepté en production"));
+        let Some(first) = &one.first else { continue };
+        demand(first.insurer_id.is_some(), of("l'identifiant du destinataire pour le document"));
+        demand(first.correlation_id.is_some(), of("l'identifiant de corrélation pour le document"));
+    }
+    missing
+}
+
+fn sheet(
+    configuration: &Configuration,
+    all: &[Connection],
+    missing: &[String],
+) -> Result<Sheet, Box<dyn Error>> {
     let mut facts = identity(&configuration.installation)?;
     let fact = |name: &str, value: String| (name.to_owned(), value);
     facts.push(fact("Date", rfc3339(SystemClock.now())));
     facts.push(fact("Postes de travail connectés", all.len().to_string()));
     facts.push(fact("Responsable (nom, signature)", String::new()));
-    let text = |text: &Option<String>| Cell::from(text.as_deref().unwrap_or("–"));
-    let mut documents = Vec::new();
-    for connection in all {
-        for one in &connection.practitioners {
-            let first = one.first.as_ref();
-            let of = |read: fn(&First) -> &str| Cell::from(first.map_or("–", read));
-            documents.push(vec![
-                connection.workstation.as_str().into(),
-                one.code_prestataire.as_str().into(),
-                one.name.as_str().into(),
-                one.ehealth_id.as_str().into(),
-                first.map_or("–".into(), |first| format!("{} {}", first.form, first.operation).into()),
-                of(|first| &first.uuid),
-                first.map_or("–".into(), |first| text(&first.insurer_id)),
-                first.map_or("–".into(), |first| text(&first.correlation_id)),
-                of(|first| &first.received_at),
-                of(|first| &first.answered_at),
-            ]);
-        }
-    }
-    let places = all.iter().map(|connection| {
-        vec![
-            connection.workstation.as_str().into(),
-            connection.workstation_id.as_str().into(),
-            connection.environment.as_str().into(),
-            connection.environment_kind.as_str().into(),
-        ]
+    let places = all.iter().map(|place| {
+        let texts = [&place.workstation, &place.workstation_id, &place.environment, &place.environment_kind];
+        texts.map(|text| text.as_str().into()).into()
     });
+    let people = practitioners(all);
+    let documents = people.iter().map(|(place, one)| document(place, one));
+    let note = match missing.is_empty() {
+        true => "Rien : le rapport est complet.",
+        false => "",
+    };
+    let section = |title: &str, note: &str, columns, rows| Section {
+        title: title.to_owned(),
+        note: note.to_owned(),
+        columns,
+        rows,
+    };
+    let lacking = missing.iter().map(|what| vec![what.as_str().into()]);
     Ok(Sheet {
         title: "Rapport de connexion".to_owned(),
         facts,
         sections: vec![
-            Section {
-                title: "Postes de travail".to_owned(),
-                note: String::new(),
-                columns: vec!["poste", "identifiant", "environnement", "genre"],
-                rows: places.collect(),
-            },
-            Section {
-                title: "Médecins et premier document réel".to_owned(),
-                note: String::new(),
-                columns: vec!["poste", "code prestataire", "nom", "eHealth ID", "document", "UUID", "id. destinataire", "corrélation", "reçu du logiciel", "réponse"],
-                rows: documents,
-            },
-            Section {
-                title: "Ce qui manque".to_owned(),
-                note: match missing.is_empty() {
-                    true => "Rien : le rapport est complet.".to_owned(),
-                    false => String::new(),
-                },
-                columns: vec!["poste et pièce"],
-                rows: missing.iter().map(|what| vec![what.as_str().into()]).collect(),
-            },
+            section(
+                "Postes de travail",
+                "",
+                vec!["poste", "identifiant", "environnement", "genre"],
+                places.collect(),
+            ),
+            section(
+                "Médecins et premier document réel",
+                "",
+                vec![
+                    "code prestataire", "nom", "eHealth ID", "poste", "document", "UUID",
+                    "id. destinataire", "corrélation", "reçu du logiciel", "réponse",
+                ],
+                documents.collect(),
+            ),
+            section("Ce qui manque", note, vec!["pièce"], lacking.collect()),
         ],
     })
+}
+
+fn document(place: &Connection, one: &Connected) -> Vec<Cell> {
+    let mut row: Vec<Cell> = vec![
+        one.code_prestataire.as_str().into(),
+        one.name.as_str().into(),
+        one.ehealth_id.as_str().into(),
+        place.workstation.as_str().into(),
+    ];
+    let first = one.first.as_ref().map(|first| {
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
+        [
+            format!("{} {}", first.form, first.operation),
+            first.uuid.clone(),
+            or_none(&first.insurer_id),
+            or_none(&first.correlation_id),
+            first.received_at.clone(),
+            first.answered_at.clone(),
+        ]
+    });
+    let first = first.unwrap_or_else(|| std::array::from_fn(|_| "–".to_owned()));
+    row.extend(first.map(Cell::Text));
+    row
 }
 
 fn print(sheet: &Sheet, format: Format) {

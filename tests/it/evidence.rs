@@ -231,7 +231,7 @@ fn there_is_evidence_of_what_waits_and_none_of_what_is_unknown() {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
     let setup = Setup {
-        layer: "[token]\nkind = \"none\"\n".to_owned(),
+        layer: "token = []\n".to_owned(),
         ..Setup::default()
     };
     let daemon = Daemon::start(folder.path(), &sandbox, &setup);
