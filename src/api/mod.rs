@@ -8,6 +8,7 @@ mod evidence;
 mod facts;
 mod forms;
 mod guard;
+mod packs;
 mod paper;
 mod prefer;
 mod problem;
@@ -22,6 +23,7 @@ pub use server::{Server, serve};
 
 use crate::base::{Secret, limits};
 use crate::evidence::Evidence;
+use crate::forms::Environment;
 use crate::intake::Intake;
 use crate::outbox::Outbox;
 use crate::sign::Signer;
@@ -48,8 +50,8 @@ pub struct Api {
     pub signer: Arc<Signer>,
     /// The tokens, each under its name.
     pub tokens: Arc<Several>,
-    /// Name of the environment.
-    pub environment: String,
+    /// Where documents go.
+    pub environment: Arc<Environment>,
     /// Whether documents can be sent at all.
     pub delivers: bool,
     /// The administrator's token, in a file only the service can read.

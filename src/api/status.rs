@@ -1,5 +1,6 @@
 //! Health, tokens, UUIDs and the API's own description.
 
+use super::packs::PackHealth;
 use super::problem::{BODY_MALFORMED, Problem, QUERY_MALFORMED};
 use super::{Api, blocking, openapi_json};
 use crate::base::clock::rfc3339;
@@ -31,10 +32,14 @@ pub struct Health {
     version: &'static str,
     /// Where documents are sent.
     environment: String,
+    /// `sandbox`, `test` or `production`.
+    environment_kind: &'static str,
     /// The tokens in their configured order.
     tokens: Vec<TokenState>,
     /// Whether an insurer is configured.
     delivers: bool,
+    /// The form packs: which are there, and which are refused and why.
+    packs: PackHealth,
     /// Timestamp authorities in their configured order.
     timestamp_authorities: Vec<Authority>,
     /// This machine's clock beside the last signed time.
@@ -216,9 +221,11 @@ pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem
     Ok(Json(Health {
         status: if ready { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
-        environment: api.environment.clone(),
+        environment: api.environment.name.clone(),
+        environment_kind: api.environment.kind.as_str(),
         tokens: api.tokens.each().iter().map(TokenState::from).collect(),
         delivers: api.delivers,
+        packs: PackHealth::from(api.intake.packs()),
         timestamp_authorities: trust.authorities.into_iter().map(Authority::from).collect(),
         clock: trust.clock.map(ClockCheck::from),
         last_stamped,

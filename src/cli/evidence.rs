@@ -33,7 +33,11 @@ impl<'a> Service<'a> {
     ) -> Result<Self, Box<dyn Error>> {
         let folder = &configuration.store.folder;
         if !service::is_running(folder) {
-            return Err(format!("no service works on {}: start it with `sceau run`", folder.display()).into());
+            return Err(format!(
+                "no service works on {}: start it with `sceau run`",
+                folder.display()
+            )
+            .into());
         }
         let endpoint = std::fs::read_to_string(folder.join(ENDPOINT_FILE))?;
         let token = programs::pair_in(configuration, name, &[])?;
@@ -52,7 +56,11 @@ impl<'a> Service<'a> {
     }
 
     /// A request; with a body a POST of JSON.
-    pub(super) fn call(&self, path: &str, body: Option<&Value>) -> Result<Response, Box<dyn Error>> {
+    pub(super) fn call(
+        &self,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Response, Box<dyn Error>> {
         let headers = [
             ("content-type", "application/json"),
             ("authorization", self.authorization.as_str()),
@@ -87,7 +95,10 @@ pub(super) fn refusal(answer: &Response) -> String {
 pub(super) fn run(files: &[PathBuf], uuid: &str, out: Option<&Path>, documents: bool) -> Done {
     let configuration = config::load(files)?;
     let service = Service::pair(&configuration, "sceau evidence")?;
-    let answer = service.call(&format!("/v1/submissions/{uuid}/evidence?documents={documents}"), None)?;
+    let answer = service.call(
+        &format!("/v1/submissions/{uuid}/evidence?documents={documents}"),
+        None,
+    )?;
     if answer.status != 200 {
         return Err(refusal(&answer).into());
     }

@@ -1,8 +1,13 @@
 //! The command line.
 
 mod commands;
+mod conformance;
 mod demo;
+mod environment;
+mod evidence;
+mod pack;
 mod programs;
+mod sheets;
 mod validate;
 
 use clap::{Args, Parser, Subcommand};
@@ -57,6 +62,16 @@ enum Command {
         #[command(subcommand)]
         what: ConfigCommand,
     },
+    /// Import or list environments.
+    Environment {
+        #[command(subcommand)]
+        what: environment::EnvironmentCommand,
+    },
+    /// Check or list form packs.
+    Pack {
+        #[command(subcommand)]
+        what: pack::PackCommand,
+    },
     /// Verify that no entry of the audit log is missing or altered.
     Audit(Files),
     /// Validate signed XML and PDF documents (EN 319 102-1) and print the reports.
@@ -64,6 +79,28 @@ enum Command {
     /// Exit status: 0 when every document is TOTAL-PASSED, 3 when one is not,
     /// 2 when the command cannot be carried out.
     Validate(validate::Options),
+    /// Save the evidence of one document, as one archive; the service must run.
+    Evidence {
+        /// The document's UUID.
+        uuid: String,
+        /// Where to; sceau-<UUID>.zip when absent.
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Leave documents and answers out: for who must not see patient data.
+        #[arg(long)]
+        without_documents: bool,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Show that this version keeps to the rules, for the label.
+    Conformance {
+        #[command(subcommand)]
+        what: ConformanceCommand,
+    },
+    /// Print the version identification sheet.
+    Fiche(sheets::FicheOptions),
+    /// Print the connection report, and what it still lacks.
+    ConnectionReport(sheets::ConnectionOptions),
     /// Submit an example to a sandbox and tell the story.
     Demo {
         /// Leave sandbox and service running until Ctrl-C.
@@ -80,6 +117,12 @@ enum Command {
         #[arg(long)]
         module: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum ConformanceCommand {
+    /// Hand examples to the running service and report what became of them.
+    Run(conformance::Options),
 }
 
 #[derive(Subcommand)]
@@ -116,8 +159,21 @@ pub fn main() -> ExitCode {
                 Ok(())
             }
         },
+        Command::Environment { what } => environment::run(what),
+        Command::Pack { what } => return pack::main(what),
         Command::Validate(options) => return validate::run(&options),
         Command::Audit(files) => commands::audit(&files.config),
+        Command::Evidence {
+            uuid,
+            out,
+            without_documents,
+            files,
+        } => evidence::run(&files.config, &uuid, out.as_deref(), !without_documents),
+        Command::Conformance { what } => match what {
+            ConformanceCommand::Run(options) => conformance::run(&options),
+        },
+        Command::Fiche(options) => sheets::fiche(&options),
+        Command::ConnectionReport(options) => sheets::connection(&options),
         Command::Demo { keep, folder } => demo::run(&folder, keep),
         Command::TokenWorker { module } => {
             crate::token::pkcs11::run_worker(&module).map_err(Into::into)

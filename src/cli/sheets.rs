@@ -28,9 +28,15 @@ const STANDARDS: [(&str, &str); 12] = [
     ("RFC 3161", "horodatage"),
     ("RFC 5280, RFC 6960", "certificats, CRL, OCSP"),
     ("ISO 19005-1, -2, -3", "PDF/A, contrôle de plausibilité"),
-    ("W3C XML Schema 1.0, Exclusive XML Canonicalization 1.0", "documents"),
+    (
+        "W3C XML Schema 1.0, Exclusive XML Canonicalization 1.0",
+        "documents",
+    ),
     ("RFC 9562", "UUID version 4"),
-    ("OASIS WS-Security 1.1, WS-Trust 1.3, SAML 2.0", "échange mySecu"),
+    (
+        "OASIS WS-Security 1.1, WS-Trust 1.3, SAML 2.0",
+        "échange mySecu",
+    ),
     ("PKCS#11 v2.40", "cartes et HSM"),
 ];
 
@@ -75,10 +81,15 @@ pub(super) fn build() -> Result<String, Box<dyn Error>> {
 }
 
 /// Who made what, as every sheet says it.
-pub(super) fn identity(installation: &Installation) -> Result<Vec<(String, String)>, Box<dyn Error>> {
+pub(super) fn identity(
+    installation: &Installation,
+) -> Result<Vec<(String, String)>, Box<dyn Error>> {
     let facts = [
         ("Industriel", installation.industriel.clone()),
-        ("Produit", format!("{} {}", installation.product, installation.product_version)),
+        (
+            "Produit",
+            format!("{} {}", installation.product, installation.product_version),
+        ),
         ("Connecteur", format!("sceau {}", env!("CARGO_PKG_VERSION"))),
         ("Empreinte du programme (SHA-256)", build()?),
     ];
@@ -120,14 +131,22 @@ pub(super) fn fiche(options: &FicheOptions) -> Done {
             Section {
                 title: "Formulaires".to_owned(),
                 note: String::new(),
-                columns: vec!["pack", "formulaire", "destinataire", "opérations", "SHA-256"],
+                columns: vec![
+                    "pack",
+                    "formulaire",
+                    "destinataire",
+                    "opérations",
+                    "SHA-256",
+                ],
                 rows: rows.collect(),
             },
             Section {
                 title: "Normes".to_owned(),
                 note: String::new(),
                 columns: vec!["norme", "usage"],
-                rows: STANDARDS.map(|(standard, usage)| vec![standard.into(), usage.into()]).into(),
+                rows: STANDARDS
+                    .map(|(standard, usage)| vec![standard.into(), usage.into()])
+                    .into(),
             },
         ],
     };
@@ -191,8 +210,12 @@ pub(super) fn connection(options: &ConnectionOptions) -> Done {
     }
     let mut all = vec![own];
     for other in &options.others {
-        let text = std::fs::read(other).map_err(|error| format!("cannot read {}: {error}", other.display()))?;
-        all.push(serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", other.display()))?);
+        let text = std::fs::read(other)
+            .map_err(|error| format!("cannot read {}: {error}", other.display()))?;
+        all.push(
+            serde_json::from_slice(&text)
+                .map_err(|error| format!("{}: {error}", other.display()))?,
+        );
     }
     if !options.practitioners.is_empty() {
         let wanted = |one: &Connected| options.practitioners.contains(&one.code_prestataire);
@@ -269,19 +292,37 @@ fn missing(all: &[Connection]) -> Vec<String> {
     };
     for place in all {
         let of = |what: &str| format!("{what} du poste {}", place.workstation_id);
-        demand(!place.industriel.is_empty(), of("l'industriel (installation.industriel)"));
-        demand(!place.workstation.is_empty(), of("le nom (installation.workstation)"));
-        demand(place.environment_kind == "production", of("l'environnement de production"));
+        demand(
+            !place.industriel.is_empty(),
+            of("l'industriel (installation.industriel)"),
+        );
+        demand(
+            !place.workstation.is_empty(),
+            of("le nom (installation.workstation)"),
+        );
+        demand(
+            place.environment_kind == "production",
+            of("l'environnement de production"),
+        );
     }
     let people = practitioners(all);
     demand(!people.is_empty(), "un médecin".to_owned());
     for (_, one) in people {
         let of = |what: &str| format!("{what} de {}", one.code_prestataire);
         demand(!one.name.is_empty(), of("le nom"));
-        demand(one.first.is_some(), of("un premier document accepté en production"));
+        demand(
+            one.first.is_some(),
+            of("un premier document accepté en production"),
+        );
         let Some(first) = &one.first else { continue };
-        demand(first.insurer_id.is_some(), of("l'identifiant du destinataire pour le document"));
-        demand(first.correlation_id.is_some(), of("l'identifiant de corrélation pour le document"));
+        demand(
+            first.insurer_id.is_some(),
+            of("l'identifiant du destinataire pour le document"),
+        );
+        demand(
+            first.correlation_id.is_some(),
+            of("l'identifiant de corrélation pour le document"),
+        );
     }
     missing
 }
@@ -297,7 +338,12 @@ fn sheet(
     facts.push(fact("Postes de travail connectés", all.len().to_string()));
     facts.push(fact("Responsable (nom, signature)", String::new()));
     let places = all.iter().map(|place| {
-        let texts = [&place.workstation, &place.workstation_id, &place.environment, &place.environment_kind];
+        let texts = [
+            &place.workstation,
+            &place.workstation_id,
+            &place.environment,
+            &place.environment_kind,
+        ];
         texts.map(|text| text.as_str().into()).into()
     });
     let people = practitioners(all);
@@ -327,8 +373,16 @@ fn sheet(
                 "Médecins et premier document réel",
                 "",
                 vec![
-                    "code prestataire", "nom", "eHealth ID", "poste", "document", "UUID",
-                    "id. destinataire", "corrélation", "reçu du logiciel", "réponse",
+                    "code prestataire",
+                    "nom",
+                    "eHealth ID",
+                    "poste",
+                    "document",
+                    "UUID",
+                    "id. destinataire",
+                    "corrélation",
+                    "reçu du logiciel",
+                    "réponse",
                 ],
                 documents.collect(),
             ),

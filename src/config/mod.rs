@@ -2,16 +2,21 @@
 //! `service-config/default.toml` and nowhere else; files lie over them in the
 //! order given. Every fault is reported at once. No behaviour here.
 
+mod environment;
+mod installation;
 mod people;
 #[cfg(test)]
 mod tests;
 mod token;
 
 pub use crate::base::settings::Fault;
+pub use environment::{Profile, import, profiles};
+pub use installation::Installation;
 pub use token::{KeySettings, TokenSettings};
 
 use crate::base::settings::{Faults, Section};
 use crate::base::{Secret, limits, paths};
+use crate::forms::Environment;
 use crate::gateway::mysecu;
 use crate::gateway::mysecu::transport::Transport;
 use crate::http;
@@ -56,8 +61,10 @@ pub struct Configuration {
     pub store: store::Settings,
     /// Folder with more form packs.
     pub forms_folder: Option<PathBuf>,
-    /// Name of the environment.
-    pub environment: String,
+    /// Where documents go.
+    pub environment: Environment,
+    /// What reports say of this installation.
+    pub installation: Installation,
     /// Where the signing keys are.
     pub tokens: Vec<TokenSettings>,
     /// How RSA keys sign.
@@ -107,27 +114,58 @@ pub struct ConfigError(pub Vec<Fault>);
 /// [`ConfigError`] with every fault found.
 pub fn load(files: &[PathBuf]) -> Result<Configuration, ConfigError> {
     let faults = Faults::default();
+    let over = layers(files, &faults);
+    let folder = state_folder(&over);
     let mut table = parse(DEFAULT, "the defaults", &faults);
+    if let Some(profile) = environment::used(&over, &folder, &faults) {
+        merge(&mut table, profile);
+    }
+    merge(&mut table, over);
+    let configuration = read(&table, &faults);
+    environment::compare(&configuration.environment, &table, &folder, &faults);
+    none(faults)?;
+    Ok(configuration)
+}
+
+/// Files over each other, later ones over earlier ones.
+fn layers(files: &[PathBuf], faults: &Faults) -> Table {
+    let mut table = Table::new();
     for file in files {
-        let name = file.display().to_string();
-        match std::fs::read_to_string(file) {
-            Ok(text) => {
-                let mut layer = parse(&text, &name, &faults);
-                let folder = std::path::absolute(file).ok();
-                absolute(&mut layer, folder.as_deref().and_then(Path::parent));
-                merge(&mut table, layer);
-            }
-            Err(error) => faults.note(name, format!("cannot be read: {error}")),
+        merge(&mut table, layer(file, faults));
+    }
+    table
+}
+
+/// A file with its paths absolute; empty when it cannot be read.
+fn layer(file: &Path, faults: &Faults) -> Table {
+    let name = file.display().to_string();
+    match std::fs::read_to_string(file) {
+        Ok(text) => {
+            let mut layer = parse(&text, &name, faults);
+            let folder = std::path::absolute(file).ok();
+            absolute(&mut layer, folder.as_deref().and_then(Path::parent));
+            layer
+        }
+        Err(error) => {
+            faults.note(name, format!("cannot be read: {error}"));
+            Table::new()
         }
     }
-    let root = Section::new("", &table, &faults);
-    let configuration = read(&root);
-    drop(root);
-    let faults = faults.into_list();
-    if faults.is_empty() {
-        Ok(configuration)
-    } else {
-        Err(ConfigError(faults))
+}
+
+/// The state folder files name, before anything else of them is known.
+fn state_folder(layers: &Table) -> PathBuf {
+    let named = layers.get("store").and_then(|store| store.get("folder"));
+    let named = named
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty());
+    named.map_or_else(paths::data_default, PathBuf::from)
+}
+
+fn none(faults: Faults) -> Result<(), ConfigError> {
+    match faults.into_list() {
+        list if list.is_empty() => Ok(()),
+        list => Err(ConfigError(list)),
     }
 }
 
@@ -154,6 +192,7 @@ fn absolute(layer: &mut Table, folder: Option<&Path>) {
     let resolve = |value: &mut Value| {
         if let Value::String(text) = value
             && !text.is_empty()
+            && !is_pem(text)
         {
             *text = folder.join(&*text).to_string_lossy().into_owned();
         }
@@ -176,14 +215,21 @@ fn absolute(layer: &mut Table, folder: Option<&Path>) {
     }
 }
 
-fn read(root: &Section<'_>) -> Configuration {
+/// Whether a value is a certificate itself instead of its file.
+fn is_pem(text: &str) -> bool {
+    text.trim_start().starts_with("-----BEGIN ")
+}
+
+fn read(table: &Table, faults: &Faults) -> Configuration {
+    let root = &Section::new("", table, faults);
     let outbox = root.section("outbox");
     let log = root.section("log");
     let store = store_settings(&root.section("store"));
     Configuration {
         listen: listen(&root.section("api")),
         forms_folder: root.section("forms").path("folder"),
-        environment: root.section("environment").text("name"),
+        environment: environment::environment(&root.section("environment"), table),
+        installation: installation::installation(&root.section("installation")),
         tokens: token::tokens(root),
         rsa_scheme: match root
             .section("signature")
@@ -321,14 +367,13 @@ fn pdf_settings(section: &Section<'_>, state: &Path) -> intake::PdfSettings {
 }
 
 fn mysecu_settings(section: &Section<'_>) -> Option<mysecu::Settings> {
-    const URLS: [&str; 3] = ["identity_url", "token_url", "exchange_url"];
     let connect_timeout = Duration::from_secs(section.number("connect_timeout_seconds", 1..=600));
     let timeout = Duration::from_secs(section.number("timeout_seconds", 1..=600));
     let assertion_consumer = section.optional("assertion_consumer");
     let files =
         ["tls_anchor", "answer_anchor", "transport"].map(|key| (key, section.optional(key)));
     let password_file = section.path("transport_password_file");
-    let urls = URLS.map(|key| (key, section.optional(key)));
+    let urls = environment::URLS.map(|key| (key, section.optional(key)));
     if urls.iter().all(|(_, url)| url.is_none()) {
         return None;
     }
@@ -400,6 +445,11 @@ fn url(section: &Section<'_>, key: &str, text: String) -> String {
 fn pem(section: &Section<'_>, key: &str, files: &[String]) -> Vec<u8> {
     let mut all = Vec::new();
     for file in files {
+        if is_pem(file) {
+            all.extend_from_slice(file.as_bytes());
+            all.push(b'\n');
+            continue;
+        }
         match std::fs::read(file) {
             Ok(bytes) => {
                 all.extend_from_slice(&bytes);

@@ -124,7 +124,9 @@ impl Sandbox {
     /// What happens as time goes by.
     fn tick(&self) {
         for packs in &self.packs {
-            packs.refresh();
+            if packs.refresh() {
+                tell(packs);
+            }
         }
         if let Some(rest) = self.scenarios.pace()
             && let Err(fault) = self.ledger.advance_rested(rest, self.now())
@@ -216,11 +218,20 @@ fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
 
 /// The built-in packs, and those of every folder.
 fn packs(folders: &[PathBuf]) -> Vec<Packs> {
-    if folders.is_empty() {
-        return vec![Packs::open(None, None)];
+    let opened: Vec<Packs> = match folders {
+        [] => vec![Packs::open(None, None)],
+        some => some.iter().map(|f| Packs::open(Some(f), None)).collect(),
+    };
+    opened.iter().for_each(tell);
+    opened
+}
+
+/// Says which packs are refused, and why.
+fn tell(packs: &Packs) {
+    for refused in packs.faults() {
+        let (folder, faults) = (refused.folder.display(), refused.faults.join("; "));
+        eprintln!("sceau-sandbox: the pack in {folder} is refused: {faults}");
     }
-    let opened = folders.iter().map(|folder| Packs::open(Some(folder), None));
-    opened.collect()
 }
 
 /// The key that authenticates tokens, made at the first start.

@@ -1,14 +1,15 @@
 //! The composition root: builds every part from the configuration, starts the
 //! workers, serves the API, and stops in order. No business rule stands here.
 
+mod packs;
 mod workers;
 
 use crate::api::{self, Api, Server};
 use crate::base::{Secret, SystemClock, file, hex, random};
-use crate::config::{Configuration, KeySettings, OutboxSettings, TokenSettings};
+use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
 use crate::evidence::Evidence;
-use crate::forms::{Environment, EnvironmentKind, Packs};
+use crate::forms::Packs;
 use crate::gateway::Gateway;
 use crate::gateway::mysecu::{MySecu, SetupError};
 use crate::intake::Intake;
@@ -20,7 +21,7 @@ use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
 use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
-use std::collections::BTreeMap;
+use packs::PackWatch;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -108,6 +109,7 @@ pub fn run(configuration: Configuration) -> Result<(), ServiceError> {
 
 struct Parts {
     api: Api,
+    packs: Arc<Packs>,
     intake: Arc<Intake>,
     delivery: Option<Arc<Delivery>>,
     listen: std::net::SocketAddr,
@@ -117,6 +119,7 @@ struct Parts {
 impl Parts {
     fn build(configuration: Configuration) -> Result<Self, ServiceError> {
         let clock = SystemClock::shared();
+        let installation = installation(&configuration)?;
         let store = Store::open(&configuration.store, &outbox::migrations())
             .map_err(ServiceError::Store)?;
         let lease = configuration.outbox.lease;
@@ -132,11 +135,7 @@ impl Parts {
         let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
         let signer = Arc::new(signer);
         let people = Arc::new(configuration.people);
-        let environment = Arc::new(Environment {
-            name: configuration.environment.clone(),
-            kind: EnvironmentKind::Sandbox,
-            models: BTreeMap::new(),
-        });
+        let environment = Arc::new(configuration.environment);
         let delivery = match configuration.mysecu {
             Some(settings) => {
                 let gateway: Arc<dyn Gateway> =
@@ -152,31 +151,27 @@ impl Parts {
             None => None,
         };
         let intake = Arc::new(Intake::new(
-            (packs, outbox.clone(), signer.clone()),
+            (packs.clone(), outbox.clone(), signer.clone()),
             people,
-            environment,
+            environment.clone(),
             configuration.pdfs,
             clock.clone(),
         ));
-        let evidence = Evidence::new(
-            intake.clone(),
-            outbox.clone(),
-            clock,
-            serde_json::Value::Null,
-        );
+        let evidence = Evidence::new(intake.clone(), outbox.clone(), clock, installation);
         let api = Api {
             intake: intake.clone(),
             outbox,
             evidence,
             signer,
             tokens,
-            environment: configuration.environment,
+            environment,
             delivers: delivery.is_some(),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
             address: configuration.listen,
         };
         Ok(Self {
             api,
+            packs,
             intake,
             delivery,
             listen: configuration.listen,
@@ -199,9 +194,10 @@ impl Parts {
         let waiting = outbox.clone();
         let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
             .map_err(ServiceError::Runtime)?;
+        let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
-        tracing::info!(%url, environment = %api.environment, version = env!("CARGO_PKG_VERSION"), "listening");
+        tracing::info!(%url, environment = %api.environment.name, kind = %api.environment.kind, version = env!("CARGO_PKG_VERSION"), "listening");
         let serving = api::serve(server, Arc::new(api), stopped);
         let stopping = async {
             signals.await;
@@ -211,7 +207,10 @@ impl Parts {
         };
         tokio::join!(serving, stopping);
         // Workers finish the step they are in: their leases and attempts end cleanly.
-        let stopping = tokio::task::spawn_blocking(move || workers.stop(&outbox));
+        let stopping = tokio::task::spawn_blocking(move || {
+            pack_watch.stop();
+            workers.stop(&outbox);
+        });
         if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
             tracing::warn!("a step takes too long; it is taken up again at the next start");
         }
@@ -252,6 +251,20 @@ impl ServiceError {
             source,
         }
     }
+}
+
+/// What evidence says of this place.
+fn installation(configuration: &Configuration) -> Result<serde_json::Value, ServiceError> {
+    let own = &configuration.installation;
+    let folder = &configuration.store.folder;
+    let id = Installation::workstation_id(folder).map_err(ServiceError::file("read", folder))?;
+    Ok(serde_json::json!({
+        "workstation": own.workstation,
+        "workstation_id": id.to_string(),
+        "industriel": own.industriel,
+        "product": own.product,
+        "product_version": own.product_version,
+    }))
 }
 
 fn lock(folder: &Path) -> Result<File, ServiceError> {

@@ -1,7 +1,6 @@
 //! The documents a run sends: those shipped in the program, or those of a
 //! folder laid out as packs are, `<form>/<version>/examples/`.
 
-use super::Done;
 use crate::forms::Pack;
 use std::error::Error;
 use std::fs;
@@ -51,9 +50,33 @@ macro_rules! shipped {
 /// Every valid example of the built-in packs, and of the invalid ones some that
 /// break the schema and some that break a check.
 const SHIPPED: &[Shipped] = shipped! {
+    "ecit" "1" "annulation"
+        valid ["motif-long" "simple"]
+        invalid ["motif-vide" "signature-deja-presente"]
+    "ecit" "1" "depot"
+        valid ["accident" "accident-travail" "accident-travail-sans-numero" "maladie" "matricule-douteux" "non-affilie" "prolongation" "prolongation-d-ailleurs" "troisieme-jour"]
+        invalid ["diagnostic-inconnu" "fin-avant-debut" "quatrieme-jour" "uuid-version-1"]
+    "eordonnance" "1" "annulation"
+        valid ["motif-long" "simple"]
+        invalid ["identifiant-manquant" "uuid-version-1"]
+    "eordonnance" "1" "depot"
+        valid ["deux-medicaments" "kine-courante" "kine-drainage" "kine-lourde" "kine-post-operatoire" "laboratoire" "matricule-douteux" "medicament" "non-affilie" "stupefiant" "stupefiant-sans-souche"]
+        invalid ["aucune-prescription" "examen-sans-son-prelevement" "fin-de-validite-passee" "posologie-manquante"]
+    "memoire-honoraires" "2" "annulation"
+        valid ["association" "remplacement" "simple"]
+        invalid ["remplacement-sans-remplacant" "simple-avec-remplacant" "type-inconnu"]
     "memoire-honoraires" "2" "depot"
         valid ["accident" "acquitte-sans-jour" "association" "avec-document" "dentaire" "matricule-douteux" "non-affilie" "quarante-lignes" "tiers-assure" "une-ligne"]
-        invalid ["element-manquant" "montant-trois-decimales" "sous-total-faux" "uuid-version-1" "signature-deja-presente"]
+        invalid ["element-manquant" "montant-trois-decimales" "prestation-apres-memoire" "signature-deja-presente" "sous-total-faux" "uuid-version-1"]
+    "pid" "2" "contestation"
+        valid ["deux-anomalies" "une-anomalie"]
+        invalid ["aucune-anomalie" "code-inconnu"]
+    "pid" "2" "simulation"
+        valid ["association" "deux-lignes" "matricule-douteux" "mineur" "non-opposable" "une-ligne"]
+        invalid ["aucune-ligne" "matricule-douze-chiffres" "prestation-apres-memoire" "uuid-version-1"]
+    "pid" "2" "validation"
+        valid ["acquittee" "association" "non-acquittee"]
+        invalid ["indicateur-oui" "simulation-manquante"]
 };
 
 impl Examples {
@@ -102,10 +125,44 @@ fn read(folder: &Path) -> Result<Vec<Example>, Box<dyn Error>> {
     for file in files {
         let pdf = file.with_extension("pdf");
         examples.push(Example {
-            name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            name: file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
             xml: fs::read(&file)?,
-            pdf: if pdf.is_file() { fs::read(&pdf)? } else { PDF.to_vec() },
+            pdf: if pdf.is_file() {
+                fs::read(&pdf)?
+            } else {
+                PDF.to_vec()
+            },
         });
     }
     Ok(examples)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forms::Packs;
+
+    #[test]
+    fn every_valid_example_of_the_built_in_packs_is_shipped() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd");
+        for pack in Packs::builtin().unwrap().offered() {
+            for operation in pack.operations.keys() {
+                let names = |examples: &Examples| -> Vec<String> {
+                    examples
+                        .valid
+                        .iter()
+                        .map(|example| example.name.clone())
+                        .collect()
+                };
+                let shipped = Examples::of(&pack, operation, None).unwrap();
+                let there = Examples::of(&pack, operation, Some(&folder)).unwrap();
+                assert_eq!(names(&shipped), names(&there), "{} {operation}", pack.form);
+                assert!(!shipped.invalid.is_empty(), "{} {operation}", pack.form);
+            }
+        }
+    }
 }

@@ -6,7 +6,8 @@ mod examples;
 mod run;
 
 use super::commands::Done;
-use super::evidence::{Service, build};
+use super::evidence::Service;
+use super::sheets::{build, identity};
 use crate::base::clock::{Clock, SystemClock, rfc3339};
 use crate::base::file;
 use crate::config::{self, Configuration};
@@ -16,7 +17,7 @@ use clap::Args;
 use examples::Examples;
 use run::{Case, Run, Verifier};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,7 +59,9 @@ pub(super) fn run(options: &Options) -> Done {
         return Err("the environment is of kind production: examples must never reach it".into());
     }
     let practitioners = configuration.people.practitioners().iter();
-    let codes: Vec<&str> = practitioners.map(|one| one.code_prestataire.as_str()).collect();
+    let codes: Vec<&str> = practitioners
+        .map(|one| one.code_prestataire.as_str())
+        .collect();
     let practitioner = match &options.practitioner {
         Some(code) if codes.contains(&code.as_str()) => code,
         Some(code) => return Err(format!("{code} is not configured").into()),
@@ -76,7 +79,10 @@ pub(super) fn run(options: &Options) -> Done {
     let packs = Packs::open(configuration.forms_folder.as_deref(), None);
     let mut offered = packs.offered();
     offered.retain(|pack| options.form.as_ref().is_none_or(|form| *form == pack.form));
-    let folder_of_examples = options.examples.as_deref().or(configuration.forms_folder.as_deref());
+    let folder_of_examples = options
+        .examples
+        .as_deref()
+        .or(configuration.forms_folder.as_deref());
     for pack in &offered {
         carry_out(&mut run, pack, folder_of_examples)?;
     }
@@ -90,7 +96,11 @@ pub(super) fn run(options: &Options) -> Done {
     };
     report.write(&folder)?;
     let failed = report.cases.iter().filter(|case| !case.passed()).count();
-    println!("{} cases, {failed} failed: {}", report.cases.len(), folder.join("report.html").display());
+    println!(
+        "{} cases, {failed} failed: {}",
+        report.cases.len(),
+        folder.join("report.html").display()
+    );
     match failed {
         0 => Ok(()),
         _ => Err(format!("{failed} cases failed").into()),
@@ -166,6 +176,10 @@ impl Report<'_> {
     fn sheet(&self) -> Result<Sheet, Box<dyn Error>> {
         let environment = &self.configuration.environment;
         let failed = self.cases.iter().filter(|case| !case.passed()).count();
+        let forms = self
+            .packs
+            .iter()
+            .map(|pack| format!("{} {}", pack.form, pack.version));
         let fact = |name: &str, value: String| (name.to_owned(), value);
         let verifiers = [
             (Verifier::Incert, "INCERT : signature, horodatage, unicité"),
@@ -177,16 +191,23 @@ impl Report<'_> {
         sections.extend(verifiers.map(|(verifier, title)| self.section(verifier, title)));
         Ok(Sheet {
             title: format!("Essais de conformité, {}", self.name),
-            facts: vec![
-                fact("Date", self.made_at.clone()),
-                fact("Industriel", self.configuration.installation.supplier.clone()),
-                fact("Programme", format!("sceau {}", env!("CARGO_PKG_VERSION"))),
-                fact("Empreinte du programme (SHA-256)", build()?),
-                fact("Environnement", format!("{} ({})", environment.name, environment.kind)),
-                fact("Code prestataire", self.practitioner.to_owned()),
-                fact("Formulaires", self.packs.iter().map(|pack| format!("{} {}", pack.form, pack.version)).collect::<Vec<_>>().join(", ")),
-                fact("Résultat", format!("{} cas, {failed} échoués", self.cases.len())),
-            ],
+            facts: [
+                identity(&self.configuration.installation)?,
+                vec![
+                    fact("Date", self.made_at.clone()),
+                    fact(
+                        "Environnement",
+                        format!("{} ({})", environment.name, environment.kind),
+                    ),
+                    fact("Code prestataire", self.practitioner.to_owned()),
+                    fact("Formulaires", forms.collect::<Vec<_>>().join(", ")),
+                    fact(
+                        "Résultat",
+                        format!("{} cas, {failed} échoués", self.cases.len()),
+                    ),
+                ],
+            ]
+            .concat(),
             sections,
         })
     }
@@ -196,26 +217,51 @@ impl Report<'_> {
         Section {
             title: "Cas".to_owned(),
             note: "Les archives de preuves sont à côté de ce rapport.".to_owned(),
-            columns: vec!["cas", "opération", "exemple", "UUID", "id. destinataire", "corrélation", "envoyé", "répondu", "preuves", "réussi"],
-            rows: self.cases.iter().map(|case| vec![
-                case.number.to_string().into(),
-                format!("{} {} {} ({})", case.form, case.version, case.operation, case.kind).into(),
-                case.example.clone().into(),
-                text(&case.uuid),
-                text(&case.insurer_id),
-                text(&case.correlation_id),
-                text(&case.sent_at),
-                text(&case.answered_at),
-                text(&case.evidence),
-                Cell::Verdict(case.passed()),
-            ]).collect(),
+            columns: vec![
+                "cas",
+                "opération",
+                "exemple",
+                "UUID",
+                "id. destinataire",
+                "corrélation",
+                "envoyé",
+                "répondu",
+                "preuves",
+                "réussi",
+            ],
+            rows: self
+                .cases
+                .iter()
+                .map(|case| {
+                    vec![
+                        case.number.to_string().into(),
+                        format!(
+                            "{} {} {} ({})",
+                            case.form, case.version, case.operation, case.kind
+                        )
+                        .into(),
+                        case.example.clone().into(),
+                        text(&case.uuid),
+                        text(&case.insurer_id),
+                        text(&case.correlation_id),
+                        text(&case.sent_at),
+                        text(&case.answered_at),
+                        text(&case.evidence),
+                        Cell::Verdict(case.passed()),
+                    ]
+                })
+                .collect(),
         }
     }
 
     fn section(&self, verifier: Verifier, title: &str) -> Section {
         let mut rows = Vec::new();
         for case in &self.cases {
-            for check in case.checks.iter().filter(|check| check.verifier == verifier) {
+            for check in case
+                .checks
+                .iter()
+                .filter(|check| check.verifier == verifier)
+            {
                 rows.push(vec![
                     case.number.to_string().into(),
                     format!("{} {}", case.form, case.operation).into(),

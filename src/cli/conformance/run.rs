@@ -71,9 +71,20 @@ impl Case {
         self.checks.iter().all(|check| check.passed)
     }
 
-    fn check(&mut self, verifier: Verifier, what: &'static str, passed: bool, found: impl Into<String>) {
+    fn check(
+        &mut self,
+        verifier: Verifier,
+        what: &'static str,
+        passed: bool,
+        found: impl Into<String>,
+    ) {
         let found = found.into();
-        self.checks.push(Check { verifier, what, found, passed });
+        self.checks.push(Check {
+            verifier,
+            what,
+            found,
+            passed,
+        });
     }
 }
 
@@ -173,14 +184,32 @@ impl Run<'_> {
                 case.uuid = Some(draft.uuid.clone());
                 let again = self.hand_in(pack, operation, &draft)?;
                 let same = again.status == 200;
-                case.check(Verifier::Incert, "unicité : renvoi identique, un seul document", same, refusal_or(&again));
-                let other = Draft { xml: format!("{}\n", draft.xml), ..draft };
+                case.check(
+                    Verifier::Incert,
+                    "unicité : renvoi identique, un seul document",
+                    same,
+                    refusal_or(&again),
+                );
+                let other = Draft {
+                    xml: format!("{}\n", draft.xml),
+                    ..draft
+                };
                 let conflict = self.hand_in(pack, operation, &other)?;
                 let refused = conflict.status == 409;
-                case.check(Verifier::Incert, "unicité : même UUID, autre contenu refusé", refused, refusal(&conflict));
+                case.check(
+                    Verifier::Incert,
+                    "unicité : même UUID, autre contenu refusé",
+                    refused,
+                    refusal(&conflict),
+                );
                 let submission = self.submission(&other.uuid)?;
                 let sent = count(&submission, "receipted") + count(&submission, "rejected");
-                case.check(Verifier::Incert, "unicité : une seule réponse", sent == 1, format!("{sent}"));
+                case.check(
+                    Verifier::Incert,
+                    "unicité : une seule réponse",
+                    sent == 1,
+                    format!("{sent}"),
+                );
                 self.only_once(&mut case, pack, operation, other)?;
             }
             Err(error) => case.check(Verifier::Cns, "document accepté", false, error.to_string()),
@@ -196,8 +225,15 @@ impl Run<'_> {
         operation: &str,
         draft: Draft,
     ) -> Result<(), Box<dyn Error>> {
-        let rules = pack.operations.get(operation).map(|declared| declared.refers.as_slice());
-        if !rules.unwrap_or_default().iter().any(|rule| rule.once.is_some()) {
+        let rules = pack
+            .operations
+            .get(operation)
+            .map(|declared| declared.refers.as_slice());
+        if !rules
+            .unwrap_or_default()
+            .iter()
+            .any(|rule| rule.once.is_some())
+        {
             return Ok(());
         }
         let fresh = Uuid4::random().to_string();
@@ -208,12 +244,22 @@ impl Run<'_> {
         };
         let answer = self.hand_in(pack, operation, &second)?;
         let refused = answer.status == 422;
-        case.check(Verifier::Cns, "corrélation : second document sur le même objet refusé", refused, refusal(&answer));
+        case.check(
+            Verifier::Cns,
+            "corrélation : second document sur le même objet refusé",
+            refused,
+            refusal(&answer),
+        );
         Ok(())
     }
 
     /// An invalid example is refused with its fault and leaves nothing.
-    fn refused(&mut self, pack: &Arc<Pack>, operation: &str, example: &Example) -> Result<(), Box<dyn Error>> {
+    fn refused(
+        &mut self,
+        pack: &Arc<Pack>,
+        operation: &str,
+        example: &Example,
+    ) -> Result<(), Box<dyn Error>> {
         let mut case = self.case(pack, operation, "refused", example);
         let draft = Draft {
             uuid: String::new(),
@@ -222,12 +268,23 @@ impl Run<'_> {
         };
         let answer = self.hand_in(pack, operation, &draft)?;
         let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let faults = problem["faults"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let codes: Vec<_> = faults.iter().filter_map(|fault| fault["code"].as_str()).collect();
+        let faults = problem["faults"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let codes: Vec<_> = faults
+            .iter()
+            .filter_map(|fault| fault["code"].as_str())
+            .collect();
         // Only codes: a detail may quote the value at fault.
         let code = problem["code"].as_str().unwrap_or_default();
         let found = format!("{} {code} {}", answer.status, codes.join(", "));
-        case.check(Verifier::Cns, "document invalide refusé avant signature", answer.status == 422, found.trim_end());
+        case.check(
+            Verifier::Cns,
+            "document invalide refusé avant signature",
+            answer.status == 422,
+            found.trim_end(),
+        );
         self.cases.push(case);
         Ok(())
     }
@@ -251,12 +308,19 @@ impl Run<'_> {
             match submission["state"].as_str().unwrap_or_default() {
                 "receipted" => return Ok((draft, submission)),
                 "rejected" => {
-                    let codes = event(&submission, "rejected").map(|step| step["detail"]["codes"].clone());
-                    return Err(format!("refusé par le destinataire : {}", codes.unwrap_or_default()).into());
+                    let codes =
+                        event(&submission, "rejected").map(|step| step["detail"]["codes"].clone());
+                    return Err(format!(
+                        "refusé par le destinataire : {}",
+                        codes.unwrap_or_default()
+                    )
+                    .into());
                 }
                 state if started.elapsed() > self.patience => {
                     let wait = &submission["waiting"]["code"];
-                    return Err(format!("sans réponse après {:?} : {state} {wait}", self.patience).into());
+                    return Err(
+                        format!("sans réponse après {:?} : {state} {wait}", self.patience).into(),
+                    );
                 }
                 _ => std::thread::sleep(LOOK_PAUSE),
             }
@@ -279,15 +343,25 @@ impl Run<'_> {
         let uuid = Uuid4::random().to_string();
         let mut xml = String::from_utf8(example.xml.clone())?;
         for referred in &facts.references {
-            let rules = pack.operations.get(operation).map(|declared| &declared.refers);
-            let rule = rules.and_then(|rules| rules.get(referred.rule)).ok_or("no such reference")?;
+            let rules = pack
+                .operations
+                .get(operation)
+                .map(|declared| &declared.refers);
+            let rule = rules
+                .and_then(|rules| rules.get(referred.rule))
+                .ok_or("no such reference")?;
             let earlier = rule.operations.first().ok_or("a reference to nothing")?;
-            let first = examples.get(earlier).and_then(|examples| examples.valid.first());
+            let first = examples
+                .get(earlier)
+                .and_then(|examples| examples.valid.first());
             let first = first.ok_or_else(|| format!("no example of {earlier}"))?;
             let (sent, submission) = self.sent(pack, earlier, first, examples)?;
             let name = match rule.by {
                 RefersBy::Uuid => sent.uuid,
-                RefersBy::InsurerId => submission["insurer_id"].as_str().unwrap_or_default().to_owned(),
+                RefersBy::InsurerId => submission["insurer_id"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
             };
             xml = xml.replace(&referred.value, &name);
         }
@@ -302,20 +376,33 @@ impl Run<'_> {
         })
     }
 
-    fn hand_in(&self, pack: &Pack, operation: &str, draft: &Draft) -> Result<Response, Box<dyn Error>> {
-        let body = json!({ "xml": draft.xml, "pdf": draft.pdf.as_ref().map(|pdf| STANDARD.encode(pdf)) });
-        let path = format!("/v1/forms/{}/{operation}?version={}", pack.form, pack.version);
+    fn hand_in(
+        &self,
+        pack: &Pack,
+        operation: &str,
+        draft: &Draft,
+    ) -> Result<Response, Box<dyn Error>> {
+        let body =
+            json!({ "xml": draft.xml, "pdf": draft.pdf.as_ref().map(|pdf| STANDARD.encode(pdf)) });
+        let path = format!(
+            "/v1/forms/{}/{operation}?version={}",
+            pack.form, pack.version
+        );
         self.service.call(&path, Some(&body))
     }
 
     fn submission(&self, uuid: &str) -> Result<Value, Box<dyn Error>> {
-        let answer = self.service.call(&format!("/v1/submissions/{uuid}"), None)?;
+        let answer = self
+            .service
+            .call(&format!("/v1/submissions/{uuid}"), None)?;
         Ok(serde_json::from_slice(&answer.body)?)
     }
 
     /// Keeps the archive of a document beside the report.
     fn save(&self, case: &mut Case, uuid: &str) -> Result<Vec<u8>, Box<dyn Error>> {
-        let answer = self.service.call(&format!("/v1/submissions/{uuid}/evidence"), None)?;
+        let answer = self
+            .service
+            .call(&format!("/v1/submissions/{uuid}/evidence"), None)?;
         if answer.status != 200 {
             return Err(refusal(&answer).into());
         }
@@ -367,32 +454,79 @@ fn look(
         judged(case, "signature XML (EN 319 102-1)", &report);
         let stamp = &report["signatures"][0]["timestamp"];
         let time = stamp["gen_time"].as_str().unwrap_or_default();
-        let by = stamp["authority"][0]["subject"].as_str().unwrap_or_default();
+        let by = stamp["authority"][0]["subject"]
+            .as_str()
+            .unwrap_or_default();
         let passed = stamp["indication"] == "PASSED" && parse_rfc3339(time).is_some();
-        case.check(Verifier::Incert, "horodatage (RFC 3161)", passed, format!("{time} {by}"));
+        case.check(
+            Verifier::Incert,
+            "horodatage (RFC 3161)",
+            passed,
+            format!("{time} {by}"),
+        );
     }
     if takes_any_pdf(declared) {
-        judged(case, "signature PDF (EN 319 102-1)", &json("validation-pdf.json")?);
+        judged(
+            case,
+            "signature PDF (EN 319 102-1)",
+            &json("validation-pdf.json")?,
+        );
     }
     let text = |key: &str| submission[key].as_str().map(str::to_owned);
-    let at = |word: &str| event(submission, word).and_then(|step| step["at"].as_str()).map(str::to_owned);
+    let at = |word: &str| {
+        event(submission, word)
+            .and_then(|step| step["at"].as_str())
+            .map(str::to_owned)
+    };
     (case.insurer_id, case.correlation_id) = (text("insurer_id"), text("correlation_id"));
     (case.sent_at, case.answered_at) = (at("sending"), at("receipted"));
-    case.check(Verifier::Cns, "document accepté", submission["state"] == "receipted", text("state").unwrap_or_default());
+    case.check(
+        Verifier::Cns,
+        "document accepté",
+        submission["state"] == "receipted",
+        text("state").unwrap_or_default(),
+    );
     let names_it = declared.is_none_or(|declared| declared.answer.insurer_id.is_some());
     if names_it {
         let id = case.insurer_id.clone();
-        case.check(Verifier::Ciss, "identifiant du destinataire", id.is_some(), id.unwrap_or_default());
+        case.check(
+            Verifier::Ciss,
+            "identifiant du destinataire",
+            id.is_some(),
+            id.unwrap_or_default(),
+        );
     }
     let id = case.correlation_id.clone();
-    case.check(Verifier::Ciss, "identifiant de corrélation", id.is_some(), id.unwrap_or_default());
+    case.check(
+        Verifier::Ciss,
+        "identifiant de corrélation",
+        id.is_some(),
+        id.unwrap_or_default(),
+    );
     let manifest = json("manifest.json")?;
-    let files = manifest["files"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let files = manifest["files"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let held = |name: &str| files.iter().any(|file| file["name"] == name);
-    case.check(Verifier::Ciss, "accusé de réception signé conservé", held("answer.xml") && held("envelope.xml"), "answer.xml, envelope.xml");
-    let times = format!("{} → {}", case.sent_at.as_deref().unwrap_or("?"), case.answered_at.as_deref().unwrap_or("?"));
+    case.check(
+        Verifier::Ciss,
+        "accusé de réception signé conservé",
+        held("answer.xml") && held("envelope.xml"),
+        "answer.xml, envelope.xml",
+    );
+    let times = format!(
+        "{} → {}",
+        case.sent_at.as_deref().unwrap_or("?"),
+        case.answered_at.as_deref().unwrap_or("?")
+    );
     let exchanged = case.sent_at.is_some() && case.answered_at.is_some();
-    case.check(Verifier::Aes, "authentification acceptée, échange abouti", exchanged, times);
+    case.check(
+        Verifier::Aes,
+        "authentification acceptée, échange abouti",
+        exchanged,
+        times,
+    );
     Ok(())
 }
 

@@ -47,7 +47,8 @@ fn every_key_of_the_defaults_is_explained() {
 /// program refuses to start.
 #[test]
 fn every_key_the_code_reads_is_in_the_defaults() {
-    let files = ["mod", "people", "token"].map(|name| format!("src/config/{name}.rs"));
+    let files = ["environment", "installation", "mod", "people", "token"]
+        .map(|name| format!("src/config/{name}.rs"));
     let code = files.map(|name| std::fs::read_to_string(root().join(name)).unwrap());
     let code = code.concat();
     let code: Vec<&str> = code
