@@ -137,7 +137,7 @@ fn an_archive_proves_what_was_sent_and_answered() {
     assert_eq!(manifest["made_by"]["version"], env!("CARGO_PKG_VERSION"));
 
     // The history is the log's, entry by entry, and ends before its head.
-    run("python3", &["-c", CHAIN], &opened);
+    run_chain(&opened);
     let history: Value = serde_json::from_slice(&read("history.json")).unwrap();
     let events = |list: &Value| -> Vec<String> {
         let steps = list.as_array().unwrap().iter();
@@ -250,4 +250,213 @@ fn there_is_evidence_of_what_waits_and_none_of_what_is_unknown() {
         None,
     );
     assert_eq!(wrong.status, 400);
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn a_conformance_run_passes_in_the_sandbox_and_names_no_patient() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let setup = Setup {
+        layer: "[installation]\nindustriel = \"Éditeur d'essai\"\nworkstation = \"poste 1\"\n"
+            .to_owned(),
+        ..Setup::default()
+    };
+    let daemon = Daemon::start(folder.path(), &sandbox, &setup);
+    let out = folder.path().join("runs");
+    let run = |form: &str| {
+        let out = out.to_str().unwrap();
+        daemon.command(&["conformance", "run", "--out", out, "--form", form])
+    };
+    let ended = run("memoire-honoraires");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let said = format!("{}{}", text(&ended.stdout), text(&ended.stderr));
+    let report =
+        std::fs::read(out.join("run-0001/report.json")).unwrap_or_else(|_| panic!("{said}"));
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let cases = report["cases"].as_array().unwrap();
+    let failed: Vec<_> = cases
+        .iter()
+        .filter(|case| case["passed"] == false)
+        .collect();
+    assert!(
+        failed.is_empty() && ended.status.success(),
+        "{failed:#?}\n{said}"
+    );
+    let checks = |verifier: &str| {
+        let checks = cases
+            .iter()
+            .flat_map(|case| case["checks"].as_array().unwrap());
+        checks.filter(|check| check["verifier"] == verifier).count()
+    };
+    for verifier in ["INCERT", "CNS", "CISS", "AeS"] {
+        assert!(checks(verifier) > 0, "nothing for {verifier}");
+    }
+    assert_eq!(report["installation"]["industriel"], "Éditeur d'essai");
+    for kind in ["accepted", "repeated", "refused"] {
+        assert!(cases.iter().any(|case| case["kind"] == kind), "{kind}");
+    }
+    let archives = cases.iter().filter_map(|case| case["evidence"].as_str());
+    let mut count = 0;
+    for name in archives {
+        let opened = folder.path().join(format!("opened-{count}"));
+        let manifest = open(
+            &std::fs::read(out.join("run-0001").join(name)).unwrap(),
+            &opened,
+        );
+        assert_complete(&manifest, &opened);
+        run_chain(&opened);
+        count += 1;
+    }
+    assert!(count > 5, "{count} archives");
+
+    // The next run is the next number, also after a failed one.
+    assert!(!run("no-such-form").status.success() || out.join("run-0002").is_dir());
+    let reports = files(&out)
+        .into_iter()
+        .filter(|path| path.file_stem().is_some_and(|stem| stem == "report"));
+    for path in reports {
+        let text = text(&std::fs::read(&path).unwrap());
+        for name in [PATIENT, "1893120105732"] {
+            assert!(!text.contains(name), "{} names {name}", path.display());
+        }
+        assert!(!text.contains("<script"), "{}", path.display());
+    }
+    // The command's program is gone with it.
+    let paired = daemon.command(&["pair", "--list"]);
+    assert!(!text(&paired.stdout).contains("conformance"));
+}
+
+fn run_chain(folder: &Path) {
+    run("python3", &["-c", CHAIN], folder);
+}
+
+#[test]
+fn no_example_goes_to_production() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let setup = Setup {
+        layer: "[environment]\nkind = \"production\"\n".to_owned(),
+        ..Setup::default()
+    };
+    let daemon = Daemon::start(folder.path(), &sandbox, &setup);
+    let out = folder.path().join("runs");
+    let refused = daemon.command(&["conformance", "run", "--out", out.to_str().unwrap()]);
+    assert!(!refused.status.success());
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("of kind production"), "{text}");
+    assert!(!out.exists());
+    assert_eq!(daemon.get("/v1/submissions"), serde_json::json!([]));
+}
+
+#[test]
+fn a_fiche_names_version_build_packs_and_industriel() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let setup = Setup {
+        layer: "[installation]\nindustriel = \"Éditeur d'essai\"\nproduct = \"Cabinet\"\nproduct_version = \"7.1\"\n"
+            .to_owned(),
+        ..Setup::default()
+    };
+    let daemon = Daemon::start(folder.path(), &sandbox, &setup);
+    let fiche = |format: &str| {
+        let printed = daemon.command(&["fiche", "--format", format]);
+        assert!(printed.status.success());
+        String::from_utf8(printed.stdout).unwrap()
+    };
+    let json: Value = serde_json::from_str(&fiche("json")).unwrap();
+    let program = run("sha256sum", &[env!("CARGO_BIN_EXE_sceau")], folder.path());
+    assert_eq!(
+        json["program"]["sha256"].as_str(),
+        program.split(' ').next()
+    );
+    assert_eq!(json["program"]["version"], env!("CARGO_PKG_VERSION"));
+    let packs = json["packs"].as_array().unwrap();
+    assert_eq!(packs.len(), 4, "{json:#}");
+    let digests: BTreeSet<_> = packs
+        .iter()
+        .map(|pack| pack["sha256"].as_str().unwrap())
+        .collect();
+    assert_eq!(digests.len(), 4);
+    for format in ["text", "html"] {
+        let sheet = fiche(format);
+        let digest = packs[0]["sha256"].as_str().unwrap();
+        for word in [
+            "Éditeur d'essai",
+            "Cabinet 7.1",
+            digest,
+            "EN 319 102-1",
+            env!("CARGO_PKG_VERSION"),
+        ] {
+            assert!(sheet.contains(word), "{format}: {word}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_report_lists_what_is_missing_and_joins_workstations() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let (uuid, xml) = example("une-ligne.xml");
+    assert_eq!(daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf")).status, 202);
+    daemon.wait_for(&uuid, &["receipted"]);
+    let report = |arguments: &[&str]| {
+        let arguments = [&["connection-report"], arguments].concat();
+        let printed = daemon.command(&arguments);
+        (
+            printed.status.success(),
+            String::from_utf8(printed.stdout).unwrap(),
+        )
+    };
+    // A document of the sandbox is no real one.
+    let (complete, text) = report(&["--format", "json"]);
+    let own: Value = serde_json::from_str(&text).unwrap();
+    assert!(
+        !complete && own["practitioners"][0]["first"].is_null(),
+        "{own:#}"
+    );
+    assert_eq!(report(&["--format", "json"]).1.len(), text.len());
+    let (_, sheet) = report(&["--format", "text"]);
+    for word in [
+        "un premier document accepté en production de 90000001",
+        "l'environnement de production",
+        own["workstation_id"].as_str().unwrap(),
+    ] {
+        assert!(sheet.contains(word), "{word}: {sheet}");
+    }
+
+    // Another workstation of the same doctor has one: the slip of both names it once.
+    let mut other = own.clone();
+    other["workstation"] = "poste 2".into();
+    other["workstation_id"] = sceau::base::Uuid4::random().to_string().into();
+    other["practitioners"][0]["first"] = serde_json::json!({
+        "form": "memoire-honoraires", "operation": "depot", "uuid": uuid, "insurer_id": "SECU-1",
+        "correlation_id": null, "received_at": "2026-11-01T08:00:00Z", "answered_at": "2026-11-01T08:00:05Z",
+    });
+    let file = folder.path().join("poste-2.json");
+    std::fs::write(&file, other.to_string()).unwrap();
+    let (complete, sheet) = report(&["--format", "html", "--with", file.to_str().unwrap()]);
+    assert!(!complete);
+    assert!(
+        sheet.contains("<th>Postes de travail connectés</th><td>2</td>"),
+        "{sheet}"
+    );
+    assert_eq!(sheet.matches(&uuid).count(), 1);
+    assert!(sheet.contains("l'identifiant de corrélation pour le document de 90000001"));
+    assert!(!sheet.contains("un premier document accepté en production de 90000001"));
 }

@@ -37,7 +37,7 @@ fn run(program: &str, arguments: &[&str], folder: &Path) -> Vec<u8> {
 }
 
 /// What zbarimg reads in an image.
-fn decoded(image: &Path) -> String {
+pub fn decoded(image: &Path) -> String {
     let name = image.to_str().unwrap();
     let only = [
         "--quiet",
@@ -52,6 +52,11 @@ fn decoded(image: &Path) -> String {
         Path::new("."),
     );
     String::from_utf8(text).unwrap().trim_end().to_owned()
+}
+
+/// The first page of a PDF as an image.
+pub fn rendered(pdf: &[u8], folder: &Path) -> PathBuf {
+    Drawing::of(pdf, 1, folder, "rendered").1
 }
 
 /// A page as drawn: width, height, and the bytes of its pixels, three each.
