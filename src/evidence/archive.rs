@@ -20,7 +20,7 @@ use zip::{CompressionMethod, ZipWriter};
 const BODIES: [(Kind, &str, &str, bool); 7] = [
     (Kind::RequestXml, "request.xml", "application/xml", true),
     (Kind::RequestPdf, "request.pdf", "application/pdf", true),
-    (Kind::Document, "signed.xml", "application/xml", true),
+    (Kind::Document, SIGNED_XML, "application/xml", true),
     (Kind::Pdf, "signed.pdf", "application/pdf", true),
     (
         Kind::Timestamp,
@@ -31,6 +31,10 @@ const BODIES: [(Kind, &str, &str, bool); 7] = [
     (Kind::Answer, "answer.xml", "application/xml", true),
     (Kind::Envelope, "envelope.xml", "application/soap+xml", true),
 ];
+
+const SIGNED_XML: &str = "signed.xml";
+/// What is sent of an operation that is not signed.
+const UNSIGNED_XML: &str = "sent.xml";
 
 /// A file of the archive.
 struct File {
@@ -72,20 +76,18 @@ impl Evidence {
     /// # Errors
     /// [`EvidenceError`].
     pub fn archive(&self, uuid: Uuid4, scope: Scope) -> Result<Option<Vec<u8>>, EvidenceError> {
-        let Some(record) = self.outbox.find(uuid)? else {
+        let Some(mut record) = self.outbox.find(uuid)? else {
             return Ok(None);
         };
-        let mut files = Vec::new();
-        for (kind, name, media_type, personal) in BODIES {
-            files.extend(self.outbox.body(uuid, kind)?.map(|bytes| File {
-                name: name.to_owned(),
-                media_type,
-                bytes,
-                withheld: personal && scope == Scope::Proofs,
-            }));
-        }
+        // Nothing may be from before a change and something else from after it.
+        let (mut files, proof) = loop {
+            let found = (self.bodies(&record, scope)?, self.outbox.proof(uuid)?);
+            match self.outbox.find(uuid)? {
+                Some(now) if now != record => record = now,
+                Some(_) | None => break found,
+            }
+        };
         self.judge(&record, &mut files)?;
-        let proof = self.outbox.proof(uuid)?;
         let history: Vec<Value> = proof.links.iter().map(entry).collect();
         files.push(File::json("history.json", &history)?);
         files.push(File {
@@ -100,16 +102,25 @@ impl Evidence {
         zipped(&files).map(Some).map_err(EvidenceError::Write)
     }
 
+    fn bodies(&self, record: &Record, scope: Scope) -> Result<Vec<File>, EvidenceError> {
+        let mut files = Vec::new();
+        for (kind, name, media_type, personal) in BODIES {
+            let name = match record.signer {
+                None if kind == Kind::Document => UNSIGNED_XML,
+                None | Some(_) => name,
+            };
+            files.extend(self.outbox.body(record.uuid, kind)?.map(|bytes| File {
+                name: name.to_owned(),
+                media_type,
+                bytes,
+                withheld: personal && scope == Scope::Proofs,
+            }));
+        }
+        Ok(files)
+    }
+
     /// Adds the reports on what is signed.
     fn judge(&self, record: &Record, files: &mut Vec<File>) -> Result<(), EvidenceError> {
-        let pack = self
-            .intake
-            .packs()
-            .pack(&record.form, Some(&record.version));
-        let operation = pack
-            .as_ref()
-            .and_then(|pack| pack.operations.get(&record.operation));
-        let signed = operation.is_some_and(|operation| operation.signature.is_some());
         let place = Place::Form {
             form: record.form.clone(),
             version: Some(record.version.clone()),
@@ -119,9 +130,8 @@ impl Evidence {
             let found = files.iter().find(|file| file.name == name);
             found.map(|file| file.bytes.clone())
         };
-        let xml = bytes("signed.xml").filter(|_| signed);
-        let mut judged = vec![("xml", xml.map(|xml| Signed::Xml(xml, Some(place))))];
-        judged.push(("pdf", bytes("signed.pdf").map(Signed::Pdf)));
+        let xml = bytes(SIGNED_XML).map(|xml| Signed::Xml(xml, Some(place)));
+        let judged = [("xml", xml), ("pdf", bytes("signed.pdf").map(Signed::Pdf))];
         for (what, signed) in judged {
             let Some(signed) = signed else { continue };
             let report = self.intake.validate(&signed);

@@ -8,7 +8,8 @@ manifest.json nomme le document, l'environnement, l'installation et chaque
 fichier avec sa taille et son empreinte SHA-256. Contrôle :
     sha256sum request.xml signed.xml ...
 request.*      le document tel que le logiciel l'a remis (XML et PDF/A)
-signed.*       le document signé ; le XML a été envoyé sans sa déclaration XML
+signed.*       le document signé (sent.xml : une opération sans signature) ; le XML
+               a été envoyé sans sa déclaration XML
 timestamp.tst  le jeton d'horodatage (RFC 3161) de la signature XML
 validation-*   la vérification selon EN 319 102-1 faite au moment de l'archive,
                en JSON et selon TS 119 102-2
@@ -26,7 +27,8 @@ manifest.json nennt Dokument, Umgebung, Installation und jede Datei mit Größe
 und SHA-256. Prüfung:
     sha256sum request.xml signed.xml ...
 request.*      das Dokument, wie die Software es übergab (XML und PDF/A)
-signed.*       das signierte Dokument; das XML wurde ohne XML-Deklaration gesendet
+signed.*       das signierte Dokument (sent.xml: ein Vorgang ohne Signatur); das XML
+               wurde ohne XML-Deklaration gesendet
 timestamp.tst  der Zeitstempel (RFC 3161) der XML-Signatur
 validation-*   die Prüfung nach EN 319 102-1 zum Zeitpunkt des Archivs, als JSON
                und nach TS 119 102-2
@@ -44,7 +46,8 @@ manifest.json names the document, the environment, the installation and each
 file with its size and SHA-256. To check:
     sha256sum request.xml signed.xml ...
 request.*      the document as the software handed it in (XML and PDF/A)
-signed.*       the signed document; the XML was sent without its XML declaration
+signed.*       the signed document (sent.xml: an operation without signature); the XML
+               was sent without its XML declaration
 timestamp.tst  the RFC 3161 timestamp token of the XML signature
 validation-*   the validation by EN 319 102-1 made with the archive, as JSON and
                as XML of TS 119 102-2

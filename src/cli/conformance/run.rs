@@ -452,86 +452,78 @@ fn look(
     if declared.is_some_and(|declared| declared.signature.is_some()) {
         let report = json("validation-xml.json")?;
         judged(case, "signature XML (EN 319 102-1)", &report);
-        let stamp = &report["signatures"][0]["timestamp"];
-        let time = stamp["gen_time"].as_str().unwrap_or_default();
-        let by = stamp["authority"][0]["subject"]
-            .as_str()
-            .unwrap_or_default();
-        let passed = stamp["indication"] == "PASSED" && parse_rfc3339(time).is_some();
-        case.check(
-            Verifier::Incert,
-            "horodatage (RFC 3161)",
-            passed,
-            format!("{time} {by}"),
-        );
+        stamped(case, &report["signatures"][0]["timestamp"]);
     }
-    if takes_any_pdf(declared) {
-        judged(
-            case,
-            "signature PDF (EN 319 102-1)",
-            &json("validation-pdf.json")?,
-        );
+    if declared.is_some_and(|declared| declared.document.is_some()) {
+        let report = json("validation-pdf.json")?;
+        judged(case, "signature PDF (EN 319 102-1)", &report);
     }
-    let text = |key: &str| submission[key].as_str().map(str::to_owned);
-    let at = |word: &str| {
-        event(submission, word)
-            .and_then(|step| step["at"].as_str())
-            .map(str::to_owned)
-    };
-    (case.insurer_id, case.correlation_id) = (text("insurer_id"), text("correlation_id"));
-    (case.sent_at, case.answered_at) = (at("sending"), at("receipted"));
-    case.check(
-        Verifier::Cns,
-        "document accepté",
-        submission["state"] == "receipted",
-        text("state").unwrap_or_default(),
-    );
-    let names_it = declared.is_none_or(|declared| declared.answer.insurer_id.is_some());
-    if names_it {
-        let id = case.insurer_id.clone();
-        case.check(
-            Verifier::Ciss,
-            "identifiant du destinataire",
-            id.is_some(),
-            id.unwrap_or_default(),
-        );
-    }
-    let id = case.correlation_id.clone();
-    case.check(
-        Verifier::Ciss,
-        "identifiant de corrélation",
-        id.is_some(),
-        id.unwrap_or_default(),
-    );
     let manifest = json("manifest.json")?;
-    let files = manifest["files"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let held = |name: &str| files.iter().any(|file| file["name"] == name);
+    let files = manifest["files"].as_array().map(Vec::as_slice);
+    let held = |name: &str| {
+        let mut files = files.unwrap_or_default().iter();
+        files.any(|file| file["name"] == name)
+    };
+    let is_held = held("answer.xml") && held("envelope.xml");
+    let names = "answer.xml, envelope.xml";
     case.check(
         Verifier::Ciss,
         "accusé de réception signé conservé",
-        held("answer.xml") && held("envelope.xml"),
-        "answer.xml, envelope.xml",
+        is_held,
+        names,
     );
-    let times = format!(
-        "{} → {}",
-        case.sent_at.as_deref().unwrap_or("?"),
-        case.answered_at.as_deref().unwrap_or("?")
-    );
-    let exchanged = case.sent_at.is_some() && case.answered_at.is_some();
-    case.check(
-        Verifier::Aes,
-        "authentification acceptée, échange abouti",
-        exchanged,
-        times,
-    );
+    exchanged(case, submission, declared);
     Ok(())
 }
 
-fn takes_any_pdf(declared: Option<&Operation>) -> bool {
-    declared.is_some_and(|declared| declared.document.is_some())
+/// What the submission says of its exchange.
+fn exchanged(case: &mut Case, submission: &Value, declared: Option<&Operation>) {
+    let text = |key: &str| submission[key].as_str().map(str::to_owned);
+    let at = |word: &str| {
+        let at = event(submission, word)?["at"].as_str()?;
+        Some(at.to_owned())
+    };
+    let state = text("state").unwrap_or_default();
+    let accepted = state == "receipted";
+    case.check(Verifier::Cns, "document accepté", accepted, state);
+    let insurer_id = text("insurer_id");
+    if declared.is_none_or(|declared| declared.answer.insurer_id.is_some()) {
+        let found = insurer_id.clone().unwrap_or_default();
+        case.check(
+            Verifier::Ciss,
+            "identifiant du destinataire",
+            insurer_id.is_some(),
+            found,
+        );
+    }
+    let correlation_id = text("correlation_id");
+    let found = correlation_id.clone().unwrap_or_default();
+    case.check(
+        Verifier::Ciss,
+        "identifiant de corrélation",
+        correlation_id.is_some(),
+        found,
+    );
+    let (sent, answered) = (at("sending"), at("receipted"));
+    let or_none = |at: &Option<String>| at.clone().unwrap_or_else(|| "–".to_owned());
+    let times = format!("{} → {}", or_none(&sent), or_none(&answered));
+    let is_whole = sent.is_some() && answered.is_some();
+    case.check(
+        Verifier::Aes,
+        "authentification acceptée, échange abouti",
+        is_whole,
+        times,
+    );
+    (case.insurer_id, case.correlation_id) = (insurer_id, correlation_id);
+    (case.sent_at, case.answered_at) = (sent, answered);
+}
+
+fn stamped(case: &mut Case, stamp: &Value) {
+    let time = stamp["gen_time"].as_str().unwrap_or_default();
+    let by = stamp["authority"][0]["subject"].as_str();
+    let passed = stamp["indication"] == "PASSED" && parse_rfc3339(time).is_some();
+    let found = format!("{time} {}", by.unwrap_or_default());
+    case.check(Verifier::Incert, "horodatage (RFC 3161)", passed, found);
 }
 
 fn judged(case: &mut Case, what: &'static str, report: &Value) {
