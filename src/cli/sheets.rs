@@ -37,7 +37,7 @@ const STANDARDS: [(&str, &str); 12] = [
         "OASIS WS-Security 1.1, WS-Trust 1.3, SAML 2.0",
         "échange mySecu",
     ),
-    ("PKCS#11 v2.40", "cartes et HSM"),
+    ("PKCS#11", "cartes et HSM"),
 ];
 
 /// How a sheet is written.
