@@ -219,7 +219,8 @@ fn a_copy_has_the_symbol_at_its_place_and_nothing_else() {
 #[test]
 fn turned_and_cropped_pages_have_it_where_they_are_shown() {
     let number = |n: i64| Object::Integer(n);
-    let cases: [(&str, &dyn Fn(&mut Dictionary)); 7] = [
+    type Change<'a> = &'a dyn Fn(&mut Dictionary);
+    let cases: [(&str, Change<'_>); 7] = [
         ("turned 90", &|page| page.set("Rotate", 90)),
         ("turned 180", &|page| page.set("Rotate", 180)),
         ("turned 270", &|page| page.set("Rotate", -90)),
