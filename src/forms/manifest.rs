@@ -12,7 +12,7 @@ use super::pack::{
 use super::period::Period;
 use super::show::{Show, ShowKind, ShowWhat};
 use crate::base::digest;
-use crate::base::settings::{Faults, Section};
+use crate::base::settings::{Fault, Faults, Section};
 use crate::x509::Level;
 use crate::xml::path::{Name, Namespaces, Path, Slot};
 use crate::xml::xsd::Schema;
@@ -23,6 +23,8 @@ use toml::Table;
 
 /// The format of `pack.toml` this program reads.
 const FORMAT: u64 = 1;
+/// Longest fault told, in characters.
+const FAULT_CHARACTERS_MAX: usize = 400;
 /// Where the UUID goes in a status request.
 pub(super) const UUID_MARK: &str = "{uuid}";
 /// Longest side and farthest place of a QR code: the height of an A4 page.
@@ -52,10 +54,19 @@ pub(super) fn compile(manifest: &[u8], file: &Files<'_>) -> Result<Pack, Vec<Str
         pack.sha256 = digest::sha256(&digests.borrow());
         pack
     });
-    let told = |faults: Faults| faults.into_list().iter().map(ToString::to_string).collect();
+    let told = |faults: Faults| faults.into_list().iter().map(cut).collect();
     match pack {
         Some(pack) if faults.is_empty() => Ok(pack),
         _ => Err(told(faults)),
+    }
+}
+
+/// A fault as text; a schema's own words may be as long as the schema.
+fn cut(fault: &Fault) -> String {
+    let text = fault.to_string();
+    match text.char_indices().nth(FAULT_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}\u{2026}", text.get(..end).unwrap_or_default()),
+        None => text,
     }
 }
 

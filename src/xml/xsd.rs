@@ -4,6 +4,7 @@
 //! prefixes, one plain sentence and what would have been allowed.
 
 mod overlooked;
+mod size;
 mod wording;
 
 use super::path::text_of;
@@ -101,6 +102,10 @@ impl Schema {
             })?;
             texts.insert(name.clone(), text.to_owned());
         }
+        size::check(texts.values()).map_err(|reason| XsdError::Compile {
+            entry: entry.to_owned(),
+            reason,
+        })?;
         let source = Source {
             files: Arc::new(texts),
             entry: entry.to_owned(),

@@ -17,6 +17,7 @@ mod keys;
 mod layers;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;
+mod packs;
 mod pades;
 mod paper;
 mod random;

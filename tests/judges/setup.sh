@@ -27,7 +27,7 @@ if [ -n "$missing" ]; then
     fi
 fi
 
-# Python: pyHanko, signxml, lxml, zeep, xmlsec
+# Python: pyHanko, signxml, lxml, zeep, xmlsec, jsonschema
 if ! cmp -s "$here/python/requirements.txt" "$judges/requirements.txt"; then
     rm -rf "$judges/venv"
     python3 -m venv "$judges/venv"
