@@ -15,6 +15,7 @@ mod gateway;
 mod hostile;
 mod keys;
 mod layers;
+mod operations;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;
 mod packs;
