@@ -21,6 +21,7 @@ mod outage;
 mod packs;
 mod pades;
 mod paper;
+mod people;
 mod random;
 mod sandbox;
 mod softhsm;
