@@ -103,8 +103,9 @@ pub(super) fn run(files: &[PathBuf], uuid: &str, out: Option<&Path>, documents: 
         return Err(refusal(&answer).into());
     }
     let usual = PathBuf::from(format!("sceau-{uuid}.zip"));
-    let out = out.unwrap_or(&usual);
-    file::write_atomic(out, &answer.body)?;
+    // With its folder, which is made durable too.
+    let out = std::path::absolute(out.unwrap_or(&usual))?;
+    file::write_atomic(&out, &answer.body)?;
     println!("{}", out.display());
     Ok(())
 }

@@ -208,7 +208,11 @@ fn proofs_without_documents_show_no_patient() {
     assert_eq!(daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf")).status, 202);
     daemon.wait_for(&uuid, &["receipted"]);
     let opened = folder.path().join("opened");
-    let manifest = open(&archive(&daemon, &uuid, "?documents=false"), &opened);
+    let file = folder.path().join("proofs.zip");
+    let out = file.to_str().unwrap();
+    let saved = daemon.command(&["evidence", &uuid, "--without-documents", "--out", out]);
+    assert!(saved.status.success(), "{saved:?}");
+    let manifest = open(&std::fs::read(file).unwrap(), &opened);
     let names = assert_complete(&manifest, &opened);
     assert!(names.contains("timestamp.tst") && names.contains("validation-xml.json"));
     assert!(!names.contains("signed.xml") && !names.contains("answer.xml"));
@@ -327,9 +331,9 @@ fn a_conformance_run_passes_in_the_sandbox_and_names_no_patient() {
     }
     assert!(count > 5, "{count} archives");
 
-    // The next run is the next number.
-    run("no-such-form");
-    assert!(out.join("run-0002/report.json").is_file());
+    // A run of nothing shows nothing.
+    assert!(!run("no-such-form").status.success());
+    assert!(!out.join("run-0002").exists());
     assert_no_patient_in_reports(&out);
     // The command's program is gone with it.
     let paired = daemon.command(&["pair", "--list"]);

@@ -67,6 +67,13 @@ pub(super) fn run(options: &Options) -> Done {
         Some(code) => return Err(format!("{code} is not configured").into()),
         None => *codes.first().ok_or("no practitioner is configured")?,
     };
+    let packs = Packs::open(configuration.forms_folder.as_deref(), None);
+    let mut offered = packs.offered();
+    let wanted = |pack: &Arc<Pack>| options.form.as_ref().is_none_or(|form| *form == pack.form);
+    offered.retain(wanted);
+    if offered.is_empty() {
+        return Err("no such form is offered".into());
+    }
     let service = Service::pair(&configuration, "sceau conformance")?;
     let (name, folder) = next(&options.out)?;
     let mut run = Run {
@@ -76,13 +83,8 @@ pub(super) fn run(options: &Options) -> Done {
         folder: folder.clone(),
         cases: Vec::new(),
     };
-    let packs = Packs::open(configuration.forms_folder.as_deref(), None);
-    let mut offered = packs.offered();
-    offered.retain(|pack| options.form.as_ref().is_none_or(|form| *form == pack.form));
-    let folder_of_examples = options
-        .examples
-        .as_deref()
-        .or(configuration.forms_folder.as_deref());
+    let configured = configuration.forms_folder.as_deref();
+    let folder_of_examples = options.examples.as_deref().or(configured);
     for pack in &offered {
         carry_out(&mut run, pack, folder_of_examples)?;
     }
@@ -278,5 +280,22 @@ impl Report<'_> {
             columns: vec!["cas", "opération", "UUID", "contrôle", "constat", "réussi"],
             rows,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_numbered_and_none_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("runs");
+        let names = [0, 1].map(|_| next(&out).unwrap().0);
+        assert_eq!(names, ["run-0001", "run-0002"]);
+        fs::remove_dir(out.join("run-0001")).unwrap();
+        fs::create_dir(out.join("run-0003")).unwrap();
+        assert_eq!(next(&out).unwrap().0, "run-0001");
+        assert_eq!(next(&out).unwrap().0, "run-0004");
     }
 }

@@ -120,8 +120,13 @@ impl Run<'_> {
         for example in &own.valid {
             self.accepted(pack, name, example, examples)?;
         }
-        if let Some(example) = own.valid.first() {
-            self.repeated(pack, name, example, examples)?;
+        match own.valid.first() {
+            Some(example) => self.repeated(pack, name, example, examples)?,
+            None => {
+                let mut case = self.case(pack, name, "accepted", "–");
+                case.check(Verifier::Cns, "exemple valide", false, "aucun");
+                self.cases.push(case);
+            }
         }
         for example in &own.invalid {
             self.refused(pack, name, example)?;
@@ -129,14 +134,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn case(&self, pack: &Pack, operation: &str, kind: &'static str, example: &Example) -> Case {
+    fn case(&self, pack: &Pack, operation: &str, kind: &'static str, example: &str) -> Case {
         Case {
             number: self.cases.len() + 1,
             form: pack.form.clone(),
             version: pack.version.clone(),
             operation: operation.to_owned(),
             kind,
-            example: example.name.clone(),
+            example: example.to_owned(),
             uuid: None,
             insurer_id: None,
             correlation_id: None,
@@ -155,7 +160,7 @@ impl Run<'_> {
         example: &Example,
         examples: &BTreeMap<String, Examples>,
     ) -> Result<(), Box<dyn Error>> {
-        let mut case = self.case(pack, operation, "accepted", example);
+        let mut case = self.case(pack, operation, "accepted", &example.name);
         match self.sent(pack, operation, example, examples) {
             Ok((draft, submission)) => {
                 case.uuid = Some(draft.uuid.clone());
@@ -178,7 +183,7 @@ impl Run<'_> {
         example: &Example,
         examples: &BTreeMap<String, Examples>,
     ) -> Result<(), Box<dyn Error>> {
-        let mut case = self.case(pack, operation, "repeated", example);
+        let mut case = self.case(pack, operation, "repeated", &example.name);
         match self.sent(pack, operation, example, examples) {
             Ok((draft, _)) => {
                 case.uuid = Some(draft.uuid.clone());
@@ -260,7 +265,7 @@ impl Run<'_> {
         operation: &str,
         example: &Example,
     ) -> Result<(), Box<dyn Error>> {
-        let mut case = self.case(pack, operation, "refused", example);
+        let mut case = self.case(pack, operation, "refused", &example.name);
         let draft = Draft {
             uuid: String::new(),
             xml: String::from_utf8_lossy(&example.xml).into_owned(),
