@@ -368,6 +368,15 @@ fn no_example_goes_to_production() {
     assert!(!refused.status.success());
     let text = String::from_utf8(refused.stderr).unwrap();
     assert!(text.contains("of kind production"), "{text}");
+
+    // Nor where the files were changed and the service was not started anew.
+    let layer = folder.path().join("test.toml");
+    let files = std::fs::read_to_string(&layer).unwrap();
+    std::fs::write(&layer, files.replace("production", "test")).unwrap();
+    let refused = daemon.command(&["conformance", "run", "--out", out.to_str().unwrap()]);
+    assert!(!refused.status.success());
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("restart it"), "{text}");
     assert!(!out.exists());
     assert_eq!(daemon.get("/v1/submissions"), serde_json::json!([]));
 }

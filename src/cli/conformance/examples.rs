@@ -120,7 +120,7 @@ fn read(folder: &Path) -> Result<Vec<Example>, Box<dyn Error>> {
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "xml"));
-    files.sort();
+    files.sort_by(|a, b| a.file_stem().cmp(&b.file_stem()));
     let mut examples = Vec::new();
     for file in files {
         let pdf = file.with_extension("pdf");

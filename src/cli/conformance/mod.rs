@@ -12,7 +12,7 @@ use crate::base::clock::{Clock, SystemClock, rfc3339};
 use crate::base::file;
 use crate::config::{self, Configuration};
 use crate::evidence::{Cell, Section, Sheet};
-use crate::forms::{EnvironmentKind, Pack, Packs};
+use crate::forms::{Environment, EnvironmentKind, Pack, Packs};
 use clap::Args;
 use examples::Examples;
 use run::{Case, Run, Verifier};
@@ -58,15 +58,7 @@ pub(super) fn run(options: &Options) -> Done {
     if environment.kind == EnvironmentKind::Production {
         return Err("the environment is of kind production: examples must never reach it".into());
     }
-    let practitioners = configuration.people.practitioners().iter();
-    let codes: Vec<&str> = practitioners
-        .map(|one| one.code_prestataire.as_str())
-        .collect();
-    let practitioner = match &options.practitioner {
-        Some(code) if codes.contains(&code.as_str()) => code,
-        Some(code) => return Err(format!("{code} is not configured").into()),
-        None => *codes.first().ok_or("no practitioner is configured")?,
-    };
+    let practitioner = sender(options, &configuration)?;
     let packs = Packs::open(configuration.forms_folder.as_deref(), None);
     let mut offered = packs.offered();
     let wanted = |pack: &Arc<Pack>| options.form.as_ref().is_none_or(|form| *form == pack.form);
@@ -75,6 +67,7 @@ pub(super) fn run(options: &Options) -> Done {
         return Err("no such form is offered".into());
     }
     let service = Service::pair(&configuration, "sceau conformance")?;
+    is_there(&service, environment)?;
     let (name, folder) = next(&options.out)?;
     let mut run = Run {
         service: &service,
@@ -109,7 +102,36 @@ pub(super) fn run(options: &Options) -> Done {
     }
 }
 
-/// All operations of a pack, those that others name first.
+/// Who stands in for the sender of the examples.
+fn sender<'a>(
+    options: &Options,
+    configuration: &'a Configuration,
+) -> Result<&'a str, Box<dyn Error>> {
+    let people = &configuration.people;
+    let found = match &options.practitioner {
+        Some(code) => people.sender(code),
+        None => people.practitioners().first(),
+    };
+    let found = found.ok_or("no such practitioner is configured")?;
+    Ok(found.code_prestataire.as_str())
+}
+
+/// Makes sure that the service sends where these files say: it may have been
+/// started with others.
+fn is_there(service: &Service<'_>, environment: &Environment) -> Done {
+    let health = service.call("/v1/health", None)?;
+    let health: Value = serde_json::from_slice(&health.body)?;
+    let (name, kind) = (&health["environment"], &health["environment_kind"]);
+    if *name != environment.name || *kind != environment.kind.as_str() {
+        let own = format!("\"{}\" (\"{}\")", environment.name, environment.kind);
+        return Err(
+            format!("the service sends to {name} ({kind}), not to {own}: restart it").into(),
+        );
+    }
+    Ok(())
+}
+
+/// All operations of a pack.
 fn carry_out(run: &mut Run<'_>, pack: &Arc<Pack>, folder: Option<&Path>) -> Done {
     let mut examples = BTreeMap::new();
     for operation in pack.operations.keys() {
