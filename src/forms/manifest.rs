@@ -113,6 +113,8 @@ fn pack(root: &Section<'_>, file: &Files<'_>) -> Option<Pack> {
             lists: &lists,
             operations: &known,
             section,
+            paths: RefCell::default(),
+            per: RefCell::default(),
         };
         match reader.operation() {
             Some(operation) => drop(operations.insert((*name).to_owned(), operation)),
@@ -267,6 +269,10 @@ struct Reader<'r, 'a> {
     lists: &'r Lists,
     operations: &'r [&'r str],
     section: &'r Section<'a>,
+    /// Every path into a document, with its key.
+    paths: RefCell<Vec<(String, Path)>>,
+    /// Where relative paths start just now.
+    per: RefCell<Option<Path>>,
 }
 
 impl Reader<'_, '_> {
@@ -308,6 +314,7 @@ impl Reader<'_, '_> {
             models,
             facts: facts?,
             checks: checks?,
+            paths: self.paths.take(),
         })
     }
 
@@ -376,6 +383,13 @@ impl Reader<'_, '_> {
             section.fault(key, reason);
             return None;
         }
+        let whole = match self.per.borrow().as_ref() {
+            Some(per) if !is_absolute => Path::parse(&format!("{per}/{text}"), self.namespaces),
+            Some(_) | None => Ok(path.clone()),
+        };
+        if let Some(whole) = whole.ok().filter(Path::is_absolute) {
+            self.paths.borrow_mut().push((section.key(key), whole));
+        }
         Some(path)
     }
 
@@ -434,6 +448,7 @@ impl Reader<'_, '_> {
         if sections.is_empty() {
             section.fault("fields", "has none");
         }
+        self.per.replace(Some(per.clone()));
         let mut names = BTreeSet::new();
         let mut fields = Vec::new();
         for section in &sections {
@@ -452,6 +467,7 @@ impl Reader<'_, '_> {
                 what,
             });
         }
+        self.per.take();
         Some(ShowWhat::List { per, fields })
     }
 

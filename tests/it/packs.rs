@@ -3,6 +3,7 @@
 
 use crate::daemon::{Daemon, Setup, until};
 use crate::sandbox::Sandbox;
+use sceau::base::Uuid4;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,18 @@ fn the_guides_pack_loads_and_its_examples_are_as_they_say() {
         said.contains("1 valid and 1 invalid example(s), 0 fault(s)"),
         "{said}"
     );
+    assert!(!said.contains("note:"), "{said}");
+    // A path with a slip selects nothing, so its rule never applies.
+    let manifest = folder.join("pack.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(
+        &manifest,
+        text.replace("a:attestation/a:lieu", "a:attestation/a:leiu"),
+    )
+    .unwrap();
+    let (good, said) = check(&[&folder]);
+    let note = "note: no valid example has operations.depot.codes[0].path: /a:attestation/a:leiu";
+    assert!(good && said.contains(note), "{said}");
 }
 
 #[test]
@@ -137,7 +150,21 @@ fn the_check_lists_every_fault_and_every_wrong_example() {
     );
 }
 
-/// The version of a form and the faults of all, as the service says.
+const FORM: &str = "/v1/forms/attestation-presence";
+
+/// Hands the guide's valid example in with another UUID, and gives that.
+fn hand_in(daemon: &Daemon, pack: &Path) -> String {
+    let uuid = Uuid4::random().to_string();
+    let xml = fs::read_to_string(pack.join("examples/valid/depot/un-jour.xml")).unwrap();
+    let xml = xml.replace("5d2c8f0a-6b1e-4c3d-8a9f-102938475665", &uuid);
+    let body = serde_json::json!({ "xml": xml }).to_string();
+    let accepted = daemon.call(&format!("{FORM}/depot"), Some(body.into_bytes()));
+    let said = String::from_utf8_lossy(&accepted.body).into_owned();
+    assert_eq!(accepted.status, 202, "{said}");
+    uuid
+}
+
+/// The forms taken and the faults of all, as the service says.
 fn seen(daemon: &Daemon) -> (Vec<String>, Vec<String>) {
     let health = daemon.call("/v1/health", None);
     let health: Value = serde_json::from_slice(&health.body).unwrap();
@@ -156,7 +183,10 @@ fn a_running_service_takes_refuses_and_withdraws_packs() {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("packs");
     fs::create_dir(&folder).unwrap();
-    let sandbox = Sandbox::start(&scratch.path().join("sandbox"));
+    // The insurer knows the form already.
+    let insurer = scratch.path().join("insurer");
+    guides_pack(&insurer);
+    let sandbox = Sandbox::start_with_packs(&scratch.path().join("sandbox"), &insurer);
     let setup = Setup {
         layer: "[forms]\nfolder = \"packs\"\n".to_owned(),
         ..Setup::default()
@@ -169,12 +199,19 @@ fn a_running_service_takes_refuses_and_withdraws_packs() {
     until("the pack is there", || {
         seen(&daemon).0.contains(&form).then_some(())
     });
-    let offered = daemon.call("/v1/forms/attestation-presence", None);
-    assert_eq!(offered.status, 200);
+    assert_eq!(daemon.call(FORM, None).status, 200);
+    let receipted = |uuid: &str| {
+        let submission = daemon.wait_for(uuid, &["receipted"]);
+        assert!(
+            sandbox.document(uuid).contains("Exemple Mod\u{e8}le"),
+            "{submission}"
+        );
+    };
+    receipted(&hand_in(&daemon, &pack));
     let example = fs::read(pack.join("examples/invalid/depot/trop-long.xml")).unwrap();
     let body = serde_json::json!({ "xml": String::from_utf8(example).unwrap() }).to_string();
     let refused = daemon.call(
-        "/v1/forms/attestation-presence/depot?dry-run=true",
+        &format!("{FORM}/depot?dry-run=true"),
         Some(body.into_bytes()),
     );
     assert_eq!(refused.status, 422);
@@ -195,20 +232,46 @@ fn a_running_service_takes_refuses_and_withdraws_packs() {
     );
     assert!(seen(&daemon).0.contains(&form), "the old one goes on");
     assert!(daemon.log().contains("adressee: is not a known key"));
+    receipted(&hand_in(&daemon, &pack));
 
     fs::remove_dir_all(&pack).unwrap();
     until("it is withdrawn", || {
         (!seen(&daemon).0.contains(&form)).then_some(())
     });
     assert!(seen(&daemon).1.is_empty());
-    assert_eq!(
-        daemon.call("/v1/forms/attestation-presence", None).status,
-        404
-    );
+    assert_eq!(daemon.call(FORM, None).status, 404);
     let listed = daemon.command(&["pack", "list"]);
     let said = String::from_utf8(listed.stdout).unwrap();
     assert!(
         listed.status.success() && said.contains("memoire-honoraires/2 (CNS): "),
         "{said}"
     );
+}
+
+/// What was accepted is brought to its end although its pack is gone, and the
+/// service was killed in between.
+#[test]
+fn a_submission_outlives_its_pack_and_a_kill() {
+    let scratch = tempfile::tempdir().unwrap();
+    let pack = guides_pack(&scratch.path().join("packs"));
+    let insurer = scratch.path().join("insurer");
+    guides_pack(&insurer);
+    let sandbox = Sandbox::start_with_packs(&scratch.path().join("sandbox"), &insurer);
+    let setup = Setup {
+        layer: "[forms]\nfolder = \"packs\"\n".to_owned(),
+        ..Setup::default()
+    };
+    let daemon = Daemon::start(scratch.path(), &sandbox, &setup);
+    sandbox.scenario("tsa", "unavailable", None);
+    let uuid = hand_in(&daemon, &pack);
+    daemon.wait_for(&uuid, &["signed"]);
+    fs::remove_dir_all(&pack).unwrap();
+    daemon.kill();
+
+    let daemon = Daemon::start(scratch.path(), &sandbox, &setup);
+    assert_eq!(daemon.call(FORM, None).status, 404);
+    sandbox.calm();
+    let hurried = daemon.call(&format!("/v1/submissions/{uuid}/retry"), Some(Vec::new()));
+    assert!(hurried.status < 300, "{}", hurried.status);
+    daemon.wait_for(&uuid, &["receipted"]);
 }

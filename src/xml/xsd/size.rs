@@ -56,6 +56,9 @@ pub(super) fn check<'t>(texts: impl Iterator<Item = &'t String>) -> Result<(), S
     let mut total = 0_usize;
     for index in 0..owners.len() {
         let size = sizes.of(index, 0);
+        if size == usize::MAX {
+            return Err("a group or type contains itself, or nests without end".to_owned());
+        }
         if size > limits::XSD_MODEL_PARTS_MAX {
             let most = limits::XSD_MODEL_PARTS_MAX;
             return Err(format!("a content model has more than {most} parts"));
