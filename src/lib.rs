@@ -30,6 +30,8 @@ pub mod delivery;
 pub mod intake;
 // row 8
 pub mod api;
+#[cfg(unix)]
+pub mod inbox;
 // row 9
 pub mod config;
 // row 10

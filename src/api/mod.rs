@@ -15,6 +15,7 @@ mod validations;
 
 pub use problem::{KINDS, Problem, catalogue};
 pub use server::{Server, serve};
+pub use submissions::submission;
 
 use crate::base::{Secret, limits};
 use crate::intake::Intake;

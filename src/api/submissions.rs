@@ -5,7 +5,7 @@ use super::{Api, blocking};
 use crate::audit::Entry;
 use crate::base::Uuid4;
 use crate::base::clock::rfc3339;
-use crate::outbox::{Kind, Record};
+use crate::outbox::{Kind, Outbox, OutboxError, Record};
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -118,6 +118,11 @@ impl Submission {
         }
     }
 
+    /// Whether it will not change any more.
+    pub fn is_final(&self) -> bool {
+        self.is_final
+    }
+
     pub(super) fn with_warnings(mut self, warnings: Vec<String>) -> Self {
         self.warnings = warnings;
         self
@@ -177,14 +182,21 @@ pub async fn one(
 ) -> Result<Json<Submission>, Problem> {
     let uuid = parse(uuid)?;
     let outbox = api.outbox.clone();
-    let found = blocking(move || match outbox.find(uuid)? {
-        Some(record) => Ok::<_, Problem>(Some((record, outbox.history(uuid)?))),
-        None => Ok(None),
-    });
-    let (record, history) = found.await??.ok_or_else(|| unknown(uuid))?;
+    let found = blocking(move || submission(&outbox, uuid)).await??;
+    Ok(Json(found.ok_or_else(|| unknown(uuid))?))
+}
+
+/// A submission with its history, as `GET /v1/submissions/{uuid}` gives it.
+///
+/// # Errors
+/// [`OutboxError::Store`].
+pub fn submission(outbox: &Outbox, uuid: Uuid4) -> Result<Option<Submission>, OutboxError> {
+    let Some(record) = outbox.find(uuid)? else {
+        return Ok(None);
+    };
     let mut submission = Submission::brief(&record);
-    submission.history = history.into_iter().map(Step::from).collect();
-    Ok(Json(submission))
+    submission.history = outbox.history(uuid)?.into_iter().map(Step::from).collect();
+    Ok(Some(submission))
 }
 
 /// Takes a waiting submission on at once.

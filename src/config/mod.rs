@@ -28,10 +28,11 @@ use toml::{Table, Value};
 pub const DEFAULT: &str = include_str!("../../service-config/default.toml");
 
 /// Keys that hold paths, made absolute against the file they stand in.
-const PATH_KEYS: [&str; 14] = [
+const PATH_KEYS: [&str; 15] = [
     "store.folder",
     "store.key_file",
     "forms.folder",
+    "inbox.folder",
     "token.module",
     "token.pin_file",
     "token.p12",
@@ -54,6 +55,9 @@ pub struct Configuration {
     pub store: store::Settings,
     /// Folder with more form packs.
     pub forms_folder: Option<PathBuf>,
+    /// The drop folder, if there is one.
+    #[cfg(unix)]
+    pub inbox: Option<crate::inbox::Settings>,
     /// Name of the environment.
     pub environment: String,
     /// Where the signing key is.
@@ -199,6 +203,8 @@ fn read(root: &Section<'_>) -> Configuration {
     Configuration {
         listen: listen(&root.section("api")),
         forms_folder: root.section("forms").path("folder"),
+        #[cfg(unix)]
+        inbox: inbox_settings(&root.section("inbox")),
         environment: root.section("environment").text("name"),
         token: token(&token_section),
         rsa_scheme: match token_section.word("rsa_scheme", &["pkcs1-v1_5", "pss"]) {
@@ -236,6 +242,22 @@ fn practitioners(root: &Section<'_>) -> Vec<Practitioner> {
         all.push(one);
     }
     all
+}
+
+#[cfg(unix)]
+fn inbox_settings(section: &Section<'_>) -> Option<crate::inbox::Settings> {
+    let settle = Duration::from_secs(section.number("settle_seconds", 0..=3600));
+    let practitioners = section.texts("practitioners");
+    for code in &practitioners {
+        if code.parse::<crate::forms::CodePrestataire>().is_err() {
+            section.fault("practitioners", format!("\"{code}\" is not eight digits"));
+        }
+    }
+    Some(crate::inbox::Settings {
+        folder: section.path("folder")?,
+        settle,
+        may: (!practitioners.is_empty()).then_some(practitioners),
+    })
 }
 
 fn log_level(section: &Section<'_>) -> String {

@@ -1,6 +1,8 @@
 //! The composition root: builds every part from the configuration, starts the
 //! workers, serves the API, and stops in order. No business rule stands here.
 
+#[cfg(unix)]
+mod inbox;
 mod workers;
 
 use crate::api::{self, Api, Server};
@@ -10,6 +12,8 @@ use crate::delivery::Delivery;
 use crate::forms::{FormsError, Packs};
 use crate::gateway::Gateway;
 use crate::gateway::mysecu::{MySecu, SetupError};
+#[cfg(unix)]
+use crate::inbox::Inbox;
 use crate::intake::Intake;
 use crate::outbox::{self, Outbox, OutboxError};
 use crate::sign::Signer;
@@ -80,6 +84,10 @@ pub enum ServiceError {
     /// Trust services cannot be set up.
     #[error("the trust services cannot be set up")]
     Trust(#[source] TrustError),
+    /// The drop folder cannot be used.
+    #[cfg(unix)]
+    #[error("the drop folder cannot be used")]
+    Inbox(#[source] crate::inbox::InboxError),
     /// The gateway cannot be set up.
     #[error("the gateway cannot be set up")]
     Gateway(#[source] SetupError),
@@ -107,6 +115,8 @@ pub fn run(configuration: Configuration) -> Result<(), ServiceError> {
 
 struct Parts {
     api: Api,
+    #[cfg(unix)]
+    inbox: Option<Inbox>,
     intake: Arc<Intake>,
     delivery: Option<Arc<Delivery>>,
     listen: std::net::SocketAddr,
@@ -154,6 +164,15 @@ impl Parts {
             configuration.pdfs,
             clock,
         ));
+        #[cfg(unix)]
+        let inbox = match configuration.inbox {
+            Some(settings) => {
+                let words = Box::new(inbox::ApiWords(outbox.clone()));
+                let opened = Inbox::open(settings, intake.clone(), outbox.clone(), words);
+                Some(opened.map_err(ServiceError::Inbox)?)
+            }
+            None => None,
+        };
         let api = Api {
             intake: intake.clone(),
             outbox,
@@ -165,6 +184,8 @@ impl Parts {
         };
         Ok(Self {
             api,
+            #[cfg(unix)]
+            inbox,
             intake,
             delivery,
             listen: configuration.listen,
@@ -186,6 +207,10 @@ impl Parts {
         let outbox = api.outbox.clone();
         let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
             .map_err(ServiceError::Runtime)?;
+        #[cfg(unix)]
+        let watched = self.inbox.map(inbox::Watch::start).transpose();
+        #[cfg(unix)]
+        let watched = watched.map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
         tracing::info!(%url, environment = %api.environment, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -197,7 +222,11 @@ impl Parts {
         };
         tokio::join!(serving, stopping);
         // Workers finish the step they are in: their leases and attempts end cleanly.
-        let stopping = tokio::task::spawn_blocking(move || workers.stop(&outbox));
+        let stopping = tokio::task::spawn_blocking(move || {
+            #[cfg(unix)]
+            watched.into_iter().for_each(inbox::Watch::stop);
+            workers.stop(&outbox);
+        });
         if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
             tracing::warn!("a step takes too long; it is taken up again at the next start");
         }

@@ -15,7 +15,7 @@ const ROWS: [&[&str]; 12] = [
     &["sign"],
     &["outbox", "gateway"],
     &["intake", "delivery"],
-    &["api"],
+    &["api", "inbox"],
     &["config"],
     &["service"],
     &["cli"],
@@ -162,6 +162,8 @@ fn only_the_api_knows_http_statuses_and_only_the_store_side_knows_sql() {
         ("sign", "crate::http"),
         ("intake", "axum"),
         ("delivery", "axum"),
+        ("inbox", "axum"),
+        ("inbox", "rusqlite"),
         ("outbox", "crate::gateway"),
     ];
     for (module, word) in forbidden {
