@@ -336,6 +336,7 @@ impl Inbox {
             if let Some(receipt) = receipt.map_err(InboxError::Outbox)? {
                 to.write(&format!("{}.receipt.xml", followed.stem), &receipt)
                     .map_err(&write)?;
+                hold::point("inbox-receipt");
             }
         }
         to.write(&submission_file(&followed.stem), &words.document)

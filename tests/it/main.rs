@@ -12,6 +12,8 @@ mod fuzzed;
 mod gateway;
 #[cfg(target_os = "linux")] // measures in /proc
 mod hostile;
+#[cfg(unix)]
+mod inbox;
 mod keys;
 mod layers;
 #[cfg(target_os = "linux")] // uses `crash`
