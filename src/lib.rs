@@ -34,6 +34,7 @@ pub mod api;
 pub mod inbox;
 // row 9
 pub mod config;
+pub mod kit;
 // row 10
 pub mod service;
 // row 11

@@ -21,9 +21,11 @@ const DRAINED_BYTES_MAX: usize = 8 * limits::BODY_BYTES_MAX;
 
 /// The two documents of a request.
 #[derive(Debug)]
-pub(super) struct Documents {
-    pub(super) xml: Vec<u8>,
-    pub(super) pdf: Option<Vec<u8>>,
+pub struct Documents {
+    /// The XML.
+    pub xml: Vec<u8>,
+    /// The PDF, unless the XML embeds it.
+    pub pdf: Option<Vec<u8>>,
 }
 
 /// The two documents as JSON.

@@ -13,6 +13,7 @@ mod status;
 mod submissions;
 mod validations;
 
+pub use draft::Documents;
 pub use problem::{KINDS, Problem, catalogue};
 pub use server::{Server, serve};
 pub use submissions::submission;

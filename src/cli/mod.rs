@@ -2,6 +2,8 @@
 
 mod commands;
 mod demo;
+mod kit;
+mod stage;
 mod validate;
 
 use clap::{Args, Parser, Subcommand};
@@ -53,6 +55,12 @@ enum Command {
     /// Exit status: 0 when every document is TOTAL-PASSED, 3 when one is not,
     /// 2 when the command cannot be carried out.
     Validate(validate::Options),
+    /// Test how a practice software behaves when things go wrong.
+    ///
+    /// Starts a sandbox, a service and, in front of it, a proxy that loses
+    /// answers and refuses documents. Exit status: 0 when every case passed,
+    /// else 1.
+    Kit(kit::Options),
     /// Submit an example to a sandbox and tell the story.
     Demo {
         /// Leave sandbox and service running until Ctrl-C.
@@ -105,6 +113,10 @@ pub fn main() -> ExitCode {
         },
         Command::Validate(options) => return validate::run(&options),
         Command::Audit(files) => commands::audit(&files.config),
+        Command::Kit(options) => match kit::run(&options) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Demo { keep, folder } => demo::run(&folder, keep),
         Command::TokenWorker { module } => {
             crate::token::pkcs11::run_worker(&module).map_err(Into::into)

@@ -16,7 +16,7 @@ const ROWS: [&[&str]; 12] = [
     &["outbox", "gateway"],
     &["intake", "delivery"],
     &["api", "inbox"],
-    &["config"],
+    &["config", "kit"],
     &["service"],
     &["cli"],
 ];
