@@ -60,7 +60,6 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         some => some,
     };
     let (mut outcomes, mut all) = (Vec::new(), Vec::new());
-    let begun = Instant::now();
     for trial in trials {
         if *trial == Trial::Accepted {
             slow_insurer(&stage)?;
@@ -101,7 +100,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
             rule: "every document has a version 4 UUID of its own",
             faults: fresh_uuids(&all),
             requests: Vec::new(),
-            took: begun.elapsed(),
+            took: Duration::ZERO,
         };
         print!("{}", text(&outcome));
         outcomes.push(outcome);

@@ -15,6 +15,7 @@ mod hostile;
 #[cfg(unix)]
 mod inbox;
 mod keys;
+mod kit;
 mod layers;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;
