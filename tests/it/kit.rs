@@ -18,9 +18,9 @@ fn play(client: &str, cases: &[&str]) -> (Vec<String>, String) {
     command.current_dir(root).args(["kit", "--command", &line]);
     command.arg("--report").arg(&report);
     command.arg("--folder").arg(scratch.path().join("kit"));
-    cases
-        .iter()
-        .for_each(|case| drop(command.args(["--case", case])));
+    for case in cases {
+        command.args(["--case", case]);
+    }
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
