@@ -41,7 +41,7 @@ for target in "$@"; do
     out=$root/out/fuzz/$target
     mkdir -p "$out/corpus" "$out/crashes" "$out/seeds"
     for seed in $(seeds "$target"); do
-        cp "$seed" "$out/seeds/"
+        cp "$seed" "$out/seeds/$(printf %s "${seed#"$root/"}" | tr / _)"
     done
     dictionary=
     [ ! -f "$root/fuzz/dictionaries/$target" ] || dictionary=-dict=$root/fuzz/dictionaries/$target

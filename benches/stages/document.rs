@@ -9,8 +9,9 @@ use crate::table::Ratio::{self, Over};
 use crate::table::Table;
 use roxmltree::Document;
 use sceau::base::{Uuid4, digest};
+use sceau::forms::EnvironmentKind;
 use sceau::gateway::{Gateway, Message, Outcome};
-use sceau::outbox::{Accepted, Conclusion, Evidence, Kind, New, Prepared, Stage, State};
+use sceau::outbox::{Accepted, Conclusion, Evidence, Kind, New, Prepared, Stage, State, Verdict};
 use sceau::token::Token;
 use sceau::x509::{Level, SignatureAlgorithm};
 use sceau::{pades, pdf, xades};
@@ -46,7 +47,7 @@ impl<'a> Passage<'a> {
         self.accept(uuid, &xml);
         let pdf = self.sign_pdf();
         let whole = self.time("embed the PDF", Over(PDF_BASE64), |s| {
-            s.pack.assemble("depot", &xml, &pdf).unwrap()
+            s.pack.assemble("depot", &xml, Some(&pdf)).unwrap()
         });
         let tree = self.time(
             "gate, tree and XSD of the whole",
@@ -68,7 +69,7 @@ impl<'a> Passage<'a> {
             let calls = &mut Vec::new();
             scene
                 .signer
-                .sign_pdf(pdf, Level::LT, &scene.practitioner, calls)
+                .sign_pdf(pdf, Level::LT, &scene.signatory, calls)
         });
         signed.unwrap();
         self.table
@@ -105,9 +106,15 @@ impl<'a> Passage<'a> {
             operation: "depot".into(),
             code_prestataire: scene.practitioner.code_prestataire.to_string(),
             client: "bench".into(),
+            environment: "sandbox".into(),
+            environment_kind: EnvironmentKind::Sandbox,
+            signer: Some(scene.practitioner.code_prestataire.to_string()),
+            is_interactive: false,
+            links: Vec::new(),
             request_sha256: digest::sha256(xml),
             xml: xml.to_vec(),
-            pdf: pdf.clone(),
+            pdf: Some(pdf.clone()),
+            facts: serde_json::json!([]),
             detail: serde_json::json!({}),
         };
         let floor = Over(FILES_AND_COMMIT);
@@ -142,7 +149,13 @@ impl<'a> Passage<'a> {
         let (scene, before) = (self.scene, self.sum);
         let certificate = &scene.identity.certificate;
         let algorithm = SignatureAlgorithm::for_key(certificate.key(), RSA_SCHEME).unwrap();
-        let slot = &scene.pack.operation("depot").unwrap().signature.slot;
+        let slot = &scene
+            .pack
+            .operation("depot")
+            .unwrap()
+            .signed()
+            .unwrap()
+            .slot;
         let floor = Over(DOCUMENT_HASH);
         let prepared = self.time("XAdES: C14N, digests, SignedInfo", floor, |s| {
             xades::prepare_parsed(document, slot, certificate, algorithm, s.clock.now()).unwrap()
@@ -199,7 +212,12 @@ impl<'a> Passage<'a> {
                     uuid,
                     code_prestataire: s.practitioner.code_prestataire.as_str(),
                     ehealth_id: &s.practitioner.ehealth_id,
-                    model_id: &s.pack.operation("depot").unwrap().model_id,
+                    model_id: s
+                        .pack
+                        .operation("depot")
+                        .unwrap()
+                        .model_id(EnvironmentKind::Sandbox)
+                        .unwrap(),
                     payload: document,
                 })
             },
@@ -211,7 +229,7 @@ impl<'a> Passage<'a> {
             answer: report.answer,
             envelope: report.envelope,
         };
-        let done = Conclusion::Receipted { insurer_id: None };
+        let done = Conclusion::Receipted(Verdict::default());
         self.time("D4: seal and commit", floor, |s| {
             s.outbox.conclude(lease, done, evidence).unwrap()
         });

@@ -9,7 +9,7 @@ use sceau::config;
 use sceau::forms::{Pack, Packs};
 use sceau::gateway::mysecu::MySecu;
 use sceau::outbox::{self, Outbox};
-use sceau::sign::{Practitioner, Signer};
+use sceau::sign::{Practitioner, Signatory, Signer};
 use sceau::store::{self, Store};
 use sceau::token::soft::SoftToken;
 use sceau::token::{Identity, Token};
@@ -54,6 +54,7 @@ pub struct Scene {
     pub signer: Signer,
     pub gateway: MySecu,
     pub practitioner: Practitioner,
+    pub signatory: Signatory,
     pub identity: Identity,
     pub outbox: Outbox,
     pub pack: Arc<Pack>,
@@ -82,7 +83,10 @@ impl Scene {
     pub fn start(folder: &Path, module: Option<PathBuf>) -> Self {
         let sandbox = start_sandbox(&folder.join("sandbox"));
         let environment = folder.join("sandbox/environment.toml");
-        let configuration = config::load(&[environment]).unwrap();
+        let signer = folder.join("sandbox/signer.toml");
+        let configuration = config::load(&[environment, signer]).unwrap();
+        let people = configuration.people;
+        let practitioner = people.practitioners()[0].clone();
         let clock = SystemClock::shared();
         let pki = folder.join("sandbox/pki");
         let p12 = std::fs::read(pki.join("signer.p12")).unwrap();
@@ -106,14 +110,15 @@ impl Scene {
         let small = read("tests/fixtures/pdf/memoire-typst-a3b-linearized-objstm.pdf");
         let middle = read("tests/fixtures/pdf/memoire-typst-a2b-200k.pdf");
         let large = grown(&middle, LARGE_PDF_BYTES);
-        let example = read("xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
+        let example = read("xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
         Self {
             pdfs: [small, middle, large],
             example: String::from_utf8(example).unwrap(),
             gateway: MySecu::new(configuration.mysecu.unwrap(), clock.clone()).unwrap(),
             signer: Signer::new(token.clone(), trust.clone(), clock.clone(), RSA_SCHEME),
             outbox: Outbox::open(store, clock.clone(), Duration::from_secs(60)).unwrap(),
-            practitioner: configuration.practitioners[0].clone(),
+            signatory: people.signatory(&practitioner, &[], None).unwrap(),
+            practitioner,
             pack: Packs::builtin()
                 .unwrap()
                 .pack("memoire-honoraires", None)

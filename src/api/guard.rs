@@ -4,15 +4,16 @@
 use super::problem::{HOST_MALFORMED, HOST_REFUSED, ORIGIN_REFUSED, Problem, UNAUTHORIZED};
 use super::{Api, blocking};
 use crate::base::digest;
+use crate::outbox::Client;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::sync::Arc;
 
-/// Name of the paired program, attached to a request that passed.
+/// The paired program, attached to a request that passed.
 #[derive(Debug, Clone)]
-pub(super) struct Caller(pub(super) String);
+pub(super) struct Caller(pub(super) Client);
 
 /// Refuses what does not name this service, and what comes from a web page: a
 /// page on the internet that rebinds its name to 127.0.0.1 fails on its Host,
@@ -60,7 +61,7 @@ pub(super) async fn program(
     let client = blocking(move || outbox.client(&token)).await??;
     let client =
         client.ok_or_else(|| Problem::new(&UNAUTHORIZED, "The bearer token is not known."))?;
-    request.extensions_mut().insert(Caller(client.name));
+    request.extensions_mut().insert(Caller(client));
     Ok(next.run(request).await)
 }
 

@@ -4,8 +4,11 @@
 //! with it by a test.
 
 mod draft;
+mod facts;
 mod forms;
 mod guard;
+mod packs;
+mod prefer;
 mod problem;
 mod server;
 mod signatures;
@@ -19,9 +22,11 @@ pub use server::{Server, serve};
 pub use submissions::submission;
 
 use crate::base::{Secret, limits};
+use crate::forms::Environment;
 use crate::intake::Intake;
 use crate::outbox::Outbox;
 use crate::sign::Signer;
+use crate::token::several::Several;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
@@ -38,10 +43,12 @@ pub struct Api {
     pub intake: Arc<Intake>,
     /// Holds submissions.
     pub outbox: Arc<Outbox>,
-    /// The token and who signs with it.
+    /// Who signs.
     pub signer: Arc<Signer>,
-    /// Name of the environment.
-    pub environment: String,
+    /// The tokens, each under its name.
+    pub tokens: Arc<Several>,
+    /// Where documents go.
+    pub environment: Arc<Environment>,
     /// Whether documents can be sent at all.
     pub delivers: bool,
     /// The administrator's token, in a file only the service can read.
@@ -63,14 +70,8 @@ impl Api {
 
 /// The routes.
 pub fn router(api: Arc<Api>) -> Router {
-    let program = Router::new()
-        .route("/v1/forms", get(forms::list))
-        .route("/v1/forms/{form}", get(forms::one))
-        .route("/v1/forms/{form}/{operation}", post(forms::submit))
-        .route("/v1/signatures", post(signatures::sign))
-        .route("/v1/validations", post(validations::validate))
-        .route("/v1/uuids", post(status::uuids))
-        .route("/v1/submissions", get(submissions::list))
+    // Whatever is about one submission: of the program's practitioners only.
+    let submission = Router::new()
         .route("/v1/submissions/{uuid}", get(submissions::one))
         .route("/v1/submissions/{uuid}/retry", post(submissions::retry))
         .route("/v1/submissions/{uuid}/xml", get(submissions::xml))
@@ -80,7 +81,20 @@ pub fn router(api: Arc<Api>) -> Router {
             get(submissions::timestamp),
         )
         .route("/v1/submissions/{uuid}/receipt", get(submissions::receipt))
+        .route_layer(middleware::from_fn_with_state(
+            api.clone(),
+            submissions::own,
+        ));
+    let program = Router::new()
+        .route("/v1/forms", get(forms::list))
+        .route("/v1/forms/{form}", get(forms::one))
+        .route("/v1/forms/{form}/{operation}", post(forms::submit))
+        .route("/v1/signatures", post(signatures::sign))
+        .route("/v1/validations", post(validations::validate))
+        .route("/v1/uuids", post(status::uuids))
+        .route("/v1/submissions", get(submissions::list))
         .route("/v1/tokens", get(status::tokens))
+        .merge(submission)
         .route_layer(middleware::from_fn_with_state(api.clone(), guard::program));
     let administrator = Router::new()
         .route("/v1/tokens/unlock", post(status::unlock))

@@ -70,6 +70,9 @@ kinds! {
     PIN_REFUSED = 403 "pin-refused", "The token refused the PIN",
         "Enter the PIN again with `sceau unlock`; it was tried once and is not tried again by itself.",
         ["Le code PIN est incorrect. Chaque essai compte.", "Die PIN ist falsch. Jeder Versuch zählt.", "The PIN is wrong. Every try counts."];
+    PRACTITIONER_NOT_ALLOWED = 403 "practitioner-not-allowed", "The program is bound to other practitioners",
+        "Pair the program for this code prestataire too: `sceau pair <name> --practitioner <code>`, once for each it acts for.",
+        ["Ce logiciel n'est pas autorisé à agir pour ce code prestataire.", "Diese Software darf für diesen Leistungserbringer-Code nicht handeln.", "This software may not act for this provider code."];
     NOT_FOUND = 404 "not-found", "There is no such address",
         "See openapi.json for the addresses there are.",
         ["Le logiciel a demandé une fonction inconnue.", "Die Software hat eine unbekannte Funktion angefragt.", "Your software asked for an unknown function."];
@@ -133,6 +136,15 @@ kinds! {
     XML_UNREADABLE = 422 "xml-unreadable", "The XML cannot be read",
         "Each entry of `faults` names the fault and its place. Only UTF-8 without DOCTYPE and processing instructions is taken.",
         ["Le document n'a pas pu être lu ; il n'est pas signé.", "Das Dokument konnte nicht gelesen werden und ist nicht signiert.", "The document could not be read and is not signed."];
+    NOT_ALLOWED_NOW = 422 "not-allowed-now", "The operation may not be sent to this environment today",
+        "The detail has the rule and the days. Name a version that is allowed, use the route that applies today, or wait for the day.",
+        ["Ce formulaire ne peut pas être transmis à cette date.", "Dieses Formular darf an diesem Tag nicht übermittelt werden.", "This form may not be sent on this day."];
+    PDF_UNEXPECTED = 422 "pdf-unexpected", "The operation takes no PDF",
+        "Send the XML alone. GET /v1/forms/{form} says which operations take a PDF.",
+        ["Cette opération se fait sans PDF ; rien n'a été transmis.", "Dieser Vorgang geht ohne PDF; es wurde nichts übermittelt.", "This operation takes no PDF; nothing was sent."];
+    SIGNER_UNKNOWN = 422 "signer-unknown", "Nobody can sign this document as asked",
+        "The detail has the reason. Name in `signer` a practitioner or delegate who is configured and may sign it, and give each a `certificate_sha256`.",
+        ["Personne n'est configuré pour signer ce document de cette façon.", "Niemand ist eingerichtet, der dieses Dokument so signieren darf.", "Nobody is set up to sign this document in this way."];
     SLOT_REFUSED = 422 "slot-refused", "The place for the signature is missing or not empty",
         "The path must lead to exactly one element, and that element must be empty; without slot the signature goes to the end of the root element.",
         ["L'emplacement de la signature manque dans le document ou n'est pas libre.", "Der Platz für die Signatur fehlt im Dokument oder ist nicht frei.", "The place for the signature is missing in the document or is not free."];
@@ -210,7 +222,7 @@ impl Pointer {
 
 impl From<&Finding> for Fault {
     fn from(finding: &Finding) -> Self {
-        let doctor = finding.code.doctor_text();
+        let doctor = finding.doctor_text();
         Self {
             code: finding.code.as_str().to_owned(),
             severity: match finding.severity {
@@ -224,9 +236,9 @@ impl From<&Finding> for Fault {
                 .map(|position| Pointer::new(finding.xpath.clone(), position)),
             message: finding.message.clone(),
             doctor: Some(Texts {
-                fr: doctor.fr.into(),
-                de: doctor.de.into(),
-                en: doctor.en.into(),
+                fr: doctor.fr.to_owned(),
+                de: doctor.de.to_owned(),
+                en: doctor.en.to_owned(),
             }),
         }
     }
@@ -370,7 +382,9 @@ impl From<OutboxError> for Problem {
                 &UUID_CONFLICT,
                 format!("The UUID {uuid} belongs to a document with other bytes."),
             ),
-            OutboxError::LeaseLost(_) | OutboxError::Store { .. } => {
+            OutboxError::Standing { .. }
+            | OutboxError::LeaseLost(_)
+            | OutboxError::Store { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, "store failed");
                 Self::new(&STORAGE_FAILED, "The store failed; the log has the cause.")
             }
@@ -389,6 +403,9 @@ impl From<IntakeError> for Problem {
                 let text = counted("The XML breaks the rules of the form", faults.len());
                 Self::new(&DOCUMENT_INVALID, text).with_faults(faults)
             }
+            IntakeError::NotNow { .. } => Self::new(&NOT_ALLOWED_NOW, text),
+            IntakeError::PdfUnexpected { .. } => Self::new(&PDF_UNEXPECTED, text),
+            IntakeError::Signer(_) => Self::new(&SIGNER_UNKNOWN, text),
             IntakeError::TooLarge { .. } => Self::new(&BODY_TOO_LARGE, text),
             IntakeError::PdfMissing => Self::new(&PDF_MISSING, text),
             IntakeError::PdfTwice => Self::new(&PDF_AMBIGUOUS, text),
@@ -415,16 +432,12 @@ impl From<IntakeError> for Problem {
                 }
             },
             IntakeError::UnknownPractitioner { code, place } => {
-                let fault = Fault {
-                    code: PRACTITIONER_UNKNOWN.code.into(),
-                    severity: "error",
-                    constraint: None,
-                    expected: Vec::new(),
-                    pointer: place.map(|(xpath, position)| Pointer::new(Some(xpath), position)),
-                    message: format!("No practitioner is configured for {code}."),
-                    doctor: None,
-                };
-                Self::new(&PRACTITIONER_UNKNOWN, text).with_faults(vec![fault])
+                let message = format!("No practitioner is configured for {code}.");
+                Self::at_sender(&PRACTITIONER_UNKNOWN, text, message, place)
+            }
+            IntakeError::PractitionerNotAllowed { code, place } => {
+                let message = format!("The program is not paired for {code}.");
+                Self::at_sender(&PRACTITIONER_NOT_ALLOWED, text, message, place)
             }
             IntakeError::Outbox(error) => error.into(),
         }
@@ -439,6 +452,8 @@ impl From<IsolatedError> for Problem {
             IsolatedError::Xml(error) => Self::unreadable_xml(&error),
             IsolatedError::Slot(_)
             | IsolatedError::PractitionerOpen
+            | IsolatedError::Unsigned { .. }
+            | IsolatedError::Signer(_)
             | IsolatedError::PractitionerOther { .. } => Self::new(&QUERY_MALFORMED, text),
             IsolatedError::Sign(error) => Self::unsigned(error, text),
         }
@@ -446,6 +461,25 @@ impl From<IsolatedError> for Problem {
 }
 
 impl Problem {
+    /// One that points at the code prestataire of a document.
+    fn at_sender(
+        kind: &'static Kind,
+        text: String,
+        message: String,
+        place: Option<(String, Position)>,
+    ) -> Self {
+        let fault = Fault {
+            code: kind.code.into(),
+            severity: "error",
+            constraint: None,
+            expected: Vec::new(),
+            pointer: place.map(|(xpath, position)| Pointer::new(Some(xpath), position)),
+            message,
+            doctor: None,
+        };
+        Self::new(kind, text).with_faults(vec![fault])
+    }
+
     fn unreadable_xml(error: &XmlError) -> Self {
         let rejected = Rejected::unreadable(error);
         let faults = rejected.findings.iter().map(Fault::from).collect();
@@ -544,7 +578,7 @@ pub fn catalogue() -> String {
          | `faults` | every fault of the document: `code`, `severity`, `constraint` (the schema's or PDF/A's rule), \
          `pointer` (`xpath`, `line`, `column`), `message`, what was `expected`, and a text for the `doctor` |\n\n\
          The invalid examples of a form show the exact problem of each fault beside it, as in \
-         `xsd/memoire-honoraires/2/examples/invalid/*.problem.json`; those of requests and PDFs are in \
+         `xsd/memoire-honoraires/2/examples/invalid/*/*.problem.json`; those of requests and PDFs are in \
          `tests/fixtures/problems/`.\n\nThis page is generated from the code and compared with it by a test.\n",
     );
     for kind in KINDS {

@@ -2,6 +2,7 @@
 //! sent.
 
 use super::draft::{Sole, SolePart};
+use super::guard::Caller;
 use super::problem::{Problem, QUERY_MALFORMED};
 use super::submissions::File;
 use super::{Api, blocking};
@@ -13,7 +14,7 @@ use crate::x509::Level;
 use crate::xml::path::Slot;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -113,11 +114,12 @@ impl From<Call> for OutsideCall {
     responses(
         (status = 200, description = "The signed document; the header sceau-level names its level. With Accept: application/json its particulars too",
             content((String = "application/xml"), (File = "application/pdf"), (Signature = "application/json"))),
-        (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
         (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
         (status = 422, body = Problem), (status = 503, body = Problem)))]
 pub async fn sign(
     State(api): State<Arc<Api>>,
+    Extension(Caller(client)): Extension<Caller>,
     query: Result<Query<SignatureQuery>, QueryRejection>,
     headers: HeaderMap,
     document: Sole,
@@ -140,7 +142,8 @@ pub async fn sign(
     let intake = api.intake.clone();
     let (signed, calls) = blocking(move || {
         let mut calls = Vec::new();
-        let signed = intake.sign_isolated(original, level, practitioner.as_deref(), &mut calls)?;
+        let asked = (practitioner.as_deref(), &client);
+        let signed = intake.sign_isolated(original, level, asked, &mut calls)?;
         Ok::<_, Problem>((signed, calls))
     })
     .await??;

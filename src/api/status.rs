@@ -1,12 +1,14 @@
 //! Health, tokens, UUIDs and the API's own description.
 
+use super::packs::PackHealth;
 use super::problem::{BODY_MALFORMED, Problem, QUERY_MALFORMED};
 use super::{Api, blocking, openapi_json};
 use crate::base::clock::rfc3339;
 use crate::base::{Secret, Uuid4};
 use crate::outbox::OutboxError;
 use crate::sign::fingerprint;
-use crate::token::{self, LastTry, PinEntry, PinWarning, TokenStatus};
+use crate::token::several::Named;
+use crate::token::{self, LastTry, PinEntry, PinWarning, TokenError, TokenStatus};
 use crate::trust::{AuthorityHealth, ClockReading};
 use axum::Json;
 use axum::body::Bytes;
@@ -16,6 +18,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
 const UUIDS_MAX: usize = 1000;
@@ -29,12 +32,14 @@ pub struct Health {
     version: &'static str,
     /// Where documents are sent.
     environment: String,
-    /// State of the token, as in `GET /v1/tokens`.
-    token: String,
-    /// Where its PIN is entered, as in `GET /v1/tokens`.
-    pin_entry: &'static str,
+    /// `sandbox`, `test` or `production`.
+    environment_kind: &'static str,
+    /// The tokens in their configured order.
+    tokens: Vec<TokenState>,
     /// Whether an insurer is configured.
     delivers: bool,
+    /// The form packs: which are there, and which are refused and why.
+    packs: PackHealth,
     /// Timestamp authorities in their configured order.
     timestamp_authorities: Vec<Authority>,
     /// This machine's clock beside the last signed time.
@@ -49,6 +54,27 @@ pub struct Health {
     /// Last time the insurer gave a receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_receipted: Option<String>,
+}
+
+/// A token without its certificates.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TokenState {
+    /// Its configured name.
+    name: String,
+    /// As in `GET /v1/tokens`.
+    status: &'static str,
+    /// As in `GET /v1/tokens`.
+    pin_entry: &'static str,
+}
+
+impl From<&Named> for TokenState {
+    fn from(named: &Named) -> Self {
+        Self {
+            name: named.name.clone(),
+            status: word(&named.token.status()).0,
+            pin_entry: entry(named.token.pin_entry()),
+        }
+    }
 }
 
 /// A timestamp authority, from the last real calls since the start.
@@ -111,11 +137,13 @@ impl From<ClockReading> for ClockCheck {
     }
 }
 
-/// The token and its certificates.
+/// A token and its certificates.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Token {
+    /// Its configured name, for `sceau unlock --token`.
+    name: String,
     /// `starting`, `absent`, `locked`, `ready`, `blocked`, `restarting`, `quarantined` or `unusable`.
-    status: String,
+    status: &'static str,
     /// `keyboard`: the PIN goes through `sceau unlock`. `reader`: the reader or
     /// the driver asks for it, and no PIN comes through Sceau.
     pin_entry: &'static str,
@@ -169,6 +197,8 @@ pub struct UuidsQuery {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unlock {
+    /// Name of the token; may be left out when there is one.
+    token: Option<String>,
     /// The PIN; left out exactly when it is entered on the reader.
     pin: Option<String>,
     /// Use the last attempt although the token warns that it is the last.
@@ -185,17 +215,17 @@ pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem
         Ok::<_, OutboxError>((last("stamped")?, last("sealed")?, last("receipted")?))
     });
     let (last_stamped, last_sealed, last_receipted) = last.await??;
-    let token = api.signer.token();
-    let status = token.status();
     let trust = api.signer.trust().health();
-    let ready = status == TokenStatus::Ready && api.delivers && trust.is_good();
+    let all_ready = api.signer.token().status() == TokenStatus::Ready;
+    let ready = all_ready && api.delivers && trust.is_good();
     Ok(Json(Health {
         status: if ready { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
-        environment: api.environment.clone(),
-        token: word(&status).0.to_owned(),
-        pin_entry: entry(token.pin_entry()),
+        environment: api.environment.name.clone(),
+        environment_kind: api.environment.kind.as_str(),
+        tokens: api.tokens.each().iter().map(TokenState::from).collect(),
         delivers: api.delivers,
+        packs: PackHealth::from(api.intake.packs()),
         timestamp_authorities: trust.authorities.into_iter().map(Authority::from).collect(),
         clock: trust.clock.map(ClockCheck::from),
         last_stamped,
@@ -204,16 +234,22 @@ pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem
     }))
 }
 
-/// The token and its certificates.
+/// The tokens and their certificates.
 #[utoipa::path(get, operation_id = "listTokens", path = "/v1/tokens", tag = "service", security(("program" = [])),
     responses((status = 200, body = Vec<Token>)))]
 pub async fn tokens(State(api): State<Arc<Api>>) -> Result<Json<Vec<Token>>, Problem> {
-    let token = api.signer.token().clone();
-    let (status, pin_entry) = (token.status(), entry(token.pin_entry()));
-    let identities = blocking(move || token.identities()).await?;
+    let list = blocking(move || {
+        let now = api.signer.now();
+        let all = api.tokens.each().iter();
+        all.map(|named| token(named, now)).collect()
+    });
+    Ok(Json(list.await?))
+}
+
+fn token(named: &Named, now: OffsetDateTime) -> Token {
     // An absent token has no certificates; that is its status, not an error.
-    let identities = identities.unwrap_or_default();
-    let fitness = token::fitness(&identities, api.signer.now());
+    let identities = named.token.identities().unwrap_or_default();
+    let fitness = token::fitness(&identities, now);
     let certificates = identities.iter().zip(fitness).map(|(identity, fitness)| {
         let certificate = &identity.certificate;
         Certificate {
@@ -227,16 +263,18 @@ pub async fn tokens(State(api): State<Arc<Api>>) -> Result<Json<Vec<Token>>, Pro
             token_serial: identity.token_serial.clone(),
         }
     });
-    let (status, warning) = word(&status);
-    Ok(Json(vec![Token {
-        status: status.to_owned(),
-        pin_entry,
+    let certificates = certificates.collect();
+    let (status, warning) = word(&named.token.status());
+    Token {
+        name: named.name.clone(),
+        status,
+        pin_entry: entry(named.token.pin_entry()),
         warning,
-        certificates: certificates.collect(),
-    }]))
+        certificates,
+    }
 }
 
-/// Unlocks the token: one PIN, one try. Only with the administrator's token,
+/// Unlocks a token: one PIN, one try. Only with the administrator's token,
 /// which `sceau unlock` reads from the state folder. Where `pin_entry` is
 /// `reader` the body has no PIN, and the answer comes when it was entered there.
 #[utoipa::path(post, operation_id = "unlockToken", path = "/v1/tokens/unlock", tag = "service", security(("administrator" = [])),
@@ -253,7 +291,16 @@ pub async fn unlock(
     } else {
         LastTry::Refuse
     };
-    let (token, outbox) = (api.signer.token().clone(), api.outbox.clone());
+    let outbox = api.outbox.clone();
+    let found = api.tokens.named(unlock.token.as_deref());
+    let token = found.map(|named| named.token.clone()).ok_or_else(|| {
+        let names = api.tokens.each().iter().map(|named| named.name.as_str());
+        let names = names.collect::<Vec<_>>().join(", ");
+        match names.as_str() {
+            "" => TokenError::Absent.into(),
+            _ => Problem::new(&BODY_MALFORMED, format!("Name one of the tokens: {names}.")),
+        }
+    })?;
     if unlock.pin.is_none() && token.pin_entry() == PinEntry::Keyboard {
         return Err(Problem::new(&BODY_MALFORMED, "Send {\"pin\": \"...\"}."));
     }

@@ -1,5 +1,8 @@
 //! What became of the documents handed in.
 
+use super::facts::{self, Answer, Fact};
+use super::guard::Caller;
+use super::prefer::Wait;
 use super::problem::{NOT_YET_AVAILABLE, Problem, QUERY_MALFORMED, SUBMISSION_UNKNOWN};
 use super::{Api, blocking};
 use crate::audit::Entry;
@@ -8,9 +11,10 @@ use crate::base::clock::rfc3339;
 use crate::outbox::{Kind, Outbox, OutboxError, Record};
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Extension, Path, Query, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
@@ -30,6 +34,11 @@ pub struct Submission {
     operation: String,
     /// Sender.
     code_prestataire: String,
+    /// Name of the environment it was accepted for; it is sent to no other.
+    environment: String,
+    /// Who signs: a code prestataire or a delegate's id; absent where nothing is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signer: Option<String>,
     /// `received`, `signed`, `stamped`, `ready`, `sending`, `unknown`, `receipted` or `rejected`.
     state: &'static str,
     /// Whether the state will not change any more.
@@ -55,9 +64,36 @@ pub struct Submission {
     /// Codes of warnings; only in the answer to handing in.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// What the document says, as its form shows it; only for a single submission.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    facts: Vec<Fact>,
+    /// What the receiver's verdict says; only for a single submission.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Answer>,
+    /// The earlier documents it names; only for a single submission.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refers_to: Vec<Reference>,
+    /// UUIDs of later documents that name it and were not refused; only for a single submission.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    referred_by: Vec<String>,
     /// What happened, oldest first; only for a single submission.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     history: Vec<Step>,
+}
+
+/// That a document names an earlier one.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Reference {
+    /// The form's word for what is done to it, of which only one may stand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+    /// What `value` is: `insurer-id` or `uuid`.
+    by: &'static str,
+    /// Its name in the document.
+    value: String,
+    /// Its UUID, where it was handed in here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uuid: Option<String>,
 }
 
 /// Why a submission pauses.
@@ -100,6 +136,8 @@ impl Submission {
             version: record.version.clone(),
             operation: record.operation.clone(),
             code_prestataire: record.code_prestataire.clone(),
+            environment: record.environment.clone(),
+            signer: record.signer.clone(),
             state: record.state.word(),
             is_final: record.state.is_final(),
             waiting: record.wait.as_ref().map(|wait| Waiting {
@@ -114,6 +152,10 @@ impl Submission {
             received_at: rfc3339(record.received_at),
             updated_at: rfc3339(record.updated_at),
             warnings: Vec::new(),
+            facts: Vec::new(),
+            answer: None,
+            refers_to: Vec::new(),
+            referred_by: Vec::new(),
             history: Vec::new(),
         }
     }
@@ -121,6 +163,29 @@ impl Submission {
     /// Whether it will not change any more.
     pub fn is_final(&self) -> bool {
         self.is_final
+    }
+
+    /// Everything about one submission. Blocks.
+    pub(super) fn whole(outbox: &Outbox, record: &Record) -> Result<Self, OutboxError> {
+        // A damaged body must not hide the rest.
+        let body = |kind| outbox.body(record.uuid, kind).ok().flatten();
+        let refers_to = outbox.links(record)?.into_iter();
+        let refers_to = refers_to.map(|(link, uuid)| Reference {
+            by: link.name.by(),
+            value: link.name.value().to_owned(),
+            rule: link.once,
+            uuid: uuid.map(|uuid| uuid.to_string()),
+        });
+        let referred_by = outbox.referring(record)?.into_iter();
+        let history = outbox.history(record.uuid)?.into_iter();
+        Ok(Self {
+            facts: facts::read(body(Kind::Facts)),
+            answer: facts::read_answer(body(Kind::AnswerFacts)),
+            refers_to: refers_to.collect(),
+            referred_by: referred_by.map(|uuid| uuid.to_string()).collect(),
+            history: history.map(Step::from).collect(),
+            ..Self::brief(record)
+        })
     }
 
     pub(super) fn with_warnings(mut self, warnings: Vec<String>) -> Self {
@@ -154,6 +219,7 @@ pub struct ListQuery {
     responses((status = 200, body = Vec<Submission>), (status = 400, body = Problem)))]
 pub async fn list(
     State(api): State<Arc<Api>>,
+    Extension(Caller(client)): Extension<Caller>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Vec<Submission>>, Problem> {
     let Query(query) = query?;
@@ -168,35 +234,68 @@ pub async fn list(
     });
     let before = before.transpose()?;
     let outbox = api.outbox.clone();
-    let records = blocking(move || outbox.list(limit, before)).await??;
+    let records = blocking(move || outbox.list(limit, before, &client)).await??;
     Ok(Json(records.iter().map(Submission::brief).collect()))
 }
 
-/// One submission with its history.
+/// One submission with all that is known of it. With `Prefer: wait` the answer comes at its end, if that is in time.
 #[utoipa::path(get, operation_id = "getSubmission", path = "/v1/submissions/{uuid}", tag = "submissions", security(("program" = [])),
-    params(("uuid" = String, Path, description = "The document's UUID")),
-    responses((status = 200, body = Submission), (status = 404, body = Problem)))]
+    params(
+        ("uuid" = String, Path, description = "The document's UUID"),
+        ("Prefer" = Option<String>, Header, description = "`wait=<seconds>` (RFC 7240), 1 to 60: answer when the state is final, or when the time is over")
+    ),
+    responses(
+        (status = 200, body = Submission, description = "As it stands; Preference-Applied says that it was waited for and is final",
+            headers(("preference-applied" = String, description = "`wait=<seconds>`"))),
+        (status = 404, body = Problem)))]
 pub async fn one(
     State(api): State<Arc<Api>>,
     uuid: Result<Path<String>, PathRejection>,
-) -> Result<Json<Submission>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let uuid = parse(uuid)?;
     let outbox = api.outbox.clone();
-    let found = blocking(move || submission(&outbox, uuid)).await??;
-    Ok(Json(found.ok_or_else(|| unknown(uuid))?))
+    let record = blocking(move || outbox.find(uuid)).await??;
+    let mut record = record.ok_or_else(|| unknown(uuid))?;
+    let wait = Wait::read(&headers);
+    if let Some(wait) = wait {
+        record = wait.end_of(&api, record).await?;
+    }
+    let applied = wait.filter(|_| record.state.is_final());
+    let outbox = api.outbox.clone();
+    let submission = blocking(move || Submission::whole(&outbox, &record)).await??;
+    let applied = applied.map(|wait| AppendHeaders([wait.applied()]));
+    Ok((applied, Json(submission)).into_response())
 }
 
-/// A submission with its history, as `GET /v1/submissions/{uuid}` gives it.
+/// A submission as `GET /v1/submissions/{uuid}` gives it. Blocks.
 ///
 /// # Errors
 /// [`OutboxError::Store`].
 pub fn submission(outbox: &Outbox, uuid: Uuid4) -> Result<Option<Submission>, OutboxError> {
-    let Some(record) = outbox.find(uuid)? else {
-        return Ok(None);
-    };
-    let mut submission = Submission::brief(&record);
-    submission.history = outbox.history(uuid)?.into_iter().map(Step::from).collect();
-    Ok(Some(submission))
+    let record = outbox.find(uuid)?;
+    record.map(|r| Submission::whole(outbox, &r)).transpose()
+}
+
+/// Refuses a submission of a practitioner the program is not bound to, as if
+/// it were not there.
+pub(super) async fn own(
+    State(api): State<Arc<Api>>,
+    Extension(Caller(client)): Extension<Caller>,
+    uuid: Result<Path<String>, PathRejection>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let uuid = parse(uuid)?;
+    if !client.practitioners.is_empty() {
+        let outbox = api.outbox.clone();
+        let record = blocking(move || outbox.find(uuid)).await??;
+        let is_own = record.is_some_and(|record| client.may(&record.code_prestataire));
+        if !is_own {
+            return Err(unknown(uuid));
+        }
+    }
+    Ok(next.run(request).await)
 }
 
 /// Takes a waiting submission on at once.

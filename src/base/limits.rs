@@ -7,6 +7,11 @@ pub const BODY_BYTES_MAX: usize = 32 << 20;
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most open connections to the local API.
 pub const CONNECTIONS_MAX: usize = 64;
+/// Most callers that wait for a document's end at once; the others get the
+/// present state.
+pub const WAITERS_MAX: usize = CONNECTIONS_MAX / 2;
+/// Longest such wait, in seconds.
+pub const WAIT_SECONDS_MAX: u64 = 60;
 /// Time a client has to send its request head, in seconds.
 pub const HEAD_SECONDS_MAX: u64 = 10;
 
@@ -29,6 +34,11 @@ pub const XML_NAMESPACES_MAX: usize = 64;
 pub const XML_NAME_BYTES_MAX: usize = 256;
 /// Longest text node other than a base64 document, in bytes.
 pub const XML_TEXT_BYTES_MAX: usize = 28 << 20;
+
+/// Largest file of a form pack, in bytes.
+pub const PACK_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Most files of one form pack: schemas, lists, and the pack itself.
+pub const PACK_FILES_MAX: usize = 64;
 
 /// Largest PDF, in bytes.
 pub const PDF_BYTES_MAX: usize = 20 << 20;

@@ -12,6 +12,7 @@ pub mod limits;
 pub mod paths;
 pub mod random;
 pub mod secret;
+pub mod settings;
 
 pub use clock::{Clock, SystemClock};
 pub use ids::Uuid4;

@@ -1,7 +1,7 @@
 //! The commands but the demonstration.
 
 use crate::audit;
-use crate::base::{Secret, SystemClock};
+use crate::base::Secret;
 use crate::config::{self, Configuration};
 use crate::http::{self, Client, Request, Response};
 use crate::outbox;
@@ -9,7 +9,6 @@ use crate::service::{self, ADMIN_TOKEN_FILE, ENDPOINT_FILE};
 use crate::store::Store;
 use serde_json::Value;
 use std::error::Error;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
@@ -31,21 +30,6 @@ pub(super) fn check(files: &[PathBuf]) -> Done {
     Ok(())
 }
 
-pub(super) fn pair(files: &[PathBuf], name: &str) -> Done {
-    let configuration = config::load(files)?;
-    let token = pair_in(&configuration, name)?;
-    // Once, to standard output alone, so that it can be piped into a secret store.
-    let mut out = std::io::stdout().lock();
-    out.write_all(token.expose())?;
-    out.write_all(b"\n")?;
-    Ok(())
-}
-
-pub(super) fn pair_in(configuration: &Configuration, name: &str) -> Result<Secret, Box<dyn Error>> {
-    let store = Store::open(&configuration.store, &outbox::migrations())?;
-    Ok(outbox::Client::pair(&store, &SystemClock, name)?)
-}
-
 pub(super) fn audit(files: &[PathBuf]) -> Done {
     let configuration = config::load(files)?;
     let store = Store::open(&configuration.store, &outbox::migrations())?;
@@ -58,7 +42,7 @@ pub(super) fn audit(files: &[PathBuf]) -> Done {
     }
 }
 
-pub(super) fn unlock(files: &[PathBuf], use_last_try: bool) -> Done {
+pub(super) fn unlock(files: &[PathBuf], name: Option<&str>, use_last_try: bool) -> Done {
     let configuration = config::load(files)?;
     let folder = &configuration.store.folder;
     // Files of a service that was killed may still name an address that
@@ -79,12 +63,14 @@ pub(super) fn unlock(files: &[PathBuf], use_last_try: bool) -> Done {
     })?;
     let health = call(&configuration, "/v1/health", None, None)?;
     let health: Value = serde_json::from_slice(&health.body).unwrap_or_default();
-    let body = if health["pin_entry"] == "reader" {
+    let locked = to_unlock(&health, name)?;
+    let (name, last) = (&locked["name"], use_last_try);
+    let body = if locked["pin_entry"] == "reader" {
         println!("Enter the PIN on the reader.");
-        serde_json::json!({ "use_last_try": use_last_try })
+        serde_json::json!({ "token": name, "use_last_try": last })
     } else {
         let pin = Zeroizing::new(rpassword::prompt_password("PIN: ")?);
-        serde_json::json!({ "pin": *pin, "use_last_try": use_last_try })
+        serde_json::json!({ "token": name, "pin": *pin, "use_last_try": last })
     };
     let body = Zeroizing::new(serde_json::to_vec(&body)?);
     let token = String::from_utf8_lossy(token.expose()).into_owned();
@@ -104,6 +90,23 @@ pub(super) fn unlock(files: &[PathBuf], use_last_try: bool) -> Done {
         .unwrap_or("the service refused")
         .to_owned()
         .into())
+}
+
+/// The token of this name, or the only one, in the service's health.
+fn to_unlock<'a>(health: &'a Value, name: Option<&str>) -> Result<&'a Value, String> {
+    let tokens = health["tokens"].as_array().map(Vec::as_slice);
+    let tokens = tokens.unwrap_or_default();
+    let found = match (name, tokens) {
+        (Some(name), all) => all.iter().find(|token| token["name"] == name),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    };
+    let names = tokens.iter().filter_map(|token| token["name"].as_str());
+    let names = names.collect::<Vec<_>>().join(", ");
+    found.ok_or_else(|| match names.as_str() {
+        "" => "no token is configured".to_owned(),
+        _ => format!("name one of the tokens with --token: {names}"),
+    })
 }
 
 pub(super) fn status(files: &[PathBuf]) -> Done {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 const EXAMPLE_XML: &[u8] =
-    include_bytes!("../../xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
+    include_bytes!("../../xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
 const EXAMPLE_PDF: &[u8] = include_bytes!("../../tests/fixtures/pdf/memoire-gs-a2b.pdf");
 /// The API's usual port; another is taken when it is in use.
 const PORT: u16 = 7733;

@@ -2,7 +2,10 @@
 
 mod commands;
 mod demo;
+mod environment;
 mod kit;
+mod pack;
+mod programs;
 mod stage;
 mod validate;
 
@@ -26,15 +29,25 @@ struct Arguments {
 enum Command {
     /// Run the service until it is stopped.
     Run(Files),
-    /// Pair a program and print its bearer token, once.
+    /// Pair a program and print its bearer token, once; or list the programs.
     Pair {
-        /// Name of the program; pairing it again voids its old token.
+        #[command(flatten)]
+        pairing: programs::Pairing,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Void a program's bearer token.
+    Unpair {
+        /// Name of the program.
         name: String,
         #[command(flatten)]
         files: Files,
     },
-    /// Unlock the token: asks for the PIN, without echo.
+    /// Unlock a token: asks for the PIN, without echo.
     Unlock {
+        /// Name of the token, where there are several.
+        #[arg(long)]
+        token: Option<String>,
         /// Use the last attempt although a wrong PIN would lock the token.
         #[arg(long)]
         use_last_try: bool,
@@ -47,6 +60,16 @@ enum Command {
     Config {
         #[command(subcommand)]
         what: ConfigCommand,
+    },
+    /// Import or list environments.
+    Environment {
+        #[command(subcommand)]
+        what: environment::EnvironmentCommand,
+    },
+    /// Check or list form packs.
+    Pack {
+        #[command(subcommand)]
+        what: pack::PackCommand,
     },
     /// Verify that no entry of the audit log is missing or altered.
     Audit(Files),
@@ -98,11 +121,13 @@ struct Files {
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(files) => commands::run(&files.config),
-        Command::Pair { name, files } => commands::pair(&files.config, &name),
+        Command::Pair { pairing, files } => programs::pair(&files.config, &pairing),
+        Command::Unpair { name, files } => programs::unpair(&files.config, &name),
         Command::Unlock {
+            token,
             use_last_try,
             files,
-        } => commands::unlock(&files.config, use_last_try),
+        } => commands::unlock(&files.config, token.as_deref(), use_last_try),
         Command::Status(files) => commands::status(&files.config),
         Command::Config { what } => match what {
             ConfigCommand::Check(files) => commands::check(&files.config),
@@ -111,6 +136,8 @@ pub fn main() -> ExitCode {
                 Ok(())
             }
         },
+        Command::Environment { what } => environment::run(what),
+        Command::Pack { what } => return pack::main(what),
         Command::Validate(options) => return validate::run(&options),
         Command::Audit(files) => commands::audit(&files.config),
         Command::Kit(options) => match kit::run(&options) {

@@ -2,6 +2,7 @@
 //! what the demonstration and the contract tests play on.
 
 use super::commands::{self, Done};
+use super::programs;
 use crate::base::Secret;
 use crate::config;
 use crate::service::ENDPOINT_FILE;
@@ -49,7 +50,7 @@ impl Stage {
 
     /// Pairs a program.
     pub(super) fn pair(&self, name: &str) -> Result<Secret, Box<dyn Error>> {
-        commands::pair_in(&config::load(&self.files)?, name)
+        programs::pair_in(&config::load(&self.files)?, name, &[])
     }
 }
 

@@ -2,23 +2,30 @@
 //! `service-config/default.toml` and nowhere else; files lie over them in the
 //! order given. Every fault is reported at once. No behaviour here.
 
-mod reader;
+mod environment;
+mod installation;
+mod people;
 #[cfg(test)]
 mod tests;
+mod token;
 
-pub use reader::Fault;
+pub use crate::base::settings::Fault;
+pub use environment::{Profile, import, profiles};
+pub use installation::Installation;
+pub use token::{KeySettings, TokenSettings};
 
-use crate::base::{Secret, hex, limits, paths};
+use crate::base::settings::{Faults, Section};
+use crate::base::{Secret, limits, paths};
+use crate::forms::Environment;
 use crate::gateway::mysecu;
 use crate::gateway::mysecu::transport::Transport;
 use crate::http;
 use crate::intake;
-use crate::sign::Practitioner;
+use crate::sign::People;
 use crate::store;
 use crate::trust::{self, AlgorithmPolicy, TsaEvidence, TsaSettings};
 use crate::x509::ocsp::CertIdDigest;
 use crate::x509::{Cert, RsaScheme};
-use reader::{Faults, Section};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,10 +65,12 @@ pub struct Configuration {
     /// The drop folder, if there is one.
     #[cfg(unix)]
     pub inbox: Option<crate::inbox::Settings>,
-    /// Name of the environment.
-    pub environment: String,
-    /// Where the signing key is.
-    pub token: TokenSettings,
+    /// Where documents go.
+    pub environment: Environment,
+    /// What reports say of this installation.
+    pub installation: Installation,
+    /// Where the signing keys are.
+    pub tokens: Vec<TokenSettings>,
     /// How RSA keys sign.
     pub rsa_scheme: RsaScheme,
     /// Trust services.
@@ -72,33 +81,10 @@ pub struct Configuration {
     pub mysecu: Option<mysecu::Settings>,
     /// Queue and workers.
     pub outbox: OutboxSettings,
-    /// Who signs.
-    pub practitioners: Vec<Practitioner>,
+    /// Who signs, and in whose name.
+    pub people: People,
     /// What is logged.
     pub log: LogSettings,
-}
-
-/// Where the signing key is.
-#[derive(Debug)]
-pub enum TokenSettings {
-    /// Nowhere: documents are accepted and wait.
-    None,
-    /// A PKCS#11 module.
-    Pkcs11 {
-        /// The vendor's library.
-        module: PathBuf,
-        /// Serial number of the token, if the module shows several.
-        serial: Option<String>,
-        /// File with the PIN, for an HSM.
-        pin_file: Option<PathBuf>,
-    },
-    /// A PKCS#12 file.
-    Soft {
-        /// The file.
-        p12: PathBuf,
-        /// The file with its password.
-        password_file: PathBuf,
-    },
 }
 
 /// Queue and workers.
@@ -132,27 +118,58 @@ pub struct ConfigError(pub Vec<Fault>);
 /// [`ConfigError`] with every fault found.
 pub fn load(files: &[PathBuf]) -> Result<Configuration, ConfigError> {
     let faults = Faults::default();
+    let over = layers(files, &faults);
+    let folder = state_folder(&over);
     let mut table = parse(DEFAULT, "the defaults", &faults);
+    if let Some(profile) = environment::used(&over, &folder, &faults) {
+        merge(&mut table, profile);
+    }
+    merge(&mut table, over);
+    let configuration = read(&table, &faults);
+    environment::compare(&configuration.environment, &table, &folder, &faults);
+    none(faults)?;
+    Ok(configuration)
+}
+
+/// Files over each other, later ones over earlier ones.
+fn layers(files: &[PathBuf], faults: &Faults) -> Table {
+    let mut table = Table::new();
     for file in files {
-        let name = file.display().to_string();
-        match std::fs::read_to_string(file) {
-            Ok(text) => {
-                let mut layer = parse(&text, &name, &faults);
-                let folder = std::path::absolute(file).ok();
-                absolute(&mut layer, folder.as_deref().and_then(Path::parent));
-                merge(&mut table, layer);
-            }
-            Err(error) => faults.note(name, format!("cannot be read: {error}")),
+        merge(&mut table, layer(file, faults));
+    }
+    table
+}
+
+/// A file with its paths absolute; empty when it cannot be read.
+fn layer(file: &Path, faults: &Faults) -> Table {
+    let name = file.display().to_string();
+    match std::fs::read_to_string(file) {
+        Ok(text) => {
+            let mut layer = parse(&text, &name, faults);
+            let folder = std::path::absolute(file).ok();
+            absolute(&mut layer, folder.as_deref().and_then(Path::parent));
+            layer
+        }
+        Err(error) => {
+            faults.note(name, format!("cannot be read: {error}"));
+            Table::new()
         }
     }
-    let root = Section::new("", &table, &faults);
-    let configuration = read(&root);
-    drop(root);
-    let faults = faults.into_list();
-    if faults.is_empty() {
-        Ok(configuration)
-    } else {
-        Err(ConfigError(faults))
+}
+
+/// The state folder files name, before anything else of them is known.
+fn state_folder(layers: &Table) -> PathBuf {
+    let named = layers.get("store").and_then(|store| store.get("folder"));
+    let named = named
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty());
+    named.map_or_else(paths::data_default, PathBuf::from)
+}
+
+fn none(faults: Faults) -> Result<(), ConfigError> {
+    match faults.into_list() {
+        list if list.is_empty() => Ok(()),
+        list => Err(ConfigError(list)),
     }
 }
 
@@ -179,6 +196,7 @@ fn absolute(layer: &mut Table, folder: Option<&Path>) {
     let resolve = |value: &mut Value| {
         if let Value::String(text) = value
             && !text.is_empty()
+            && !is_pem(text)
         {
             *text = folder.join(&*text).to_string_lossy().into_owned();
         }
@@ -187,27 +205,42 @@ fn absolute(layer: &mut Table, folder: Option<&Path>) {
         let Some((table, key)) = path.split_once('.') else {
             continue;
         };
-        match layer.get_mut(table).and_then(|table| table.get_mut(key)) {
-            Some(Value::Array(list)) => list.iter_mut().for_each(resolve),
-            Some(value) => resolve(value),
-            None => {}
+        let tables = match layer.get_mut(table) {
+            Some(Value::Array(list)) => list.as_mut_slice(),
+            Some(one) => std::slice::from_mut(one),
+            None => continue,
+        };
+        for value in tables.iter_mut().filter_map(|table| table.get_mut(key)) {
+            match value {
+                Value::Array(list) => list.iter_mut().for_each(resolve),
+                value => resolve(value),
+            }
         }
     }
 }
 
-fn read(root: &Section<'_>) -> Configuration {
+/// Whether a value is a certificate itself instead of its file.
+fn is_pem(text: &str) -> bool {
+    text.trim_start().starts_with("-----BEGIN ")
+}
+
+fn read(table: &Table, faults: &Faults) -> Configuration {
+    let root = &Section::new("", table, faults);
     let outbox = root.section("outbox");
     let log = root.section("log");
-    let token_section = root.section("token");
     let store = store_settings(&root.section("store"));
     Configuration {
         listen: listen(&root.section("api")),
         forms_folder: root.section("forms").path("folder"),
         #[cfg(unix)]
         inbox: inbox_settings(&root.section("inbox")),
-        environment: root.section("environment").text("name"),
-        token: token(&token_section),
-        rsa_scheme: match token_section.word("rsa_scheme", &["pkcs1-v1_5", "pss"]) {
+        environment: environment::environment(&root.section("environment"), table),
+        installation: installation::installation(&root.section("installation")),
+        tokens: token::tokens(root),
+        rsa_scheme: match root
+            .section("signature")
+            .word("rsa_scheme", &["pkcs1-v1_5", "pss"])
+        {
             "pss" => RsaScheme::Pss,
             _ => RsaScheme::Pkcs1V15,
         },
@@ -215,7 +248,7 @@ fn read(root: &Section<'_>) -> Configuration {
         pdfs: pdf_settings(&root.section("pdf"), &store.folder),
         store,
         mysecu: mysecu_settings(&root.section("mysecu")),
-        practitioners: practitioners(root),
+        people: people::people(root),
         outbox: OutboxSettings {
             lease: Duration::from_secs(outbox.number("lease_seconds", 10..=86_400)),
             intake_workers: outbox.number("intake_workers", 1..=64) as usize,
@@ -228,35 +261,19 @@ fn read(root: &Section<'_>) -> Configuration {
     }
 }
 
-fn practitioners(root: &Section<'_>) -> Vec<Practitioner> {
-    let mut all: Vec<Practitioner> = Vec::new();
-    for section in root.tables("practitioner") {
-        let Some(one) = practitioner(&section) else {
-            continue;
-        };
-        let taken = |other: &Practitioner| other.code_prestataire == one.code_prestataire;
-        if all.iter().any(taken) {
-            let reason = format!("{} is configured twice", one.code_prestataire);
-            section.fault("code_prestataire", reason);
-        }
-        all.push(one);
-    }
-    all
-}
-
 #[cfg(unix)]
 fn inbox_settings(section: &Section<'_>) -> Option<crate::inbox::Settings> {
     let settle = Duration::from_secs(section.number("settle_seconds", 0..=3600));
-    let practitioners = section.texts("practitioners");
-    for code in &practitioners {
-        if code.parse::<crate::forms::CodePrestataire>().is_err() {
-            section.fault("practitioners", format!("\"{code}\" is not eight digits"));
-        }
-    }
+    let practitioners = section.texts("practitioners").into_iter();
+    let practitioners = practitioners.filter_map(|code| {
+        let refuse = |_| section.fault("practitioners", format!("\"{code}\" is not eight digits"));
+        code.parse().map_err(refuse).ok()
+    });
+    let practitioners = practitioners.collect();
     Some(crate::inbox::Settings {
         folder: section.path("folder")?,
         settle,
-        may: (!practitioners.is_empty()).then_some(practitioners),
+        practitioners,
     })
 }
 
@@ -287,32 +304,6 @@ fn store_settings(section: &Section<'_>) -> store::Settings {
     store::Settings {
         folder: section.path("folder").unwrap_or_else(paths::data_default),
         key_file: section.path("key_file"),
-    }
-}
-
-fn token(section: &Section<'_>) -> TokenSettings {
-    let kind = section.word("kind", &["none", "pkcs11", "soft"]);
-    let required = |key: &str, value: Option<PathBuf>| {
-        value.unwrap_or_else(|| {
-            section.fault(key, format!("is needed when token.kind is \"{kind}\""));
-            PathBuf::new()
-        })
-    };
-    // All are asked for, so that an unused one is not called unknown.
-    let (module, pin_file) = (section.path("module"), section.path("pin_file"));
-    let (p12, password_file) = (section.path("p12"), section.path("password_file"));
-    let serial = section.optional("token_serial");
-    match kind {
-        "pkcs11" => TokenSettings::Pkcs11 {
-            module: required("module", module),
-            serial,
-            pin_file,
-        },
-        "soft" => TokenSettings::Soft {
-            p12: required("p12", p12),
-            password_file: required("password_file", password_file),
-        },
-        _ => TokenSettings::None,
     }
 }
 
@@ -398,14 +389,13 @@ fn pdf_settings(section: &Section<'_>, state: &Path) -> intake::PdfSettings {
 }
 
 fn mysecu_settings(section: &Section<'_>) -> Option<mysecu::Settings> {
-    const URLS: [&str; 3] = ["identity_url", "token_url", "exchange_url"];
     let connect_timeout = Duration::from_secs(section.number("connect_timeout_seconds", 1..=600));
     let timeout = Duration::from_secs(section.number("timeout_seconds", 1..=600));
     let assertion_consumer = section.optional("assertion_consumer");
     let files =
         ["tls_anchor", "answer_anchor", "transport"].map(|key| (key, section.optional(key)));
     let password_file = section.path("transport_password_file");
-    let urls = URLS.map(|key| (key, section.optional(key)));
+    let urls = environment::URLS.map(|key| (key, section.optional(key)));
     if urls.iter().all(|(_, url)| url.is_none()) {
         return None;
     }
@@ -467,36 +457,6 @@ fn transport_identity(
         .ok()
 }
 
-fn practitioner(section: &Section<'_>) -> Option<Practitioner> {
-    let code = section.text("code_prestataire");
-    let code_prestataire = code
-        .parse()
-        .map_err(|_| {
-            section.fault(
-                "code_prestataire",
-                format!("\"{code}\" is not eight digits"),
-            )
-        })
-        .ok();
-    let ehealth_id = section.text("ehealth_id");
-    if ehealth_id.len() != 10 || !ehealth_id.bytes().all(|b| b.is_ascii_digit()) {
-        section.fault("ehealth_id", format!("\"{ehealth_id}\" is not ten digits"));
-    }
-    let certificate = section.optional("certificate_sha256").and_then(|text| {
-        let bytes = hex::decode(&text).and_then(|bytes| bytes.try_into().ok());
-        if bytes.is_none() {
-            section.fault("certificate_sha256", "is not 64 hexadecimal digits");
-        }
-        bytes
-    });
-    Some(Practitioner {
-        name: section.text("name"),
-        code_prestataire: code_prestataire?,
-        ehealth_id,
-        certificate,
-    })
-}
-
 fn url(section: &Section<'_>, key: &str, text: String) -> String {
     if !text.is_empty() && !text.starts_with("https://") && !text.starts_with("http://") {
         section.fault(key, format!("\"{text}\" is not an http or https address"));
@@ -507,6 +467,11 @@ fn url(section: &Section<'_>, key: &str, text: String) -> String {
 fn pem(section: &Section<'_>, key: &str, files: &[String]) -> Vec<u8> {
     let mut all = Vec::new();
     for file in files {
+        if is_pem(file) {
+            all.extend_from_slice(file.as_bytes());
+            all.push(b'\n');
+            continue;
+        }
         match std::fs::read(file) {
             Ok(bytes) => {
                 all.extend_from_slice(&bytes);

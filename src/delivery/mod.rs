@@ -2,10 +2,12 @@
 //! only by a verdict parsed from the receiver's own answer; every other ending
 //! is a pause.
 
-use crate::forms::{Answer, Operation, Pack, Packs};
+use crate::forms::{Answer, Environment, Pack, Packs};
 use crate::gateway::{FaultClass, Gateway, Message, Outcome, Report};
-use crate::outbox::{Conclusion, Evidence, Kind, Lease, Outbox, OutboxError, Record, State, Wait};
-use crate::sign::Practitioner;
+use crate::outbox::{
+    Conclusion, Evidence, Kind, Lease, Outbox, OutboxError, Record, State, Verdict, Wait,
+};
+use crate::sign::{People, Practitioner};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,22 +20,37 @@ pub struct Delivery {
     packs: Arc<Packs>,
     outbox: Arc<Outbox>,
     gateway: Arc<dyn Gateway>,
-    practitioners: Vec<Practitioner>,
+    people: Arc<People>,
+    environment: Arc<Environment>,
 }
 
+/// With what a submission is sent or asked about.
+struct Context {
+    pack: Arc<Pack>,
+    practitioner: Practitioner,
+    /// The receiver's name for the operation or, where it is asked about, for
+    /// its status service.
+    model_id: Option<String>,
+}
+
+/// Why a submission can be neither sent nor asked about as things are here.
+type Blocked = (&'static str, &'static str);
+
 impl Delivery {
-    /// A delivery through `gateway`.
+    /// A delivery through `gateway`, which leads to `environment`.
     pub fn new(
         packs: Arc<Packs>,
         outbox: Arc<Outbox>,
         gateway: Arc<dyn Gateway>,
-        practitioners: Vec<Practitioner>,
+        people: Arc<People>,
+        environment: Arc<Environment>,
     ) -> Self {
         Self {
             packs,
             outbox,
             gateway,
-            practitioners,
+            people,
+            environment,
         }
     }
 
@@ -54,29 +71,18 @@ impl Delivery {
     /// submission is `Unknown` after a restart.
     pub fn step(&self, lease: Lease) -> Result<Record, OutboxError> {
         let asking = lease.record.state == State::Unknown;
-        let Some((pack, practitioner)) = self.context(&lease.record) else {
-            let text =
-                "The form pack or the practitioner of this document is not configured any more.";
-            return self.pause(lease, asking, "configuration", text);
-        };
-        let Ok(operation) = pack.operation(&lease.record.operation) else {
-            let text = "The form pack has no such operation any more.";
-            return self.pause(lease, asking, "configuration", text);
-        };
-        if asking {
-            self.ask(lease, &pack, operation, &practitioner)
-        } else {
-            self.send(lease, &pack, operation, &practitioner)
+        match self.context(&lease.record) {
+            Err((code, text)) => self.pause(lease, asking, code, text),
+            Ok(context) if asking => self.ask(lease, &context),
+            Ok(context) => self.send(lease, &context),
         }
     }
 
-    fn send(
-        &self,
-        lease: Lease,
-        pack: &Pack,
-        operation: &Operation,
-        practitioner: &Practitioner,
-    ) -> Result<Record, OutboxError> {
+    fn send(&self, lease: Lease, context: &Context) -> Result<Record, OutboxError> {
+        let Some(model_id) = &context.model_id else {
+            let text = "Neither the environment nor the form pack has a model id for this document any more.";
+            return self.pause(lease, false, "model-missing", text);
+        };
         let uuid = lease.record.uuid;
         // Read, and compared with its digest, before the attempt is recorded.
         let document = match self.outbox.body(uuid, Kind::Document) {
@@ -89,49 +95,41 @@ impl Delivery {
         let lease = self.outbox.begin_attempt(lease)?;
         let report = self.gateway.deliver(&Message {
             uuid,
-            code_prestataire: practitioner.code_prestataire.as_str(),
-            ehealth_id: &practitioner.ehealth_id,
-            model_id: &operation.model_id,
+            code_prestataire: context.practitioner.code_prestataire.as_str(),
+            ehealth_id: &context.practitioner.ehealth_id,
+            model_id,
             payload: &document,
         });
         let conclusion = match &report.outcome {
-            Outcome::Answered => verdict(pack, &lease.record, report.answer.as_deref()),
+            Outcome::Answered => verdict(&context.pack, &lease.record, report.answer.as_deref()),
             other => fault(other),
         };
         self.conclude(lease, conclusion, report)
     }
 
-    fn ask(
-        &self,
-        lease: Lease,
-        pack: &Pack,
-        operation: &Operation,
-        practitioner: &Practitioner,
-    ) -> Result<Record, OutboxError> {
+    fn ask(&self, lease: Lease, context: &Context) -> Result<Record, OutboxError> {
         let uuid = lease.record.uuid;
-        let (Some(service), Ok(payload)) = (
-            &operation.status,
-            pack.status_request(&lease.record.operation, &uuid),
-        ) else {
+        let request = context.pack.status_request(&lease.record.operation, &uuid);
+        let (Some(model_id), Ok(payload)) = (&context.model_id, request) else {
             let text =
                 "This form has no way to ask what became of a document; a person has to find out.";
             return self.pause(lease, true, "cannot-ask", text);
         };
         let report = self.gateway.ask(&Message {
             uuid,
-            code_prestataire: practitioner.code_prestataire.as_str(),
-            ehealth_id: &practitioner.ehealth_id,
-            model_id: &service.model_id,
+            code_prestataire: context.practitioner.code_prestataire.as_str(),
+            ehealth_id: &context.practitioner.ehealth_id,
+            model_id,
             payload: &payload,
         });
         let conclusion = match &report.outcome {
-            Outcome::Answered => status(pack, &lease.record, report.answer.as_deref()),
+            Outcome::Answered => status(&context.pack, &lease.record, report.answer.as_deref()),
             // The question was not answered: the document is as uncertain as before.
             other => match fault(other) {
                 Conclusion::Retry { wait, .. } | Conclusion::Unknown { wait } => {
                     Conclusion::Unknown { wait }
                 }
-                Conclusion::Rejected { .. } | Conclusion::Receipted { .. } => Conclusion::Unknown {
+                Conclusion::Rejected(_) | Conclusion::Receipted(_) => Conclusion::Unknown {
                     wait: Wait {
                         class: "receiver".into(),
                         code: "question-refused".into(),
@@ -151,7 +149,7 @@ impl Delivery {
     ) -> Result<Record, OutboxError> {
         // Only a verdict's answer is the receipt: "not known here" is not.
         let verdict = match conclusion {
-            Conclusion::Receipted { .. } | Conclusion::Rejected { .. } => true,
+            Conclusion::Receipted(_) | Conclusion::Rejected(_) => true,
             Conclusion::Retry { .. } | Conclusion::Unknown { .. } => false,
         };
         let evidence = Evidence {
@@ -184,23 +182,47 @@ impl Delivery {
         self.outbox.conclude(lease, conclusion, Evidence::default())
     }
 
-    fn context(&self, record: &Record) -> Option<(Arc<Pack>, Practitioner)> {
-        let pack = self.packs.pack(&record.form, Some(&record.version))?;
-        let practitioner = self
-            .practitioners
-            .iter()
-            .find(|p| p.code_prestataire.as_str() == record.code_prestataire)?;
-        Some((pack, practitioner.clone()))
+    fn context(&self, record: &Record) -> Result<Context, Blocked> {
+        let own = (self.environment.name.as_str(), self.environment.kind);
+        if (record.environment.as_str(), record.environment_kind) != own {
+            let text = "This document was accepted for another environment than the one configured now; it is sent to no other.";
+            return Err(("other-environment", text));
+        }
+        let missing =
+            "The form pack or the practitioner of this document is not configured any more.";
+        let configuration = ("configuration", missing);
+        let pack = self.packs.pack(&record.form, Some(&record.version));
+        let pack = pack.ok_or(configuration)?;
+        let sender = self.people.sender(&record.code_prestataire);
+        let practitioner = sender.ok_or(configuration)?.clone();
+        if !pack.operations.contains_key(&record.operation) {
+            let text = "The form pack has no such operation any more.";
+            return Err(("configuration", text));
+        }
+        let model_id = if record.state == State::Unknown {
+            self.environment.status_model_id(&pack, &record.operation)
+        } else {
+            self.environment.model_id(&pack, &record.operation)
+        };
+        Ok(Context {
+            pack,
+            practitioner,
+            model_id,
+        })
     }
 }
 
 /// The consequence of an outcome that carries no answer.
 fn fault(outcome: &Outcome) -> Conclusion {
     match outcome {
-        Outcome::Refused { code, text } => Conclusion::Rejected {
-            codes: vec![code.clone()],
-            reasons: json!([{ "code": code, "text": text }]),
-        },
+        Outcome::Refused { code, text } => {
+            let anomalies = json!([{ "kind": "fault", "code": code, "text": text, "line": null }]);
+            Conclusion::Rejected(Verdict {
+                insurer_id: None,
+                codes: vec![code.clone()],
+                reading: reading(false, None, anomalies, json!([])),
+            })
+        }
         Outcome::Duplicate => Conclusion::Unknown {
             wait: Wait {
                 class: "receiver".into(),
@@ -274,19 +296,27 @@ fn status(pack: &Pack, record: &Record, answer: Option<&[u8]>) -> Conclusion {
 }
 
 fn concluded(answer: Answer) -> Conclusion {
+    let anomalies = answer
+        .anomalies
+        .iter()
+        .map(|a| json!({ "kind": a.kind, "code": a.code, "text": a.text, "line": a.line }));
+    let anomalies = Value::Array(anomalies.collect());
+    let id = answer.insurer_id.as_deref();
+    let verdict = Verdict {
+        codes: answer.anomalies.iter().map(|a| a.code.clone()).collect(),
+        reading: reading(answer.accepted, id, anomalies, json!(answer.shown)),
+        insurer_id: answer.insurer_id,
+    };
     if answer.accepted {
-        Conclusion::Receipted {
-            insurer_id: answer.insurer_id,
-        }
+        Conclusion::Receipted(verdict)
     } else {
-        let codes = answer.anomalies.iter().map(|a| a.code.clone()).collect();
-        let reasons = answer.anomalies.iter();
-        let reasons = reasons.map(|a| json!({ "kind": a.kind, "code": a.code, "text": a.text }));
-        Conclusion::Rejected {
-            codes,
-            reasons: Value::Array(reasons.collect()),
-        }
+        Conclusion::Rejected(verdict)
     }
+}
+
+/// What is kept of a verdict for those who ask later.
+fn reading(accepted: bool, insurer_id: Option<&str>, anomalies: Value, facts: Value) -> Value {
+    json!({ "accepted": accepted, "insurer_id": insurer_id, "anomalies": anomalies, "facts": facts })
 }
 
 fn unreadable() -> Conclusion {

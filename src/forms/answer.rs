@@ -1,20 +1,22 @@
 //! The words of the receiver: its verdict on a document, and how to ask what
 //! became of one.
 
+use super::check::lenient;
+use super::manifest::UUID_MARK;
 use super::pack::AnswerPaths;
+use super::show::{self, Shown};
 use super::{FormsError, Pack};
 use crate::base::Uuid4;
 use crate::xml::path::{Name, Path, Selected};
 use crate::xml::{name_of, parse};
 use roxmltree::{Document, Node};
-
-/// Where the UUID goes in a pack's status request.
-pub(super) const UUID_MARK: &str = "{uuid}";
+use serde::{Serialize, Serializer};
 
 /// The receiver's verdict.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Answer {
     /// The document it is about; the caller compares it with the one sent.
+    #[serde(serialize_with = "as_text")]
     pub uuid: Uuid4,
     /// The receiver's own identifier, needed for a later cancellation.
     pub insurer_id: Option<String>,
@@ -22,17 +24,21 @@ pub struct Answer {
     pub accepted: bool,
     /// What the receiver remarked, word for word.
     pub anomalies: Vec<Anomaly>,
+    /// What the pack shows of it.
+    pub shown: Vec<Shown>,
 }
 
 /// A remark of the receiver, passed on intact.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Anomaly {
-    /// Its kind, in the receiver's words.
+    /// Its kind, in the receiver's words; empty when it has none.
     pub kind: String,
     /// Its code.
     pub code: String,
     /// Its text, when there is one.
     pub text: Option<String>,
+    /// The line of the document it is about, in the receiver's words.
+    pub line: Option<String>,
 }
 
 /// What the receiver says about a UUID.
@@ -44,6 +50,10 @@ pub struct Status {
     pub known: bool,
     /// The verdict, repeated, when there is one.
     pub answer: Option<Answer>,
+}
+
+fn as_text<S: Serializer>(uuid: &Uuid4, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(uuid)
 }
 
 impl Pack {
@@ -108,27 +118,47 @@ fn root<'a>(document: &'a Document<'a>, name: &Name) -> Result<Node<'a, 'a>, For
 }
 
 fn read_answer(paths: &AnswerPaths, root: Node<'_, '_>) -> Result<Answer, FormsError> {
-    let status = required(&paths.status, root, "status")?;
-    let accepted = if status == paths.accepted {
-        true
-    } else if status == paths.refused {
-        false
-    } else {
-        let shown = crate::xml::xsd::cut_value(&status);
-        return Err(FormsError::Answer(format!("`{shown}` is no known verdict")));
+    let accepted = match &paths.status {
+        None => true,
+        Some(status) => verdict(paths, &required(status, root, "status")?)?,
     };
-    let text = |path: &Path, node| path.first(node).map(|found| found.text());
-    let anomalies = paths.anomaly.select(root).into_iter().map(|node| Anomaly {
-        kind: text(&paths.anomaly_kind, node).unwrap_or_default(),
-        code: text(&paths.anomaly_code, node).unwrap_or_default(),
-        text: text(&paths.anomaly_text, node).filter(|text| !text.is_empty()),
-    });
+    let mut anomalies = Vec::new();
+    if let Some(paths) = &paths.anomaly {
+        for node in paths.each.select(root) {
+            let text = |path: &Option<Path>| some(path.as_ref(), node);
+            anomalies.push(Anomaly {
+                kind: text(&paths.kind).unwrap_or_default(),
+                code: some(Some(&paths.code), node).unwrap_or_default(),
+                text: text(&paths.text),
+                line: text(&paths.line),
+            });
+        }
+    }
     Ok(Answer {
         uuid: uuid(&paths.uuid, root)?,
-        insurer_id: text(&paths.insurer_id, root).filter(|id| !id.is_empty()),
+        insurer_id: some(paths.insurer_id.as_ref(), root),
         accepted,
-        anomalies: anomalies.collect(),
+        anomalies,
+        shown: show::shown(&paths.show, root, &mut lenient),
     })
+}
+
+fn verdict(paths: &AnswerPaths, status: &str) -> Result<bool, FormsError> {
+    let is_of = |words: &[String]| words.iter().any(|word| word == status);
+    if is_of(&paths.accepted) {
+        return Ok(true);
+    }
+    if is_of(&paths.refused) {
+        return Ok(false);
+    }
+    let shown = crate::xml::xsd::cut_value(status);
+    Err(FormsError::Answer(format!("`{shown}` is no known verdict")))
+}
+
+/// A text that may be absent; an empty one says nothing.
+fn some(path: Option<&Path>, node: Node<'_, '_>) -> Option<String> {
+    let found = path?.first(node)?;
+    Some(found.text()).filter(|text| !text.is_empty())
 }
 
 fn required(path: &Path, root: Node<'_, '_>, what: &str) -> Result<String, FormsError> {

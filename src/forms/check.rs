@@ -4,18 +4,18 @@
 mod rules;
 
 use super::finding::{Code, Finding, Rejected, Severity};
-use super::{Operation, Pack, matricule};
+use super::show::{self, Shown};
+use super::{Operation, Pack};
 use crate::base::{Uuid4, limits};
 use crate::xml::gate::GateFault;
-use crate::xml::path::{Path, Slot, text_of};
+use crate::xml::path::{Path, Selected, Slot, text_of};
 use crate::xml::xsd::{Fault, XsdError, cut_value};
-use crate::xml::{Positions, XmlError, name_of, parse, without_mark, xpath_of};
+use crate::xml::{Position, Positions, XmlError, name_of, parse, position, without_mark, xpath_of};
 use base64::Engine;
 use roxmltree::{Document, Node};
-use rust_decimal::Decimal;
+pub(super) use rules::lenient;
 use std::fmt;
 use std::str::FromStr;
-use time::Date;
 
 /// The insurer's number of a provider: eight digits, the first not 0.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,20 +59,27 @@ pub struct Facts {
     pub uuid: Uuid4,
     /// Who bills.
     pub code_prestataire: CodePrestataire,
+    /// Who did what is billed, each once.
+    pub executants: Vec<CodePrestataire>,
     /// The patient's national number, if the form has it.
     pub matricule: Option<String>,
-    /// The patient's name.
-    pub patient_nom: Option<String>,
-    /// The patient's first name.
-    pub patient_prenom: Option<String>,
-    /// The practice's own number of the document.
-    pub numero: Option<String>,
-    /// Day of the document.
-    pub date: Option<Date>,
-    /// Amount to pay.
-    pub total: Option<Decimal>,
-    /// Currency of the amount, ISO 4217.
-    pub devise: Option<String>,
+    /// Earlier documents it names.
+    pub references: Vec<Referred>,
+    /// What the pack shows of it.
+    pub shown: Vec<Shown>,
+}
+
+/// An earlier document that a document names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referred {
+    /// Which rule, as an index into [`Operation::refers`].
+    pub rule: usize,
+    /// The name given.
+    pub value: String,
+    /// The element that gives it.
+    pub xpath: String,
+    /// Where it begins.
+    pub position: Position,
 }
 
 impl fmt::Debug for Facts {
@@ -195,9 +202,8 @@ impl Pack {
         if stage != Stage::Complete {
             unsigned(operation, document, &mut findings);
         }
-        let facts = facts(operation, root, &mut findings);
-        rules::sums(operation, root, &mut findings);
-        rules::dates(operation, root, &mut findings);
+        let facts = facts(operation, (xml, root), &mut findings);
+        rules::check(&operation.checks, root, &mut findings);
         let embedded_pdf = match stage {
             Stage::Incoming | Stage::Complete => embedded(operation, root, stage, &mut findings),
             Stage::Assembled => None,
@@ -228,19 +234,23 @@ impl Findings {
     }
 
     fn push(&mut self, code: Code, severity: Severity, node: Node<'_, '_>, message: String) {
-        if self.found.len() >= FINDINGS_MAX {
-            return;
-        }
-        let finding = Finding {
+        self.add(node, |xpath| Finding {
             code,
             severity,
             constraint: None,
-            xpath: Some(xpath_of(node)),
+            xpath: Some(xpath),
             position: None,
             message,
             expected: Vec::new(),
-        };
-        self.found.push((node.range().start, finding));
+            text: None,
+        });
+    }
+
+    fn add(&mut self, node: Node<'_, '_>, finding: impl FnOnce(String) -> Finding) {
+        if self.found.len() < FINDINGS_MAX {
+            let finding = finding(xpath_of(node));
+            self.found.push((node.range().start, finding));
+        }
     }
 
     /// Takes over the faults of the schema. A fault of an identifier gets the
@@ -269,6 +279,7 @@ impl Findings {
                 position: None,
                 message: fault.message,
                 expected: fault.expected,
+                text: None,
             };
             self.found.push((fault.offset, finding));
         }
@@ -323,6 +334,7 @@ fn alone(code: Code, message: String) -> Rejected {
         position: None,
         message,
         expected: Vec::new(),
+        text: None,
     };
     Rejected {
         findings: vec![finding],
@@ -380,7 +392,7 @@ fn unsigned(operation: &Operation, document: &Document<'_>, findings: &mut Findi
         findings.error(Code::FormSignaturePresent, signature, message);
         return;
     }
-    let Slot::Wrapper(path) = &operation.signature.slot else {
+    let Some(Slot::Wrapper(path)) = operation.signature.as_ref().map(|place| &place.slot) else {
         return;
     };
     let taken = path
@@ -396,7 +408,11 @@ fn unsigned(operation: &Operation, document: &Document<'_>, findings: &mut Findi
     }
 }
 
-fn facts(operation: &Operation, root: Node<'_, '_>, findings: &mut Findings) -> Option<Facts> {
+fn facts(
+    operation: &Operation,
+    (xml, root): (&[u8], Node<'_, '_>),
+    findings: &mut Findings,
+) -> Option<Facts> {
     let paths = &operation.facts;
     let uuid = fact(&paths.uuid, "UUID", Code::FormUuidNotV4, root, findings);
     let code = Code::FormCodePrestataire;
@@ -407,34 +423,47 @@ fn facts(operation: &Operation, root: Node<'_, '_>, findings: &mut Findings) -> 
         root,
         findings,
     );
-    let selected = |path: &Option<Path>| path.as_ref().and_then(|path| path.first(root));
-    let text = |path: &Option<Path>| selected(path).map(|found| found.text());
-    if let Some(found) = selected(&paths.matricule) {
-        let value = found.text();
-        if let Err(fault) = matricule::check(&value)
-            && !findings.knows(found.node)
+    let mut executants: Vec<CodePrestataire> = Vec::new();
+    let found = paths.executant.iter().flat_map(|path| path.values(root));
+    for executant in found {
+        if let Some(code) = parsed(executant, "code prestataire", code, findings)
+            && !executants.contains(&code)
         {
-            let message = format!(
-                "The matricule \"{}\" in {} {fault}.",
-                cut_value(&value),
-                name_of(found.node)
-            );
-            findings.push(Code::FormMatricule, Severity::Warning, found.node, message);
+            executants.push(code);
         }
     }
-    let date = selected(&paths.date).and_then(|found| rules::day(found, findings));
-    let total = selected(&paths.total).and_then(|found| rules::amount(found, findings));
+    let matricule = paths.matricule.as_ref().and_then(|path| path.first(root));
+    let matricule = matricule.map(|found| rules::matricule(found, findings));
+    let shown = show::shown(&operation.show, root, &mut |kind, found| {
+        rules::canonical(kind, found, findings)
+    });
     Some(Facts {
         uuid: uuid?,
         code_prestataire: provider?,
-        matricule: text(&paths.matricule),
-        patient_nom: text(&paths.patient_nom),
-        patient_prenom: text(&paths.patient_prenom),
-        numero: text(&paths.numero),
-        date,
-        total,
-        devise: text(&paths.devise),
+        executants,
+        matricule,
+        references: referred(operation, (xml, root)),
+        shown,
     })
+}
+
+/// The earlier documents a document names.
+fn referred(operation: &Operation, (xml, root): (&[u8], Node<'_, '_>)) -> Vec<Referred> {
+    let mut out = Vec::new();
+    for (rule, reference) in operation.refers.iter().enumerate() {
+        for found in reference.path.values(root) {
+            let value = found.text();
+            if !value.is_empty() {
+                out.push(Referred {
+                    rule,
+                    value,
+                    xpath: xpath_of(found.node),
+                    position: position(xml, found.node.range().start),
+                });
+            }
+        }
+    }
+    out
 }
 
 /// Reads a fact the program cannot do without.
@@ -453,6 +482,16 @@ fn fact<T: FromStr<Err: fmt::Display>>(
         }
         return None;
     };
+    parsed(found, what, code, findings)
+}
+
+/// Reads a fact; what cannot be read is told once.
+fn parsed<T: FromStr<Err: fmt::Display>>(
+    found: Selected<'_, '_>,
+    what: &str,
+    code: Code,
+    findings: &mut Findings,
+) -> Option<T> {
     let value = found.text();
     match value.parse() {
         Ok(fact) => Some(fact),

@@ -9,40 +9,50 @@ use roxmltree::{Document, Node};
 use std::ops::Range;
 
 /// Text to put in the place of some bytes.
-struct Edit {
-    range: Range<usize>,
-    text: String,
+pub(super) struct Edit {
+    pub range: Range<usize>,
+    pub text: String,
 }
 
 impl Pack {
     /// Puts a PDF into a checked document and checks the whole.
     pub fn embed(&self, operation: &str, xml: &[u8], pdf: &[u8]) -> Result<Vec<u8>, FormsError> {
-        let whole = self.assemble(operation, xml, pdf)?;
+        let whole = self.assemble(operation, xml, Some(pdf))?;
         self.read_whole(operation, &whole)?;
         Ok(whole)
     }
 
-    /// Puts a PDF into a checked document: fills or replaces the content of
-    /// the document element, or appends that element to its parent; an absent
-    /// wrapper for the signature is created in front of the element the pack
-    /// names. A byte order mark is dropped. What comes of it is not checked.
-    pub fn assemble(&self, name: &str, xml: &[u8], pdf: &[u8]) -> Result<Vec<u8>, FormsError> {
+    /// Puts what is missing into a checked document: a PDF fills or replaces
+    /// the content of the document element, or that element is appended to its
+    /// parent; an absent wrapper for the signature is created in front of the
+    /// element the pack names. A byte order mark is dropped. What comes of it
+    /// is not checked.
+    pub fn assemble(
+        &self,
+        name: &str,
+        xml: &[u8],
+        pdf: Option<&[u8]>,
+    ) -> Result<Vec<u8>, FormsError> {
         let operation = self.operation(name)?;
-        let place = operation
-            .document
-            .as_ref()
-            .ok_or_else(|| FormsError::NoSuchOperation(format!("document to embed in {name}")))?;
-        if !pdf.starts_with(b"%PDF-") {
-            return Err(FormsError::Embed("it is not a PDF".to_owned()));
-        }
         let xml = without_mark(xml);
         let document = parse(xml).map_err(FormsError::EmbedParse)?;
-        let coded = base64::engine::general_purpose::STANDARD.encode(pdf);
-        let mut edits = vec![fill(xml, &document, &place.path, &coded)?];
-        if let Some(made) = wrapper(xml, &document, &operation.signature)? {
+        let place = operation.document.as_ref();
+        let mut edits = Vec::new();
+        if let Some(pdf) = pdf {
+            let none = || FormsError::NoSuchOperation(format!("document to embed in {name}"));
+            let place = place.ok_or_else(none)?;
+            if !pdf.starts_with(b"%PDF-") {
+                return Err(FormsError::Embed("it is not a PDF".to_owned()));
+            }
+            let coded = base64::engine::general_purpose::STANDARD.encode(pdf);
+            edits.push(fill(xml, &document, &place.path, &coded)?);
+        }
+        if let Some(signature) = &operation.signature
+            && let Some(made) = wrapper(xml, &document, signature)?
+        {
             // Both may go to the end of one element.
-            let first = operation.signature.before.as_ref() == Some(&place.path);
-            edits.insert(if first { 0 } else { 1 }, made);
+            let first = signature.before.as_ref() == place.map(|place| &place.path);
+            edits.insert(if first { 0 } else { edits.len() }, made);
         }
         edits.sort_by_key(|edit| edit.range.start);
         Ok(apply(xml, &edits))
@@ -59,13 +69,7 @@ impl Pack {
     /// Makes the place for the signature in a document that gets no PDF from
     /// us: as [`Pack::assemble`] does, checked as [`Pack::check`] does.
     pub fn open_slot(&self, name: &str, xml: &[u8]) -> Result<Vec<u8>, FormsError> {
-        let operation = self.operation(name)?;
-        let xml = without_mark(xml);
-        let document = parse(xml).map_err(FormsError::EmbedParse)?;
-        let Some(made) = wrapper(xml, &document, &operation.signature)? else {
-            return Ok(xml.to_vec());
-        };
-        let opened = apply(xml, &[made]);
+        let opened = self.assemble(name, xml, None)?;
         self.check(name, &opened)
             .map_err(FormsError::EmbedRejected)?;
         Ok(opened)
@@ -172,7 +176,7 @@ fn content(xml: &[u8], element: Node<'_, '_>) -> Result<Range<usize>, FormsError
 }
 
 /// `xml` with edits that follow one another made.
-fn apply(xml: &[u8], edits: &[Edit]) -> Vec<u8> {
+pub(super) fn apply(xml: &[u8], edits: &[Edit]) -> Vec<u8> {
     let added: usize = edits.iter().map(|edit| edit.text.len()).sum();
     let mut out = Vec::with_capacity(xml.len() + added);
     let mut done = 0;

@@ -1,8 +1,10 @@
 //! What can be wrong with a document, as a closed list of codes, each with a
 //! text for the doctor in three languages.
 
+use super::{Referred, Title};
 use crate::xml::Position;
 use std::fmt;
+use std::sync::Arc;
 
 /// The kind of a finding. The list is closed: programs may rely on it, and
 /// every code has a text in every language.
@@ -34,8 +36,16 @@ pub enum Code {
     FormFact,
     /// Amounts do not add up.
     FormSum,
-    /// Days stand in an impossible order.
+    /// Days stand in an impossible order, or too far apart.
     FormDate,
+    /// A code is not in its list.
+    FormCode,
+    /// A value names something of the document that is not there.
+    FormReference,
+    /// Something is missing, or there, that must not be in this case.
+    FormCondition,
+    /// The earlier document it names is not known here, or was named before.
+    FormCorrelation,
     /// The matricule has an impossible date or wrong check digits. A warning:
     /// test patients of the insurer fail these rules.
     FormMatricule,
@@ -49,18 +59,18 @@ pub enum Code {
 
 /// A text in the languages of the country's practices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DoctorText {
+pub struct DoctorText<'t> {
     /// French.
-    pub fr: &'static str,
+    pub fr: &'t str,
     /// German.
-    pub de: &'static str,
+    pub de: &'t str,
     /// English.
-    pub en: &'static str,
+    pub en: &'t str,
 }
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::XmlEncoding,
         Self::XmlMalformed,
         Self::XmlDoctype,
@@ -75,6 +85,10 @@ impl Code {
         Self::FormFact,
         Self::FormSum,
         Self::FormDate,
+        Self::FormCode,
+        Self::FormReference,
+        Self::FormCondition,
+        Self::FormCorrelation,
         Self::FormMatricule,
         Self::FormSignaturePresent,
         Self::FormDocumentMissing,
@@ -98,6 +112,10 @@ impl Code {
             Self::FormFact => "form.fact",
             Self::FormSum => "form.sum",
             Self::FormDate => "form.date",
+            Self::FormCode => "form.code",
+            Self::FormReference => "form.reference",
+            Self::FormCondition => "form.condition",
+            Self::FormCorrelation => "form.correlation",
             Self::FormMatricule => "form.matricule",
             Self::FormSignaturePresent => "form.signature-present",
             Self::FormDocumentMissing => "form.document-missing",
@@ -107,7 +125,7 @@ impl Code {
 
     /// What to tell the doctor: what happened and what to do, without a word
     /// of XML where the doctor can do something about it.
-    pub fn doctor_text(self) -> DoctorText {
+    pub fn doctor_text(self) -> DoctorText<'static> {
         match self {
             Self::XmlEncoding
             | Self::XmlMalformed
@@ -142,6 +160,26 @@ impl Code {
                 de: "Daten des Formulars widersprechen einander. Das Formular wurde nicht signiert. Prüfen Sie die Daten der Leistungen und des Formulars.",
                 en: "Dates of the form contradict each other. The form was not signed. Check the dates of the services and of the form.",
             },
+            Self::FormCode => DoctorText {
+                fr: "Un code du formulaire ne figure pas dans la liste prévue. Vérifiez le code indiqué, puis recommencez.",
+                de: "Ein Code des Formulars steht nicht in der vorgesehenen Liste. Prüfen Sie den genannten Code und versuchen Sie es erneut.",
+                en: "A code of the form is not in the list it must be taken from. Check the code named and try again.",
+            },
+            Self::FormReference => DoctorText {
+                fr: "Une donnée du formulaire renvoie à une autre qui n'y figure pas. Vérifiez les deux, puis recommencez.",
+                de: "Eine Angabe des Formulars verweist auf eine andere, die dort fehlt. Prüfen Sie beide und versuchen Sie es erneut.",
+                en: "A value of the form points to another one that is not there. Check both and try again.",
+            },
+            Self::FormCondition => DoctorText {
+                fr: "Des données du formulaire ne vont pas ensemble: dans ce cas, l'une doit être ajoutée ou retirée. Corrigez la donnée indiquée, puis recommencez.",
+                de: "Angaben des Formulars passen nicht zusammen: In diesem Fall ist eine zu ergänzen oder zu entfernen. Berichtigen Sie die genannte Angabe und versuchen Sie es erneut.",
+                en: "Values of the form do not go together: in this case one must be added or removed. Correct the value named and try again.",
+            },
+            Self::FormCorrelation => DoctorText {
+                fr: "Le document antérieur auquel ce formulaire se rapporte n'est pas connu ici, ou l'opération a déjà été faite. Vérifiez son état dans votre logiciel.",
+                de: "Das frühere Dokument, auf das sich dieses Formular bezieht, ist hier nicht bekannt, oder der Vorgang wurde bereits ausgeführt. Prüfen Sie seinen Stand in Ihrer Software.",
+                en: "The earlier document this form is about is not known here, or this was done before. Check its state in your software.",
+            },
             Self::FormMatricule => DoctorText {
                 fr: "Le matricule du patient semble mal saisi. Le formulaire est traité quand même; vérifiez le numéro.",
                 de: "Die Matrikelnummer des Patienten scheint falsch eingegeben. Das Formular wird trotzdem bearbeitet; prüfen Sie die Nummer.",
@@ -166,7 +204,7 @@ impl Code {
     }
 }
 
-const UNREADABLE: DoctorText = DoctorText {
+const UNREADABLE: DoctorText<'static> = DoctorText {
     fr: "Votre logiciel a remis un formulaire que ce programme ne peut pas lire. Rien n'a été signé ni envoyé. Veuillez contacter l'éditeur de votre logiciel.",
     de: "Ihre Software hat ein Formular übergeben, das dieses Programm nicht lesen kann. Es wurde nichts signiert oder gesendet. Bitte wenden Sie sich an den Hersteller Ihrer Software.",
     en: "Your software handed over a form this program cannot read. Nothing was signed or sent. Please contact the vendor of your software.",
@@ -205,6 +243,36 @@ pub struct Finding {
     pub message: String,
     /// Elements or values that would have been allowed, if known.
     pub expected: Vec<String>,
+    /// What the pack's check tells the doctor, instead of the code's text.
+    pub text: Option<Arc<Title>>,
+}
+
+impl Finding {
+    /// A finding about the earlier document that `referred` names.
+    pub fn correlation(referred: &Referred, severity: Severity, message: String) -> Self {
+        Self {
+            code: Code::FormCorrelation,
+            severity,
+            constraint: None,
+            xpath: Some(referred.xpath.clone()),
+            position: Some(referred.position),
+            message,
+            expected: Vec::new(),
+            text: None,
+        }
+    }
+
+    /// What to tell the doctor.
+    pub fn doctor_text(&self) -> DoctorText<'_> {
+        match &self.text {
+            Some(text) => DoctorText {
+                fr: &text.fr,
+                de: &text.de,
+                en: &text.en,
+            },
+            None => self.code.doctor_text(),
+        }
+    }
 }
 
 /// All the reasons why a document was refused, in document order.

@@ -1,12 +1,16 @@
-//! A form pack: what `pack.toml` says, read strictly and compiled once.
+//! A form pack: what can be said about a form, as read from `pack.toml`.
 
 use super::FormsError;
+use super::environment::EnvironmentKind;
+use super::period::Period;
+use super::show::Show;
 use crate::x509::Level;
 use crate::xml::path::{Name, Namespaces, Path, Slot};
 use crate::xml::xsd::Schema;
 use crate::xml::{Position, parse, position, without_mark, xpath_of};
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A form in one version: its schema and what can be done with it.
 pub struct Pack {
@@ -24,12 +28,12 @@ pub struct Pack {
     pub namespaces: Namespaces,
     /// What can be done, by name, such as `depot`.
     pub operations: BTreeMap<String, Operation>,
+    pub(super) periods: Vec<Period>,
     pub(super) schema: Schema,
 }
 
-/// A name in three languages.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A text in three languages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Title {
     /// French.
     pub fr: String,
@@ -39,27 +43,64 @@ pub struct Title {
     pub en: String,
 }
 
+/// How a document travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exchange {
+    /// When the way is free; nobody waits for the answer.
+    Queued,
+    /// At once: somebody waits for the answer at the desk.
+    Interactive,
+}
+
+/// Model ids (`modelUID`, 1 to 32 of `A-Z a-z 0-9 _ -`) by kind of environment.
+pub(super) type Models = BTreeMap<EnvironmentKind, String>;
+
 /// One operation of a form.
 #[derive(Debug, Clone)]
 pub struct Operation {
+    /// Name for people.
+    pub title: Title,
     /// Root element of its documents.
     pub root: Name,
-    /// Model under which the receiver's exchange service knows it
-    /// (`modelUID`, 1 to 32 of `A-Z a-z 0-9 _ -`).
-    pub model_id: String,
-    /// Where the signature goes.
-    pub signature: SignaturePlace,
-    /// Where the PDF goes, for operations that have one.
+    /// How it travels.
+    pub exchange: Exchange,
+    /// What people and programs are shown of a document.
+    pub show: Vec<Show>,
+    /// Where the signature goes; `None`: it is sent unsigned.
+    pub signature: Option<SignaturePlace>,
+    /// Where the PDF goes; `None`: it takes none.
     pub document: Option<DocumentPlace>,
-    pub(super) facts: FactPaths,
-    pub(super) sums: Vec<Sum>,
-    pub(super) dates: Vec<DateOrder>,
-    pub(super) answer: AnswerPaths,
+    /// Which earlier documents it names.
+    pub refers: Vec<Reference>,
     /// How to ask what became of a document, where the receiver offers it.
     pub status: Option<StatusService>,
+    /// Where the receiver's answer says what.
+    pub answer: AnswerPaths,
+    /// The QR code for its print.
+    pub qr: Option<QrPlace>,
+    /// Copies for others, with less in them.
+    pub copies: Vec<CopyRule>,
+    pub(super) models: Models,
+    pub(super) facts: FactPaths,
+    pub(super) checks: Checks,
 }
 
 impl Operation {
+    /// Model under which the receiver's exchange service knows it in such an
+    /// environment; `None`: it is not sent there.
+    pub fn model_id(&self, kind: EnvironmentKind) -> Option<&str> {
+        self.models.get(&kind).map(String::as_str)
+    }
+
+    /// Where the signature goes.
+    ///
+    /// # Errors
+    /// [`FormsError::NoSuchOperation`] when it is sent unsigned.
+    pub fn signed(&self) -> Result<&SignaturePlace, FormsError> {
+        let place = self.signature.as_ref();
+        place.ok_or_else(|| FormsError::NoSuchOperation("signature in this operation".to_owned()))
+    }
+
     /// Where `xml` names its sender, for problems that point there.
     pub fn code_prestataire_place(&self, xml: &[u8]) -> Option<(String, Position)> {
         let xml = without_mark(xml);
@@ -93,16 +134,60 @@ pub struct DocumentPlace {
     pub(super) path: Path,
 }
 
+/// What a reference's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefersBy {
+    /// The identifier the insurer gave.
+    InsurerId,
+    /// The UUID the document was sent under.
+    Uuid,
+}
+
+/// What follows when nothing of that name was sent from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// A warning: another workstation may have sent it.
+    Warn,
+    /// The document is refused.
+    Refuse,
+}
+
+/// A rule about the earlier document of the same form and code prestataire
+/// that a document names.
+#[derive(Debug, Clone)]
+pub struct Reference {
+    /// Operations the earlier document may be of.
+    pub operations: Vec<String>,
+    /// What the value is.
+    pub by: RefersBy,
+    /// What follows when it is not known here.
+    pub unknown: Unknown,
+    /// Of all documents with this word only one may stand that names the same;
+    /// those the insurer refused do not count.
+    pub once: Option<String>,
+    pub(super) path: Path,
+}
+
 /// The status service of an operation.
 #[derive(Debug, Clone)]
 pub struct StatusService {
-    /// Model under which the exchange service knows it.
-    pub model_id: String,
+    /// Root element of its answer.
+    pub root: Name,
+    /// The UUID asked about; this and the following start at the root.
+    pub uuid: Path,
+    /// Whether the receiver knows it.
+    pub known: Path,
+    /// Where the operation's answer is repeated.
+    pub answer: Path,
+    pub(super) models: Models,
     pub(super) request: String,
-    pub(super) root: Name,
-    pub(super) uuid: Path,
-    pub(super) known: Path,
-    pub(super) answer: Path,
+}
+
+impl StatusService {
+    /// Model under which the exchange service knows it in such an environment.
+    pub fn model_id(&self, kind: EnvironmentKind) -> Option<&str> {
+        self.models.get(&kind).map(String::as_str)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -110,17 +195,34 @@ pub(super) struct FactPaths {
     pub uuid: Path,
     pub code_prestataire: Path,
     pub matricule: Option<Path>,
-    pub patient_nom: Option<Path>,
-    pub patient_prenom: Option<Path>,
-    pub numero: Option<Path>,
-    pub date: Option<Path>,
-    pub total: Option<Path>,
-    pub devise: Option<Path>,
+    pub executant: Option<Path>,
+}
+
+/// Checks beyond the schema.
+#[derive(Debug, Clone)]
+pub(super) struct Checks {
+    pub sums: Vec<Rule<Sum>>,
+    pub dates: Vec<Rule<DateOrder>>,
+    pub codes: Vec<Rule<Coded>>,
+    pub references: Vec<Rule<CrossReference>>,
+    pub conditions: Vec<Rule<Condition>>,
+}
+
+/// What every check has beside what it demands.
+#[derive(Debug, Clone)]
+pub(super) struct Rule<T> {
+    /// Named in the finding.
+    pub name: String,
+    /// Elements for each of which it holds; relative paths start there.
+    pub per: Option<Path>,
+    pub severity: super::Severity,
+    /// What to tell the doctor, instead of the code's own text.
+    pub text: Option<Arc<Title>>,
+    pub demand: T,
 }
 
 /// How a sum relates to its total.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Relation {
     Equal,
     AtMost,
@@ -128,8 +230,6 @@ pub(super) enum Relation {
 
 #[derive(Debug, Clone)]
 pub(super) struct Sum {
-    pub name: String,
-    pub per: Option<Path>,
     pub plus: Vec<Path>,
     pub minus: Vec<Path>,
     pub relation: Relation,
@@ -138,346 +238,112 @@ pub(super) struct Sum {
 
 #[derive(Debug, Clone)]
 pub(super) struct DateOrder {
-    pub name: String,
-    pub per: Option<Path>,
     pub earlier: Path,
     pub later: Path,
+    /// Most days between them.
+    pub days_max: Option<i64>,
 }
 
+/// Every value stands in a list.
 #[derive(Debug, Clone)]
-pub(super) struct AnswerPaths {
+pub(super) struct Coded {
+    pub path: Path,
+    pub list: String,
+    pub codes: Arc<BTreeSet<String>>,
+}
+
+/// Every value of one path is a value of another.
+#[derive(Debug, Clone)]
+pub(super) struct CrossReference {
+    pub from: Path,
+    pub to: Path,
+}
+
+/// What must, and must not, be there in a case.
+#[derive(Debug, Clone)]
+pub(super) struct Condition {
+    pub when: Path,
+    /// Values that make the case; none: that it is there and not empty.
+    pub is: Vec<String>,
+    pub require: Vec<Path>,
+    pub forbid: Vec<Path>,
+}
+
+/// Where an answer says what. Paths start at its root element.
+#[derive(Debug, Clone)]
+pub struct AnswerPaths {
+    /// Its root element.
     pub root: Name,
+    /// The UUID of the document answered.
     pub uuid: Path,
-    pub insurer_id: Path,
-    pub status: Path,
-    pub accepted: String,
-    pub refused: String,
-    pub anomaly: Path,
-    pub anomaly_kind: Path,
-    pub anomaly_code: Path,
-    pub anomaly_text: Path,
+    /// The insurer's identifier of it.
+    pub insurer_id: Option<Path>,
+    /// The verdict; without it an answer is an acceptance.
+    pub status: Option<Path>,
+    /// Words of acceptance.
+    pub accepted: Vec<String>,
+    /// Words of refusal.
+    pub refused: Vec<String>,
+    /// The remarks.
+    pub anomaly: Option<AnomalyPaths>,
+    /// What people and programs are shown of it.
+    pub show: Vec<Show>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PackFile {
-    format: u32,
-    form: String,
-    version: String,
-    namespace: String,
-    addressee: String,
-    title: Title,
-    schemas: Vec<String>,
-    namespaces: Namespaces,
-    operations: BTreeMap<String, OperationFile>,
+/// Where an answer's remarks say what. All but `each` start at the remark.
+#[derive(Debug, Clone)]
+pub struct AnomalyPaths {
+    /// Selects the remarks.
+    pub each: Path,
+    /// Code.
+    pub code: Path,
+    /// Kind, in the receiver's words.
+    pub kind: Option<Path>,
+    /// Text.
+    pub text: Option<Path>,
+    /// The line of the document it is about.
+    pub line: Option<Path>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OperationFile {
-    root: String,
-    model_id: String,
-    facts: FactsFile,
-    #[serde(default)]
-    sums: Vec<SumFile>,
-    #[serde(default)]
-    dates: Vec<DateFile>,
-    signature: SignatureFile,
-    document: Option<DocumentFile>,
-    answer: AnswerFile,
-    status: Option<StatusFile>,
+/// The QR code for an operation's print.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QrPlace {
+    /// Text with places in braces.
+    pub(super) template: String,
+    /// Page it stands on, from 1; negative: from the end.
+    pub page: i64,
+    /// Left edge, in millimetres from the page's left.
+    pub x_mm: f64,
+    /// Lower edge, in millimetres from the page's lower edge.
+    pub y_mm: f64,
+    /// Side, in millimetres.
+    pub size_mm: f64,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FactsFile {
-    uuid: String,
-    code_prestataire: String,
-    matricule: Option<String>,
-    patient_nom: Option<String>,
-    patient_prenom: Option<String>,
-    numero: Option<String>,
-    date: Option<String>,
-    total: Option<String>,
-    devise: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SumFile {
-    name: String,
-    per: Option<String>,
-    plus: Vec<String>,
-    #[serde(default)]
-    minus: Vec<String>,
-    relation: Relation,
-    total: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DateFile {
-    name: String,
-    per: Option<String>,
-    earlier: String,
-    later: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SignatureFile {
-    level: String,
-    slot: String,
-    before: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DocumentFile {
-    element: String,
-    level: String,
-    required: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AnswerFile {
-    root: String,
-    uuid: String,
-    insurer_id: String,
-    status: String,
-    accepted: String,
-    refused: String,
-    anomaly: String,
-    anomaly_kind: String,
-    anomaly_code: String,
-    anomaly_text: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StatusFile {
-    model_id: String,
-    request: String,
-    root: String,
-    uuid: String,
-    known: String,
-    answer: String,
-}
-
-/// The format of `pack.toml` this program reads.
-const FORMAT: u32 = 1;
-
-impl Pack {
-    /// Reads and compiles a pack. `source` names it in errors; `file` gives
-    /// the bytes of a schema file by name.
-    pub(super) fn compile(
-        source: &str,
-        manifest: &str,
-        file: impl Fn(&str) -> Result<Vec<u8>, FormsError>,
-    ) -> Result<Self, FormsError> {
-        let read: PackFile = toml::from_str(manifest).map_err(|error| FormsError::Manifest {
-            pack: source.to_owned(),
-            reason: error.message().to_owned(),
-        })?;
-        let fail = |reason: String| FormsError::Manifest {
-            pack: source.to_owned(),
-            reason,
-        };
-        if read.format != FORMAT {
-            let found = read.format;
-            return Err(fail(format!(
-                "format {found} is not {FORMAT}, the one this program reads"
-            )));
+impl QrPlace {
+    /// The text of the code. `value` gives what stands in braces; `None` when
+    /// it has not all of it (yet).
+    pub fn fill(&self, value: impl Fn(&str) -> Option<String>) -> Option<String> {
+        let mut out = String::new();
+        let mut rest = self.template.as_str();
+        while let Some((head, tail)) = rest.split_once('{') {
+            let (name, tail) = tail.split_once('}')?;
+            out.push_str(head);
+            out.push_str(&value(name)?);
+            rest = tail;
         }
-        for (what, text) in [("form", &read.form), ("version", &read.version)] {
-            if !is_slug(text) {
-                return Err(fail(format!(
-                    "{what} `{text}` is not made of a-z, 0-9, `.` and `-`"
-                )));
-            }
-        }
-        let entry = read
-            .schemas
-            .first()
-            .ok_or_else(|| fail("no schemas".to_owned()))?;
-        let mut files = Vec::new();
-        for name in &read.schemas {
-            files.push((name.clone(), file(name)?));
-        }
-        let schema = Schema::compile(&files, entry).map_err(|error| FormsError::Schema {
-            pack: source.to_owned(),
-            source: error,
-        })?;
-        let reader = Reader {
-            namespaces: &read.namespaces,
-            source,
-        };
-        let mut operations = BTreeMap::new();
-        for (name, operation) in read.operations {
-            operations.insert(name, reader.operation(operation)?);
-        }
-        Ok(Self {
-            form: read.form,
-            version: read.version,
-            namespace: read.namespace,
-            addressee: read.addressee,
-            title: read.title,
-            namespaces: read.namespaces,
-            operations,
-            schema,
-        })
+        out.push_str(rest);
+        Some(out)
     }
 }
 
-/// Form and version become parts of file paths and of addresses.
-fn is_slug(text: &str) -> bool {
-    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
-    !text.is_empty() && !text.starts_with('.') && text.bytes().all(allowed)
-}
-
-struct Reader<'a> {
-    namespaces: &'a Namespaces,
-    source: &'a str,
-}
-
-impl Reader<'_> {
-    fn fail(&self, reason: String) -> FormsError {
-        FormsError::Manifest {
-            pack: self.source.to_owned(),
-            reason,
-        }
-    }
-
-    fn path(&self, text: &str) -> Result<Path, FormsError> {
-        Path::parse(text, self.namespaces).map_err(|error| self.fail(error.to_string()))
-    }
-
-    fn paths(&self, texts: &[String]) -> Result<Vec<Path>, FormsError> {
-        texts.iter().map(|text| self.path(text)).collect()
-    }
-
-    fn some(&self, text: Option<String>) -> Result<Option<Path>, FormsError> {
-        text.map(|text| self.path(&text)).transpose()
-    }
-
-    fn name(&self, text: &str) -> Result<Name, FormsError> {
-        Name::parse(text, self.namespaces).map_err(|error| self.fail(error.to_string()))
-    }
-
-    fn model_id(&self, text: String) -> Result<String, FormsError> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if text.is_empty() || text.len() > 32 || !text.bytes().all(allowed) {
-            return Err(self.fail(format!("`{text}` is no model id")));
-        }
-        Ok(text)
-    }
-
-    fn operation(&self, read: OperationFile) -> Result<Operation, FormsError> {
-        let mut sums = Vec::new();
-        for sum in read.sums {
-            sums.push(Sum {
-                per: self.some(sum.per)?,
-                plus: self.paths(&sum.plus)?,
-                minus: self.paths(&sum.minus)?,
-                relation: sum.relation,
-                total: self.path(&sum.total)?,
-                name: sum.name,
-            });
-        }
-        let mut dates = Vec::new();
-        for order in read.dates {
-            dates.push(DateOrder {
-                per: self.some(order.per)?,
-                earlier: self.path(&order.earlier)?,
-                later: self.path(&order.later)?,
-                name: order.name,
-            });
-        }
-        Ok(Operation {
-            root: self.name(&read.root)?,
-            model_id: self.model_id(read.model_id)?,
-            signature: SignaturePlace {
-                level: self.level("XAdES", &read.signature.level)?,
-                slot: Slot::parse(&read.signature.slot, self.namespaces)
-                    .map_err(|error| self.fail(error.to_string()))?,
-                before: self.some(read.signature.before)?,
-            },
-            document: read
-                .document
-                .map(|place| self.document(place))
-                .transpose()?,
-            facts: self.facts(read.facts)?,
-            sums,
-            dates,
-            answer: self.answer(read.answer)?,
-            status: read.status.map(|status| self.status(status)).transpose()?,
-        })
-    }
-
-    /// Reads a level such as `XAdES-B-LT`.
-    fn level(&self, format: &str, text: &str) -> Result<Level, FormsError> {
-        let name = text
-            .strip_prefix(format)
-            .and_then(|rest| rest.strip_prefix('-'));
-        name.and_then(Level::parse)
-            .ok_or_else(|| self.fail(format!("`{text}` is no level of {format}")))
-    }
-
-    fn document(&self, read: DocumentFile) -> Result<DocumentPlace, FormsError> {
-        let level = self.level("PAdES", &read.level)?;
-        if level == Level::LT {
-            let reason = "an embedded PDF reaches PAdES-B-T at most: its validation data would                  be as old as the document's own";
-            return Err(self.fail(reason.to_owned()));
-        }
-        Ok(DocumentPlace {
-            path: self.path(&read.element)?,
-            element: read.element,
-            level,
-            required: read.required,
-        })
-    }
-
-    fn facts(&self, read: FactsFile) -> Result<FactPaths, FormsError> {
-        Ok(FactPaths {
-            uuid: self.path(&read.uuid)?,
-            code_prestataire: self.path(&read.code_prestataire)?,
-            matricule: self.some(read.matricule)?,
-            patient_nom: self.some(read.patient_nom)?,
-            patient_prenom: self.some(read.patient_prenom)?,
-            numero: self.some(read.numero)?,
-            date: self.some(read.date)?,
-            total: self.some(read.total)?,
-            devise: self.some(read.devise)?,
-        })
-    }
-
-    fn answer(&self, read: AnswerFile) -> Result<AnswerPaths, FormsError> {
-        Ok(AnswerPaths {
-            root: self.name(&read.root)?,
-            uuid: self.path(&read.uuid)?,
-            insurer_id: self.path(&read.insurer_id)?,
-            status: self.path(&read.status)?,
-            accepted: read.accepted,
-            refused: read.refused,
-            anomaly: self.path(&read.anomaly)?,
-            anomaly_kind: self.path(&read.anomaly_kind)?,
-            anomaly_code: self.path(&read.anomaly_code)?,
-            anomaly_text: self.path(&read.anomaly_text)?,
-        })
-    }
-
-    fn status(&self, read: StatusFile) -> Result<StatusService, FormsError> {
-        if !read.request.contains(super::answer::UUID_MARK) {
-            return Err(self.fail("the status request has no place for the UUID".to_owned()));
-        }
-        Ok(StatusService {
-            model_id: self.model_id(read.model_id)?,
-            request: read.request,
-            root: self.name(&read.root)?,
-            uuid: self.path(&read.uuid)?,
-            known: self.path(&read.known)?,
-            answer: self.path(&read.answer)?,
-        })
-    }
+/// A copy of the XML with less in it, such as the employer's.
+#[derive(Debug, Clone)]
+pub struct CopyRule {
+    /// Its name.
+    pub name: String,
+    /// Name for people.
+    pub title: Title,
+    /// What it leaves out.
+    pub(super) hide: Vec<Path>,
 }

@@ -1,21 +1,45 @@
+mod language;
+mod registry;
+mod schema;
+
 use super::*;
 use crate::base::Uuid4;
 use crate::x509::Level;
 use crate::xml::path::Slot;
+use std::path::Path;
+use std::sync::Arc;
 
-const VALID: &str = include_str!("../../xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
+const VALID: &str =
+    include_str!("../../xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
 const DEFAULT_NAMESPACE: &str =
-    include_str!("../../xsd/memoire-honoraires/2/examples/valid/tiers-assure.xml");
+    include_str!("../../xsd/memoire-honoraires/2/examples/valid/depot/tiers-assure.xml");
 const EMPTY_SLOTS: &str =
-    include_str!("../../xsd/memoire-honoraires/2/examples/valid/dentaire.xml");
+    include_str!("../../xsd/memoire-honoraires/2/examples/valid/depot/dentaire.xml");
 const WITH_PDF: &str =
-    include_str!("../../xsd/memoire-honoraires/2/examples/valid/avec-document.xml");
+    include_str!("../../xsd/memoire-honoraires/2/examples/valid/depot/avec-document.xml");
 const PDF: &[u8] = b"%PDF-1.7 test";
 const PDF_BASE64: &str = "JVBERi0xLjcgdGVzdA==";
 
 fn pack() -> Arc<Pack> {
     let packs = Packs::builtin().unwrap();
     packs.pack("memoire-honoraires", None).unwrap()
+}
+
+fn memoire_file(name: &str) -> Result<Vec<u8>, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd/memoire-honoraires/2");
+    std::fs::read(folder.join(name)).map_err(|error| error.to_string())
+}
+
+fn compile(manifest: &str) -> Result<Pack, Vec<String>> {
+    manifest::compile(manifest.as_bytes(), &memoire_file)
+}
+
+fn text<'s>(shown: &'s [Shown], name: &str) -> &'s str {
+    let found = shown.iter().find(|one| one.name == name);
+    match &found.unwrap_or_else(|| panic!("no {name}")).value {
+        ShownValue::Text(text) => text,
+        ShownValue::List(_) => panic!("{name} is a list"),
+    }
 }
 
 fn codes(result: Result<Checked, Rejected>) -> Vec<Code> {
@@ -37,10 +61,10 @@ fn facts_are_extracted() {
     );
     assert_eq!(facts.code_prestataire.as_str(), "90000001");
     assert_eq!(facts.matricule.as_deref(), Some("1893120105732"));
-    assert_eq!(facts.patient_nom.as_deref(), Some("Modèle"));
-    assert_eq!(facts.total.unwrap().to_string(), "62.60");
-    assert_eq!(facts.date.unwrap().to_string(), "2026-09-14");
-    assert_eq!(facts.devise.as_deref(), Some("EUR"));
+    assert_eq!(text(&facts.shown, "patient_nom"), "Modèle");
+    assert_eq!(text(&facts.shown, "total"), "62.60");
+    assert_eq!(text(&facts.shown, "date"), "2026-09-14");
+    assert_eq!(text(&facts.shown, "devise"), "EUR");
     assert_eq!(checked.xml, VALID.as_bytes());
     assert!(checked.embedded_pdf.is_none());
 }
@@ -129,14 +153,11 @@ fn a_pack_says_where_the_signature_stands_and_how_far_it_goes() {
         .replace("before = ", "# before = ")
         .replace("\"XAdES-B-LT\"", "\"XAdES-B-T\"")
         .replace("\"PAdES-B-B\"", "\"PAdES-B-T\"");
-    let pack = Pack::compile("test", &manifest, |name| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd/memoire-honoraires/2");
-        read(&folder.join(name))
-    });
-    let pack = pack.unwrap();
+    let pack = compile(&manifest).unwrap();
     let operation = pack.operation("depot").unwrap();
-    assert_eq!(operation.signature.slot, Slot::EndOfRoot);
-    assert_eq!(operation.signature.level, Level::T);
+    let place = operation.signed().unwrap();
+    assert_eq!(place.slot, Slot::EndOfRoot);
+    assert_eq!(place.level, Level::T);
     assert_eq!(operation.document.as_ref().unwrap().level, Level::T);
     let end = "</mh:memoireHonoraires>\n";
     let expected = VALID.replace(
@@ -209,11 +230,12 @@ fn a_complete_document_may_be_signed_but_needs_its_pdf() {
 #[test]
 fn answers_are_read() {
     let pack = pack();
-    let accepted = include_bytes!("../../xsd/memoire-honoraires/2/examples/answers/accepte.xml");
+    let accepted =
+        include_bytes!("../../xsd/memoire-honoraires/2/examples/answers/depot/accepte.xml");
     let answer = pack.answer("depot", accepted).unwrap();
     assert!(answer.accepted);
     assert_eq!(answer.insurer_id.as_deref(), Some("SECU-TEST-000001"));
-    let refused = include_str!("../../xsd/memoire-honoraires/2/examples/answers/refuse.xml");
+    let refused = include_str!("../../xsd/memoire-honoraires/2/examples/answers/depot/refuse.xml");
     let answer = pack.answer("depot", refused.as_bytes()).unwrap();
     assert!(!answer.accepted);
     let first = &answer.anomalies[0];
@@ -247,72 +269,13 @@ fn status_is_asked_and_read() {
     assert!(String::from_utf8_lossy(&request).contains(&uuid.to_string()));
     assert_eq!(pack.schema.validate(&request).unwrap(), []);
     let unknown =
-        include_bytes!("../../xsd/memoire-honoraires/2/examples/answers/etat-inconnu.xml");
+        include_bytes!("../../xsd/memoire-honoraires/2/examples/answers/depot/etat-inconnu.xml");
     let status = pack.status_answer("depot", unknown).unwrap();
     assert!(!status.known && status.answer.is_none());
-    let known = include_bytes!("../../xsd/memoire-honoraires/2/examples/answers/etat-connu.xml");
+    let known =
+        include_bytes!("../../xsd/memoire-honoraires/2/examples/answers/depot/etat-connu.xml");
     let status = pack.status_answer("depot", known).unwrap();
     assert!(status.known && status.answer.unwrap().accepted);
-}
-
-#[test]
-fn folders_add_packs() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd/memoire-honoraires/2");
-    let target = folder.path().join("memoire-honoraires/10");
-    std::fs::create_dir_all(&target).unwrap();
-    for name in [
-        "memoire-honoraires.xsd",
-        "types.xsd",
-        "prestation.xsd",
-        "reponses.xsd",
-    ] {
-        std::fs::copy(source.join(name), target.join(name)).unwrap();
-    }
-    let manifest = std::fs::read_to_string(source.join("pack.toml")).unwrap();
-    let write = |text: &str| std::fs::write(target.join("pack.toml"), text).unwrap();
-    let load = || {
-        let mut packs = Packs::builtin().unwrap();
-        packs.load_dir(folder.path()).map(|()| packs)
-    };
-
-    write(&manifest.replace("version = \"2\"", "version = \"10\""));
-    let packs = load().unwrap();
-    assert_eq!(packs.iter().count(), 2);
-    assert_eq!(
-        packs.pack("memoire-honoraires", None).unwrap().version,
-        "10"
-    );
-    assert_eq!(
-        packs.pack("memoire-honoraires", Some("2")).unwrap().version,
-        "2"
-    );
-
-    write(&manifest);
-    assert!(matches!(load(), Err(FormsError::Duplicate { .. })));
-    for (from, to) in [
-        ("format = 1", "format = 2"),
-        ("addressee = ", "adressee = "),
-        (
-            "/mh:memoireHonoraires/mh:signature",
-            "/cns:memoireHonoraires/mh:signature",
-        ),
-        ("\"types.xsd\"", "\"../types.xsd\""),
-        ("SCEAU-MEMHON-DEPOT-2", "SCEAU MEMHON"),
-        ("version = \"2\"", "version = \"../2\""),
-        ("{uuid}", ""),
-        ("\"/mh:memoireHonoraires/mh:signature\"", "\"mh:signature\""),
-        ("\"XAdES-B-LT\"", "\"XAdES-B-LTA\""),
-        ("\"PAdES-B-B\"", "\"PAdES-B-LT\""),
-        ("\"PAdES-B-B\"", "\"XAdES-B-B\""),
-    ] {
-        let wrong = manifest.replace(from, to);
-        assert_ne!(wrong, manifest);
-        write(&wrong);
-        assert!(matches!(load(), Err(FormsError::Manifest { .. })), "{to}");
-    }
-    write(&manifest.replace("\"types.xsd\", ", ""));
-    assert!(matches!(load(), Err(FormsError::Schema { .. })));
 }
 
 #[test]
@@ -332,10 +295,7 @@ fn every_code_is_told_apart_and_has_texts() {
 fn a_fact_the_schema_does_not_demand_is_told() {
     let manifest = include_str!("../../xsd/memoire-honoraires/2/pack.toml");
     let manifest = manifest.replace("mh:facturier/mh:codePrestataire", "mh:codeHopital");
-    let pack = Pack::compile("test", &manifest, |name| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd/memoire-honoraires/2");
-        read(&folder.join(name))
-    });
+    let pack = compile(&manifest);
     let found = codes(pack.unwrap().check("depot", VALID.as_bytes()));
     assert_eq!(found, [Code::FormFact]);
 }
@@ -343,9 +303,8 @@ fn a_fact_the_schema_does_not_demand_is_told() {
 #[test]
 fn a_sum_beyond_all_numbers_is_wrong() {
     let manifest = include_str!("../../xsd/memoire-honoraires/2/pack.toml");
-    let pack = Pack::compile("test", manifest, |name| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd/memoire-honoraires/2");
-        let text = String::from_utf8(read(&folder.join(name))?).unwrap();
+    let pack = manifest::compile(manifest.as_bytes(), &|name| {
+        let text = String::from_utf8(memoire_file(name)?).unwrap();
         Ok(text
             .replace("<xs:totalDigits value=\"10\"/>", "")
             .into_bytes())

@@ -11,14 +11,17 @@
 mod folder;
 
 use crate::base::{Uuid4, causes, digest, hex, hold, limits};
+use crate::forms::CodePrestataire;
 use crate::intake::{Draft, Intake, IntakeError};
-use crate::outbox::{Accepted, Kind, Outbox, OutboxError, Record};
+use crate::outbox::{Accepted, Client, Kind, Outbox, OutboxError, Record};
 use folder::{Folder, Print};
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use time::OffsetDateTime;
 
 /// The name under which the drop folder hands in.
 pub const CLIENT: &str = "inbox";
@@ -33,8 +36,9 @@ pub struct Settings {
     pub folder: PathBuf,
     /// How long size and time of a file must stand still before it is taken.
     pub settle: Duration,
-    /// Codes prestataire that documents may be dropped for; `None`: all.
-    pub may: Option<Vec<String>>,
+    /// Codes prestataire that documents may be dropped for; none stands for
+    /// every one.
+    pub practitioners: Vec<CodePrestataire>,
 }
 
 /// The words of the API for what the files beside a document say.
@@ -174,7 +178,7 @@ impl Inbox {
 
     /// Makes a folder for everything that can be handed in.
     fn offer(&mut self) -> Result<(), InboxError> {
-        for pack in self.intake.packs().iter() {
+        for pack in self.intake.packs().offered() {
             let form = self
                 .dropped
                 .made(&pack.form)
@@ -233,11 +237,24 @@ impl Inbox {
             form: place.form.clone(),
             version: None,
             operation: place.operation.clone(),
-            client: CLIENT.to_owned(),
+            client: Client {
+                name: CLIENT.to_owned(),
+                // It has no token; who may write into the folder may hand in.
+                paired_at: OffsetDateTime::UNIX_EPOCH,
+                practitioners: self.settings.practitioners.clone(),
+            },
+            signer: None,
             xml,
             pdf,
         };
-        match self.intake.accept(draft) {
+        // A document that makes a parser panic must not stop the others.
+        let accepted = panic::catch_unwind(AssertUnwindSafe(|| self.intake.accept(draft)));
+        let Ok(accepted) = accepted else {
+            tracing::error!(form = %place.form, "a dropped document made intake panic");
+            self.pause = Some(Instant::now() + PAUSE);
+            return Ok(());
+        };
+        match accepted {
             Ok((accepted, _)) => {
                 hold::point("inbox-accepted");
                 let (Accepted::Fresh(record) | Accepted::Already(record)) = accepted;

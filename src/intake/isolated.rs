@@ -1,9 +1,11 @@
 //! Documents to be signed and given back (DSR 3.5, 3.6.3): nothing is kept,
 //! nothing is sent.
 
-use super::{Intake, IntakeError, room_to_sign};
+use super::vet::room_to_sign;
+use super::{Intake, IntakeError};
 use crate::forms::CodePrestataire;
-use crate::sign::{Isolated, Practitioner, SignError};
+use crate::outbox::Client;
+use crate::sign::{Isolated, PeopleError, SignError, Signatory};
 use crate::trust::Call;
 use crate::x509::Level;
 use crate::xml::path::{PathError, Slot, namespaces_of};
@@ -56,15 +58,26 @@ pub enum IsolatedError {
         /// As asked.
         named: String,
     },
+    /// Documents of this operation are not signed.
+    #[error("the operation {operation} of {form} is not signed")]
+    Unsigned {
+        /// As asked.
+        form: String,
+        /// As asked.
+        operation: String,
+    },
+    /// It is open with which certificate.
+    #[error("nobody can sign the document")]
+    Signer(#[from] PeopleError),
     /// Signing failed.
     #[error("the document could not be signed")]
     Sign(#[source] SignError),
 }
 
 impl Intake {
-    /// Signs one document at one level. `practitioner` is the code prestataire
-    /// of the signer; `None` takes the one in the form, or the only one
-    /// configured.
+    /// Signs one document at one level for a program. `practitioner` is the
+    /// code prestataire of the signer; `None` takes the one in the form, or the
+    /// only one configured.
     ///
     /// # Errors
     /// [`IsolatedError`]; a lower level is never given instead.
@@ -72,20 +85,29 @@ impl Intake {
         &self,
         original: Original,
         level: Level,
-        practitioner: Option<&str>,
+        (practitioner, client): (Option<&str>, &Client),
         calls: &mut Vec<Call>,
     ) -> Result<Isolated, IsolatedError> {
+        let allowed = |signatory: &Signatory| {
+            if client.may(&signatory.id) {
+                return Ok(());
+            }
+            let code = signatory.id.clone();
+            Err(IntakeError::PractitionerNotAllowed { code, place: None })
+        };
         let signed = match original {
             Original::Xml(xml, place) => {
-                let (xml, slot, practitioner) = self.placed(xml, place, practitioner)?;
+                let (xml, slot, signatory) = self.placed(xml, place, practitioner)?;
+                allowed(&signatory)?;
                 room_to_sign(xml.len(), 0)?;
                 self.signer
-                    .sign_xml((&xml, &slot), level, &practitioner, calls)
+                    .sign_xml((&xml, &slot), level, &signatory, calls)
             }
             Original::Pdf(pdf) => {
-                let practitioner = self.named(practitioner)?;
+                let signatory = self.named(practitioner)?;
+                allowed(&signatory)?;
                 self.pdfs.hybrid(&pdf).map_err(IntakeError::Screen)?;
-                self.signer.sign_pdf(&pdf, level, &practitioner, calls)
+                self.signer.sign_pdf(&pdf, level, &signatory, calls)
             }
         };
         signed.map_err(IsolatedError::Sign)
@@ -97,7 +119,7 @@ impl Intake {
         xml: Vec<u8>,
         place: Place,
         practitioner: Option<&str>,
-    ) -> Result<(Vec<u8>, Slot, Practitioner), IsolatedError> {
+    ) -> Result<(Vec<u8>, Slot, Signatory), IsolatedError> {
         let (form, version, name) = match place {
             Place::Slot(text) => {
                 let slot = read_slot(&xml, &text)?;
@@ -110,6 +132,10 @@ impl Intake {
             } => (form, version, operation),
         };
         let (pack, operation) = self.find(&form, version.as_deref(), &name)?;
+        let Some(place) = &operation.signature else {
+            let operation = name;
+            return Err(IsolatedError::Unsigned { form, operation });
+        };
         let checked = pack.check(&name, &xml).map_err(IntakeError::Xml)?;
         let code = checked.facts.code_prestataire;
         if let Some(named) = practitioner.filter(|named| *named != code.as_str()) {
@@ -118,30 +144,33 @@ impl Intake {
                 named: named.to_owned(),
             });
         }
-        let practitioner =
-            self.practitioner(code.as_str())
+        let sender =
+            self.people
+                .sender(code.as_str())
                 .ok_or_else(|| IntakeError::UnknownPractitioner {
                     place: operation.code_prestataire_place(&xml),
                     code: code.to_string(),
                 })?;
         let opened = pack.open_slot(&name, &checked.xml);
         let opened = opened.map_err(|error| IsolatedError::Sign(SignError::Embed(error)))?;
-        Ok((opened, operation.signature.slot.clone(), practitioner))
+        let signatory = self.people.signatory(sender, &[], None)?;
+        Ok((opened, place.slot.clone(), signatory))
     }
 
     /// The practitioner of a code, or the only one.
-    fn named(&self, code: Option<&str>) -> Result<Practitioner, IsolatedError> {
-        match (code, self.practitioners.as_slice()) {
+    fn named(&self, code: Option<&str>) -> Result<Signatory, IsolatedError> {
+        let practitioner = match (code, self.people.practitioners()) {
             (Some(code), _) => {
                 let unknown = || IntakeError::UnknownPractitioner {
                     code: code.to_owned(),
                     place: None,
                 };
-                Ok(self.practitioner(code).ok_or_else(unknown)?)
+                self.people.sender(code).ok_or_else(unknown)?
             }
-            (None, [only]) => Ok(only.clone()),
-            (None, _) => Err(IsolatedError::PractitionerOpen),
-        }
+            (None, [only]) => only,
+            (None, _) => return Err(IsolatedError::PractitionerOpen),
+        };
+        Ok(self.people.signatory(practitioner, &[], None)?)
     }
 }
 

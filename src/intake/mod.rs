@@ -2,42 +2,43 @@
 //! breaks a rule is refused here with all its faults; one that is accepted is
 //! durable, and from then on only waits, never falls.
 
+mod climb;
+mod correlation;
 mod isolated;
 mod screen;
 mod validation;
+mod vet;
 
 pub use isolated::{IsolatedError, Original, Place};
 pub use screen::{Hybrid, PdfSettings, ScreenError, Validator};
 pub use validation::Signed;
 
-use crate::base::{Clock, causes, digest, hex, limits};
-use crate::forms::{Checked, Operation, Pack, Packs, Rejected};
-use crate::outbox::{
-    Accepted, Event, Kind, Lease, New, Outbox, OutboxError, Prepared, Record, State, Wait,
-};
-use crate::pades;
-use crate::pdf::{self, Violation};
-use crate::sign::{self, Hand, Practitioner, SignError, Signer};
-use crate::trust::Call;
-use crate::x509::Level;
-use crate::xades::Envelope;
+use crate::base::{Clock, causes, digest, limits};
+use crate::forms::{Checked, Closed, Environment, Exchange, Operation, Pack, Packs, Rejected};
+use crate::outbox::{Accepted, Client, New, Outbox, OutboxError};
+use crate::pdf::Violation;
+use crate::sign::{self, People, PeopleError, Practitioner, Signatory, Signer};
 use crate::xml::Position;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
+use time::Date;
 
 /// What a program hands in. Patient data: not printable.
 pub struct Draft {
     /// Form, as in `memoire-honoraires`.
     pub form: String,
-    /// Version of the form; `None` takes the newest.
+    /// Version of the form; `None` takes the newest that may be sent now.
     pub version: Option<String>,
     /// Operation, as in `depot`.
     pub operation: String,
-    /// Name of the paired program.
-    pub client: String,
+    /// The paired program.
+    pub client: Client,
+    /// Code prestataire or delegate's id of who signs; `None`: who did the
+    /// acts, else who sends.
+    pub signer: Option<String>,
     /// The unsigned XML.
     pub xml: Vec<u8>,
-    /// The PDF/A, unless the XML embeds it.
+    /// The PDF/A, unless the XML embeds it or the operation takes none.
     pub pdf: Option<Vec<u8>>,
 }
 
@@ -60,9 +61,29 @@ pub enum IntakeError {
         /// As asked.
         operation: String,
     },
+    /// The operation may not be sent there on this day.
+    #[error("{form} {operation} may not be sent to {environment} on {day}: {reason}")]
+    NotNow {
+        /// As asked.
+        form: String,
+        /// As asked.
+        operation: String,
+        /// Name of the environment.
+        environment: String,
+        /// The civil day in Luxembourg.
+        day: Date,
+        /// Why.
+        reason: NotNow,
+    },
     /// The XML breaks rules of the form.
     #[error("the XML has faults")]
     Xml(Rejected),
+    /// A PDF for an operation that takes none.
+    #[error("the operation {operation} takes no PDF")]
+    PdfUnexpected {
+        /// As asked.
+        operation: String,
+    },
     /// Neither a PDF part nor a PDF inside the XML.
     #[error("the PDF is missing")]
     PdfMissing,
@@ -89,26 +110,83 @@ pub enum IntakeError {
         /// XPath and position of its element in the document.
         place: Option<(String, Position)>,
     },
+    /// The program is bound to other practitioners.
+    #[error("this program may not hand in for the code prestataire {code}")]
+    PractitionerNotAllowed {
+        /// As in the document.
+        code: String,
+        /// XPath and position of its element in the document.
+        place: Option<(String, Position)>,
+    },
+    /// It is open who signs, or the one asked for may not.
+    #[error(transparent)]
+    Signer(#[from] PeopleError),
     /// The UUID is taken by other bytes, or the store failed.
     #[error("the document could not be accepted")]
     Outbox(#[source] OutboxError),
+}
+
+/// Why an operation may not be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotNow {
+    /// The day lies outside a period.
+    Closed(Closed),
+    /// Neither environment nor pack has a model id for it.
+    NoModel,
+}
+
+impl std::fmt::Display for NotNow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let closed = match self {
+            Self::NoModel => return f.write_str("no model id is known for it there"),
+            Self::Closed(closed) => closed,
+        };
+        match (closed.from, closed.until) {
+            (Some(from), Some(until)) => write!(f, "it is allowed from {from} to {until}")?,
+            (Some(from), None) => write!(f, "it is allowed from {from} on")?,
+            (None, Some(until)) => write!(f, "it was allowed until {until}")?,
+            (None, None) => f.write_str("it is not allowed")?,
+        }
+        match &closed.rule {
+            Some(rule) => write!(f, " ({rule})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a dry run found.
 pub struct Preview {
     /// The checked document.
     pub checked: Checked,
-    /// Levels and addressee the pack asks for.
+    /// Addressee and version.
     pub pack: Arc<Pack>,
-    /// Who would sign.
+    /// Levels the pack asks for.
+    pub operation: Operation,
+    /// Name of the environment it would be sent to.
+    pub environment: String,
+    /// Who would send.
     pub practitioner: Practitioner,
-    /// The PDF/A claim, such as `PDF/A-2B`, and its pages.
-    pub pdfa: String,
-    /// Pages of the PDF.
+    /// The PDF, for operations that have one.
+    pub pdf: Option<PreviewPdf>,
+    /// Who would sign; `None`: the operation is not signed.
+    pub signer: Option<PreviewSigner>,
+}
+
+/// The PDF of a dry run.
+pub struct PreviewPdf {
+    /// The PDF/A claim, such as `PDF/A-2B`.
+    pub claim: String,
+    /// Its pages.
     pub pages: usize,
+}
+
+/// Who would sign.
+pub struct PreviewSigner {
+    /// The person.
+    pub signatory: Signatory,
     /// Subject and fingerprint of the signing certificate; the reason when the
     /// token cannot be asked now.
-    pub signer: Result<(String, String), String>,
+    pub certificate: Result<(String, String), String>,
 }
 
 /// Accepts and prepares documents.
@@ -116,28 +194,19 @@ pub struct Intake {
     packs: Arc<Packs>,
     outbox: Arc<Outbox>,
     signer: Arc<Signer>,
-    practitioners: Vec<Practitioner>,
+    people: Arc<People>,
+    environment: Arc<Environment>,
     pdfs: PdfSettings,
     clock: Arc<dyn Clock>,
 }
 
-/// A draft that passed every check.
-struct Vetted {
-    pack: Arc<Pack>,
-    checked: Checked,
-    practitioner: Practitioner,
-    pdf: Vec<u8>,
-    pdfa: String,
-    pages: usize,
-}
-
 impl Intake {
-    /// An intake for these practitioners and a site's settings for PDFs.
+    /// An intake for these people, the environment that documents are
+    /// accepted for, and a site's settings for PDFs.
     pub fn new(
-        packs: Arc<Packs>,
-        outbox: Arc<Outbox>,
-        signer: Arc<Signer>,
-        practitioners: Vec<Practitioner>,
+        (packs, outbox, signer): (Arc<Packs>, Arc<Outbox>, Arc<Signer>),
+        people: Arc<People>,
+        environment: Arc<Environment>,
         pdfs: PdfSettings,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -146,7 +215,8 @@ impl Intake {
             packs,
             outbox,
             signer,
-            practitioners,
+            people,
+            environment,
             pdfs,
             clock,
         }
@@ -164,19 +234,28 @@ impl Intake {
     /// [`IntakeError`], as [`Intake::accept`] would give it.
     pub fn preview(&self, draft: &Draft) -> Result<Preview, IntakeError> {
         let vetted = self.vet(draft)?;
-        let signer = match self.signer.identity(&vetted.practitioner) {
-            Ok(identity) => Ok((
-                identity.certificate.subject(),
-                sign::fingerprint(&identity.certificate),
-            )),
-            Err(error) => Err(causes(&error)),
-        };
+        let signer = vetted.signatory.map(|signatory| {
+            let identity = self.signer.identity(&signatory);
+            let certificate = identity.map_err(|error| causes(&error)).map(|identity| {
+                let certificate = &identity.certificate;
+                (certificate.subject(), sign::fingerprint(certificate))
+            });
+            PreviewSigner {
+                signatory,
+                certificate,
+            }
+        });
+        let pdf = vetted.paper.map(|paper| PreviewPdf {
+            claim: paper.claim,
+            pages: paper.pages,
+        });
         Ok(Preview {
             checked: vetted.checked,
             pack: vetted.pack,
+            operation: vetted.operation,
+            environment: self.environment.name.clone(),
             practitioner: vetted.practitioner,
-            pdfa: vetted.pdfa,
-            pages: vetted.pages,
+            pdf,
             signer,
         })
     }
@@ -195,431 +274,58 @@ impl Intake {
         // What was accepted stays accepted, whatever has changed here since.
         let known = self.outbox.find_request(&request_sha256);
         if let Some(record) = known.map_err(IntakeError::Outbox)? {
+            if !draft.client.may(&record.code_prestataire) {
+                let code = record.code_prestataire;
+                return Err(IntakeError::PractitionerNotAllowed { code, place: None });
+            }
             return Ok((Accepted::Already(record), Vec::new()));
         }
         let vetted = self.vet(&draft)?;
-        let uuid = vetted.checked.facts.uuid;
-        let warnings: Vec<String> = vetted
-            .checked
-            .warnings
-            .iter()
-            .map(|w| w.code.as_str().to_owned())
-            .collect();
+        let warnings = vetted.checked.warnings.iter();
+        let warnings: Vec<String> = warnings.map(|w| w.code.as_str().to_owned()).collect();
+        let facts = &vetted.checked.facts;
+        let (claim, pages) = vetted.paper.as_ref().map(|p| (&p.claim, p.pages)).unzip();
+        let named = vetted.links.iter();
+        let named = named.map(|link| json!({ "by": link.name.by(), "value": link.name.value() }));
         let detail = json!({
             "form": vetted.pack.form, "version": vetted.pack.version,
-            "pdf": vetted.pdfa, "pages": vetted.pages, "warnings": warnings,
+            "pdf": claim, "pages": pages, "warnings": warnings,
+            "refers_to": named.collect::<Vec<_>>(),
         });
         let new = New {
-            uuid,
+            uuid: facts.uuid,
             form: vetted.pack.form.clone(),
             version: vetted.pack.version.clone(),
             operation: draft.operation,
             code_prestataire: vetted.practitioner.code_prestataire.to_string(),
-            client: draft.client,
+            client: draft.client.name,
+            environment: self.environment.name.clone(),
+            environment_kind: self.environment.kind,
+            signer: vetted.signatory.map(|signatory| signatory.id),
+            is_interactive: vetted.operation.exchange == Exchange::Interactive,
+            links: vetted.links,
             request_sha256,
             xml: draft.xml,
-            pdf: vetted.pdf,
+            pdf: vetted.paper.map(|paper| paper.pdf),
+            facts: json!(facts.shown),
             detail,
         };
-        let accepted = self.outbox.receive(new).map_err(IntakeError::Outbox)?;
-        Ok((accepted, warnings))
-    }
-
-    /// Brings a claimed submission as far as it goes now (D2).
-    ///
-    /// # Errors
-    /// [`OutboxError`] when the store fails; everything else is a wait.
-    pub fn step(&self, lease: Lease) -> Result<Record, OutboxError> {
-        let mut way = Way::from(lease.record.state);
-        let mut calls = Vec::new();
-        if let Err(error) = self.walk(&lease.record, &mut way, &mut calls) {
-            let wait = wait(&error);
-            tracing::warn!(uuid = %lease.record.uuid, class = %wait.class, code = %wait.code, "waiting: {}", wait.text);
-            way.wait = Some(wait);
-            if way.state == State::Received && !way.bodies.is_empty() {
-                way.event("pdf-signed", self.clock.now(), json!({}));
+        match self.outbox.receive(new) {
+            Ok(accepted) => Ok((accepted, warnings)),
+            // Another one was quicker between the check and the transaction.
+            Err(OutboxError::Standing { link, by }) => {
+                let refused = correlation::standing(&vetted.operation, facts, link, by);
+                Err(IntakeError::Xml(refused))
             }
-        }
-        // What was remembered is asked again at each try and says nothing new.
-        if way.wait.is_some() && calls.iter().any(|call| !call.from_cache) {
-            way.event(
-                "asked",
-                self.clock.now(),
-                json!({ "calls": calls_json(&calls) }),
-            );
-        }
-        self.outbox.prepared(lease, way.prepared())
-    }
-
-    fn walk(&self, record: &Record, way: &mut Way, calls: &mut Vec<Call>) -> Result<(), StepError> {
-        let (pack, practitioner) = self.context(record)?;
-        let operation = operation(&pack, &record.operation)?;
-        let slot = &operation.signature.slot;
-        let mut envelope = match way.state {
-            State::Received => self.sign(record, &pack, &practitioner, way, calls)?,
-            State::Signed | State::Stamped => {
-                let rested = self.body(record, Kind::Document)?;
-                Envelope::open(rested, slot).map_err(SignError::Xml)?
-            }
-            State::Ready | State::Sending | State::Unknown | State::Receipted | State::Rejected => {
-                return Ok(());
-            }
-        };
-        let Err(error) = self.climb(operation, &mut envelope, way, calls) else {
-            return Ok(());
-        };
-        if way.state != record.state {
-            // It rests below its level: what is stored is checked all the same.
-            match self.signer.check(envelope, slot) {
-                Ok(document) => way.body(Kind::Document, document),
-                Err(error) => {
-                    way.retreat(record.state);
-                    return Err(error.into());
-                }
-            }
-        }
-        Err(error)
-    }
-
-    /// From B to the level of the pack. The final bytes are checked once, as a
-    /// whole; `envelope` keeps the level from which the next try goes on.
-    fn climb(
-        &self,
-        operation: &Operation,
-        envelope: &mut Envelope,
-        way: &mut Way,
-        calls: &mut Vec<Call>,
-    ) -> Result<(), StepError> {
-        let level = operation.signature.level;
-        if envelope.level() == Level::B && level > Level::B {
-            self.signer.stamp(envelope, calls)?;
-            if let Some(token) = envelope.token() {
-                let detail = json!({
-                    "level": "XAdES-B-T", "time": crate::base::clock::rfc3339(token.gen_time()),
-                    "calls": calls_json(&std::mem::take(calls)),
-                });
-                way.reach(State::Stamped, "stamped", self.clock.now(), detail);
-                way.body(Kind::Timestamp, token.der().to_vec());
-            }
-        }
-        let mut last = envelope.clone();
-        let mut revocation_values = 0;
-        if level == Level::LT {
-            revocation_values = self.signer.seal(&mut last, calls)?;
-        }
-        let document = self.signer.check(last, &operation.signature.slot)?;
-        let detail = json!({
-            "level": format!("XAdES-{}", level.as_str()), "revocation_values": revocation_values,
-            "sha256": hex::encode(&digest::sha256(&document)),
-            "calls": calls_json(&std::mem::take(calls)),
-        });
-        way.reach(State::Ready, "sealed", self.clock.now(), detail);
-        way.body(Kind::Document, document);
-        Ok(())
-    }
-
-    fn sign(
-        &self,
-        record: &Record,
-        pack: &Pack,
-        practitioner: &Practitioner,
-        way: &mut Way,
-        calls: &mut Vec<Call>,
-    ) -> Result<Envelope, StepError> {
-        let xml = self.body(record, Kind::RequestXml)?;
-        let hand = self.signer.hand(practitioner, calls)?;
-        let form = (pack, record.operation.as_str());
-        let level = operation(pack, form.1)?
-            .document
-            .as_ref()
-            .map_or(Level::B, |place| place.level);
-        let pdf = self.pdf(record, (&hand, level), way, calls)?;
-        let envelope = self.signer.form_signature(&hand, form, (&xml, &pdf))?;
-        let detail = json!({
-            "level": "XAdES-B-B", "pdf_level": format!("PAdES-{}", level.as_str()),
-            "certificate_sha256": sign::fingerprint(hand.certificate()),
-            "calls": calls_json(&std::mem::take(calls)),
-        });
-        way.reach(State::Signed, "signed", self.clock.now(), detail);
-        Ok(envelope)
-    }
-
-    /// The PDF with its signature of the pack's level. What is signed is kept,
-    /// also when the way ends here: the key is not used for it a second time.
-    fn pdf(
-        &self,
-        record: &Record,
-        (hand, level): (&Hand, Level),
-        way: &mut Way,
-        calls: &mut Vec<Call>,
-    ) -> Result<Vec<u8>, StepError> {
-        let rested = self.outbox.body(record.uuid, Kind::Pdf);
-        let rested = rested.map_err(StepError::Store)?.filter(|pdf| {
-            // One by a certificate that has been replaced since is not kept.
-            pades::verify(pdf).is_ok_and(|own| own.signer == *hand.certificate())
-        });
-        let mut is_kept = rested.is_some();
-        let mut reached = Level::B;
-        let mut pdf = match rested {
-            Some(pdf)
-                if self
-                    .signer
-                    .check_pdf(&pdf, level, hand.certificate())
-                    .is_ok() =>
-            {
-                return Ok(pdf);
-            }
-            Some(pdf) => pdf,
-            None => {
-                let pdf = self.body(record, Kind::RequestPdf)?;
-                self.signer.pdf_signature(hand, &pdf)?
-            }
-        };
-        let mut stamped = Ok(());
-        if level > Level::B {
-            match self.signer.stamp_pdf(&pdf, calls) {
-                Ok((higher, _)) => (pdf, reached, is_kept) = (higher, level, false),
-                Err(error) => stamped = Err(error),
-            }
-        }
-        self.signer.check_pdf(&pdf, reached, hand.certificate())?;
-        if !is_kept {
-            way.body(Kind::Pdf, pdf.clone());
-        }
-        stamped?;
-        Ok(pdf)
-    }
-
-    fn context(&self, record: &Record) -> Result<(Arc<Pack>, Practitioner), StepError> {
-        let pack = self.packs.pack(&record.form, Some(&record.version));
-        let pack = pack.ok_or_else(|| {
-            StepError::Configuration(
-                "form-missing",
-                format!(
-                    "The form pack {} {} is not installed.",
-                    record.form, record.version
-                ),
-            )
-        })?;
-        let practitioner = self.practitioner(&record.code_prestataire).ok_or_else(|| {
-            StepError::Configuration(
-                "practitioner-missing",
-                format!(
-                    "The code prestataire {} is not configured any more.",
-                    record.code_prestataire
-                ),
-            )
-        })?;
-        Ok((pack, practitioner))
-    }
-
-    fn body(&self, record: &Record, kind: Kind) -> Result<Vec<u8>, StepError> {
-        let body = self
-            .outbox
-            .body(record.uuid, kind)
-            .map_err(StepError::Store)?;
-        body.ok_or_else(|| {
-            StepError::Configuration("body-missing", "A stored document is missing.".into())
-        })
-    }
-
-    fn vet(&self, draft: &Draft) -> Result<Vetted, IntakeError> {
-        let (pack, operation) =
-            self.find(&draft.form, draft.version.as_deref(), &draft.operation)?;
-        let mut checked = pack
-            .check(&draft.operation, &draft.xml)
-            .map_err(IntakeError::Xml)?;
-        let code = checked.facts.code_prestataire.to_string();
-        let practitioner =
-            self.practitioner(&code)
-                .ok_or_else(|| IntakeError::UnknownPractitioner {
-                    place: operation.code_prestataire_place(&draft.xml),
-                    code,
-                })?;
-        let apart = checked.embedded_pdf.is_none();
-        let pdf = match (draft.pdf.clone(), checked.embedded_pdf.take()) {
-            (Some(part), Some(embedded)) if part != embedded => return Err(IntakeError::PdfTwice),
-            (Some(pdf), _) | (None, Some(pdf)) => pdf,
-            (None, None) => return Err(IntakeError::PdfMissing),
-        };
-        room_to_sign(draft.xml.len(), if apart { pdf.len() } else { 0 })?;
-        let found = pdf::precheck(&pdf);
-        let pdfa = match found.claim {
-            Some(claim) if found.violations.is_empty() => claim.to_string(),
-            Some(_) | None => return Err(IntakeError::Pdf(found.violations)),
-        };
-        self.pdfs.hybrid(&pdf)?;
-        self.pdfs.validated(&pdf)?;
-        Ok(Vetted {
-            pack: pack.clone(),
-            checked,
-            practitioner,
-            pdf,
-            pdfa,
-            pages: found.pages,
-        })
-    }
-
-    /// A pack and one of its operations.
-    fn find(
-        &self,
-        form: &str,
-        version: Option<&str>,
-        operation: &str,
-    ) -> Result<(Arc<Pack>, Operation), IntakeError> {
-        let pack = self.packs.pack(form, version);
-        let pack = pack.ok_or_else(|| IntakeError::UnknownForm {
-            form: form.to_owned(),
-            version: version.map(str::to_owned),
-        })?;
-        let found = pack.operation(operation).cloned();
-        let found = found.map_err(|_| IntakeError::UnknownOperation {
-            form: form.to_owned(),
-            operation: operation.to_owned(),
-        })?;
-        Ok((pack, found))
-    }
-
-    fn practitioner(&self, code: &str) -> Option<Practitioner> {
-        let found = self
-            .practitioners
-            .iter()
-            .find(|p| p.code_prestataire.as_str() == code);
-        found.cloned()
-    }
-}
-
-/// Refuses what could be accepted but never completed: the XML with a PDF
-/// still to be embedded in base64, both in bytes, must leave room to sign.
-fn room_to_sign(xml: usize, pdf: usize) -> Result<(), IntakeError> {
-    let bytes = xml.saturating_add(pdf.div_ceil(3).saturating_mul(4));
-    if bytes > limits::XML_BYTES_MAX - limits::SIGNATURE_ROOM_BYTES {
-        return Err(IntakeError::TooLarge { bytes });
-    }
-    Ok(())
-}
-
-/// Why a step of an accepted document waits.
-enum StepError {
-    Sign(SignError),
-    Store(OutboxError),
-    Configuration(&'static str, String),
-}
-
-impl From<SignError> for StepError {
-    fn from(error: SignError) -> Self {
-        Self::Sign(error)
-    }
-}
-
-/// How far a submission came in this step, and what it left on the way.
-struct Way {
-    state: State,
-    bodies: Vec<(Kind, Vec<u8>)>,
-    events: Vec<Event>,
-    wait: Option<Wait>,
-}
-
-impl Way {
-    fn from(state: State) -> Self {
-        Self {
-            state,
-            bodies: Vec::new(),
-            events: Vec::new(),
-            wait: None,
+            Err(error) => Err(IntakeError::Outbox(error)),
         }
     }
-
-    fn event(&mut self, word: &'static str, at: time::OffsetDateTime, detail: Value) {
-        self.events.push(Event { word, at, detail });
-    }
-
-    fn reach(&mut self, state: State, word: &'static str, at: time::OffsetDateTime, detail: Value) {
-        self.state = state;
-        self.event(word, at, detail);
-    }
-
-    /// Back to where it began; of what was made only the signed PDF is kept.
-    fn retreat(&mut self, state: State) {
-        self.state = state;
-        self.events.clear();
-        self.bodies.retain(|(kind, _)| *kind == Kind::Pdf);
-    }
-
-    /// Only the last of a kind is stored: a lower level is inside the higher.
-    fn body(&mut self, kind: Kind, bytes: Vec<u8>) {
-        self.bodies.retain(|(known, _)| *known != kind);
-        self.bodies.push((kind, bytes));
-    }
-
-    fn prepared(self) -> Prepared {
-        Prepared {
-            state: self.state,
-            bodies: self.bodies,
-            events: self.events,
-            wait: self.wait,
-        }
-    }
-}
-
-fn operation<'p>(pack: &'p Pack, name: &str) -> Result<&'p Operation, StepError> {
-    pack.operation(name).map_err(|_| {
-        StepError::Configuration(
-            "operation-missing",
-            format!("The form pack has no operation {name} any more."),
-        )
-    })
-}
-
-fn wait(error: &StepError) -> Wait {
-    match error {
-        StepError::Sign(error) => Wait {
-            class: error.class().into(),
-            code: sign_code(error).into(),
-            text: causes(error),
-        },
-        StepError::Store(error) => Wait {
-            class: "ours".into(),
-            code: "store".into(),
-            text: causes(error),
-        },
-        StepError::Configuration(code, text) => Wait {
-            class: "ours".into(),
-            code: (*code).into(),
-            text: text.clone(),
-        },
-    }
-}
-
-fn sign_code(error: &SignError) -> &'static str {
-    match error {
-        SignError::Token(error) => error.code(),
-        SignError::Trust(error)
-        | SignError::Timestamp(error)
-        | SignError::ValidationData(error) => error.code(),
-        SignError::KeyKind { .. } => "key-kind",
-        SignError::PdfRefused(_) | SignError::Pdf(_) | SignError::PartialPdf => "pdf-signature",
-        SignError::Xml(_) => "xml-signature",
-        SignError::Embed(_) => "embedding",
-        SignError::Level { .. } => "level-not-reached",
-        SignError::SelfCheck(_) => "self-check-failed",
-    }
-}
-
-fn calls_json(calls: &[Call]) -> Value {
-    let calls = calls.iter().map(|call| {
-        json!({
-            "purpose": call.purpose, "url": call.url, "millis": call.millis,
-            "at": crate::base::clock::rfc3339(call.at),
-            "result": call.result, "from_cache": call.from_cache,
-        })
-    });
-    Value::Array(calls.collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::vet::room_to_sign;
+    use crate::base::limits;
 
     #[test]
     fn the_largest_pdf_fits_into_a_form_but_not_into_a_huge_one() {

@@ -49,7 +49,7 @@ impl Intake {
                 operation,
             } => {
                 let (_, operation) = self.find(form, version.as_deref(), operation)?;
-                Ok(Some(operation.signature.slot.clone()))
+                Ok(operation.signature.map(|place| place.slot))
             }
             Place::Slot(text) => match read_slot(xml, text) {
                 Err(IsolatedError::Xml(_)) => Ok(None),

@@ -12,22 +12,29 @@
 //! [`Outbox::begin_attempt`], `D4` [`Outbox::conclude`].
 
 mod clients;
+mod links;
+mod receive;
 mod record;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod waiters;
 
 pub use clients::{CLIENTS_SCHEMA, Client};
+pub use links::{Link, Name, Scope};
+pub use receive::{Accepted, New};
 pub use record::{Kind, Record, Stage, State, Wait};
 
 use crate::audit;
 use crate::base::{Clock, Uuid4, hold, random};
+use crate::forms::CodePrestataire;
 use crate::store::rusqlite::Transaction;
 use crate::store::{Body, Store, StoreError, files};
 use serde_json::{Value, json};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
+use waiters::Waiters;
 
 /// The schema of everything the outbox keeps; see [`migrations`].
 const SCHEMA: &str = include_str!("schema.sql");
@@ -43,40 +50,6 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// All migrations of the store, in order.
 pub fn migrations() -> Vec<String> {
     vec![format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA)]
-}
-
-/// A checked document to be accepted.
-#[derive(Debug)]
-pub struct New {
-    /// See [`Record`].
-    pub uuid: Uuid4,
-    /// See [`Record`].
-    pub form: String,
-    /// See [`Record`].
-    pub version: String,
-    /// See [`Record`].
-    pub operation: String,
-    /// See [`Record`].
-    pub code_prestataire: String,
-    /// See [`Record`].
-    pub client: String,
-    /// See [`Record`].
-    pub request_sha256: [u8; 32],
-    /// The XML as handed in.
-    pub xml: Vec<u8>,
-    /// The PDF, from its own part or decoded from the XML.
-    pub pdf: Vec<u8>,
-    /// For the history: warnings of the check, no patient data.
-    pub detail: Value,
-}
-
-/// What became of a [`New`].
-#[derive(Debug, PartialEq)]
-pub enum Accepted {
-    /// It is durable since now.
-    Fresh(Record),
-    /// The same bytes under the same UUID were accepted before.
-    Already(Record),
 }
 
 /// A step in the history of a submission.
@@ -106,19 +79,10 @@ pub struct Prepared {
 /// How an attempt or a question ended.
 #[derive(Debug)]
 pub enum Conclusion {
-    /// The receiver's parsed verdict: accepted, with its id.
-    Receipted {
-        /// The receiver's id of the document.
-        insurer_id: Option<String>,
-    },
+    /// The receiver's parsed verdict: accepted.
+    Receipted(Verdict),
     /// The receiver's parsed verdict: refused.
-    Rejected {
-        /// Its codes.
-        codes: Vec<String>,
-        /// Its codes and texts, kept intact and sealed: a text may name the
-        /// patient, and the audit log can never be purged.
-        reasons: Value,
-    },
+    Rejected(Verdict),
     /// Certainly not accepted; send again later, not before `after`.
     Retry {
         /// Shortest pause.
@@ -131,6 +95,19 @@ pub enum Conclusion {
         /// Whose fault it was.
         wait: Wait,
     },
+}
+
+/// The receiver's verdict as read from its answer.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict {
+    /// The receiver's id of the document.
+    pub insurer_id: Option<String>,
+    /// Codes of its anomalies.
+    pub codes: Vec<String>,
+    /// All that its answer says, its codes and texts under `anomalies`, kept
+    /// intact and sealed: a text may name the patient, and the audit log can
+    /// never be purged.
+    pub reading: Value,
 }
 
 /// What came with a [`Conclusion`].
@@ -150,6 +127,14 @@ pub enum OutboxError {
     /// The UUID is taken by other bytes.
     #[error("UUID {0} was accepted before with other content")]
     Conflict(Uuid4),
+    /// Another document that names the same earlier one stands already.
+    #[error("the document {by} says this of the same earlier one already")]
+    Standing {
+        /// Index of the link.
+        link: usize,
+        /// The other document.
+        by: Uuid4,
+    },
     /// The lease ran out and somebody else has taken the submission on since:
     /// what the late holder found out is not recorded.
     #[error("the lease on {0} was lost to another worker")]
@@ -217,6 +202,7 @@ pub struct Outbox {
     upkeep: Mutex<Upkeep>,
     changed: Mutex<u64>,
     wake: Condvar,
+    waiters: Waiters,
 }
 
 impl Outbox {
@@ -240,51 +226,10 @@ impl Outbox {
             lease,
             changed: Mutex::new(0),
             wake: Condvar::new(),
+            waiters: Waiters::default(),
         };
         outbox.recover()?;
         Ok(outbox)
-    }
-
-    /// D1: accepts a document. When this returns [`Accepted::Fresh`] it
-    /// survives a crash; only then may the caller be told so.
-    ///
-    /// # Errors
-    /// [`OutboxError::Conflict`] when the UUID stands for other bytes.
-    pub fn receive(&self, mut new: New) -> Result<Accepted, OutboxError> {
-        if let Some(known) = self.find(new.uuid)? {
-            return same(known, &new.request_sha256).map(Accepted::Already);
-        }
-        hold::point("d1-before");
-        let bodies = self.seal_all(&[
-            (Kind::RequestXml, std::mem::take(&mut new.xml)),
-            (Kind::RequestPdf, std::mem::take(&mut new.pdf)),
-        ])?;
-        let now = self.clock.now();
-        let accepted = self.store.transact(|tx| {
-            // Two equal requests may race to this point.
-            if let Some(known) = rows::find(tx, new.uuid)? {
-                return same(known, &new.request_sha256).map(Accepted::Already);
-            }
-            let record = rows::insert(tx, &new, now)?;
-            for (kind, body) in &bodies {
-                rows::put_body(tx, new.uuid, *kind, body)?;
-            }
-            let subject = new.uuid.to_string();
-            audit::append(tx, now, &subject, "received", &json!({ "client": new.client, "request_sha256": crate::base::hex::encode(&new.request_sha256) }))?;
-            audit::append(tx, now, &subject, "checked", &new.detail)?;
-            Ok::<_, OutboxError>(Accepted::Fresh(record))
-        })?;
-        hold::point("d1-after");
-        self.notify();
-        Ok(accepted)
-    }
-
-    /// The submission that was handed in with exactly this request.
-    ///
-    /// # Errors
-    /// [`OutboxError::Store`].
-    pub fn find_request(&self, sha256: &[u8; 32]) -> Result<Option<Record>, OutboxError> {
-        Ok(self.store.read(|c| rows::find_request(c, sha256))?)
     }
 
     /// Claims the next submission that is due for `stage`.
@@ -393,8 +338,8 @@ impl Outbox {
         let mut bodies = Vec::new();
         bodies.extend(evidence.answer.map(|b| (Kind::Answer, b)));
         bodies.extend(evidence.envelope.map(|b| (Kind::Envelope, b)));
-        if let Conclusion::Rejected { reasons, .. } = &conclusion {
-            bodies.push((Kind::Reasons, reasons.to_string().into_bytes()));
+        if let Conclusion::Receipted(verdict) | Conclusion::Rejected(verdict) = &conclusion {
+            bodies.push((Kind::AnswerFacts, verdict.reading.to_string().into_bytes()));
         }
         let bodies = self.seal_all(&bodies)?;
         let (mut record, word, detail) = self.concluded(lease.record, conclusion);
@@ -411,12 +356,18 @@ impl Outbox {
             let subject = record.uuid.to_string();
             audit::append(tx, record.updated_at, &subject, word, &detail)?;
             release(tx, &record, claim)?;
+            if record.state == State::Rejected {
+                rows::end_links(tx, record.uuid)?;
+            }
             Ok::<_, OutboxError>(replaced)
         });
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d4-after");
         self.discard(&replaced);
         self.notify();
+        if record.state.is_final() {
+            self.waiters.end(record.uuid);
+        }
         Ok(record)
     }
 
@@ -469,13 +420,20 @@ impl Outbox {
         Ok(self.store.read(|c| rows::find(c, uuid))?)
     }
 
-    /// The newest submissions, at most `limit`, older than `before`; none when
-    /// that is not a submission.
+    /// The newest submissions, at most `limit`, older than `before` (none when
+    /// that is not a submission), of practitioners that `client` may act for.
     ///
     /// # Errors
     /// [`OutboxError::Store`].
-    pub fn list(&self, limit: usize, before: Option<Uuid4>) -> Result<Vec<Record>, OutboxError> {
-        Ok(self.store.read(|c| rows::list(c, limit, before))?)
+    pub fn list(
+        &self,
+        limit: usize,
+        before: Option<Uuid4>,
+        client: &Client,
+    ) -> Result<Vec<Record>, OutboxError> {
+        let of = client.practitioners.iter();
+        let of: Vec<&str> = of.map(CodePrestataire::as_str).collect();
+        Ok(self.store.read(|c| rows::list(c, limit, before, &of))?)
     }
 
     /// What happened to a submission, oldest first. A refusal shows its
@@ -487,9 +445,10 @@ impl Outbox {
         let mut entries = self.store.read(|c| audit::about(c, &uuid.to_string()))?;
         if let Some(entry) = entries.iter_mut().find(|e| e.event == "rejected") {
             // A damaged body must not hide the rest of the history.
-            let reasons = self.body(uuid, Kind::Reasons).ok().flatten();
-            let reasons = reasons.unwrap_or_default();
-            entry.detail["reasons"] = serde_json::from_slice(&reasons).unwrap_or_default();
+            let reading = self.body(uuid, Kind::AnswerFacts).ok().flatten();
+            let reading = serde_json::from_slice(&reading.unwrap_or_default());
+            let mut reading: Value = reading.unwrap_or_default();
+            entry.detail["reasons"] = reading["anomalies"].take();
         }
         Ok(entries)
     }
@@ -640,15 +599,16 @@ impl Outbox {
 
     fn concluded(&self, record: Record, conclusion: Conclusion) -> (Record, &'static str, Value) {
         match conclusion {
-            Conclusion::Receipted { insurer_id } => {
-                let detail = json!({ "insurer_id": insurer_id });
+            Conclusion::Receipted(verdict) => {
                 let mut record = self.finished(record, State::Receipted);
-                record.insurer_id = insurer_id;
+                record.insurer_id = verdict.insurer_id;
+                let detail = json!({ "insurer_id": record.insurer_id });
                 (record, "receipted", detail)
             }
-            Conclusion::Rejected { codes, reasons: _ } => {
-                let record = self.finished(record, State::Rejected);
-                (record, "rejected", json!({ "codes": codes }))
+            Conclusion::Rejected(verdict) => {
+                let mut record = self.finished(record, State::Rejected);
+                record.insurer_id = verdict.insurer_id;
+                (record, "rejected", json!({ "codes": verdict.codes }))
             }
             Conclusion::Retry { after, wait } => {
                 let detail = wait_detail(&wait);
@@ -697,14 +657,6 @@ fn held(held: bool, claim: Claim) -> Result<(), OutboxError> {
 
 fn wait_detail(wait: &Wait) -> Value {
     json!({ "class": wait.class, "code": wait.code, "text": wait.text })
-}
-
-fn same(known: Record, sha256: &[u8; 32]) -> Result<Record, OutboxError> {
-    if known.request_sha256 == *sha256 {
-        Ok(known)
-    } else {
-        Err(OutboxError::Conflict(known.uuid))
-    }
 }
 
 /// Exponential from one second to `longest`; half of it is jitter, so that many

@@ -1,6 +1,8 @@
 //! A submission as it is stored, and the words for its states and bodies.
 
+use super::Scope;
 use crate::base::Uuid4;
+use crate::forms::EnvironmentKind;
 use time::OffsetDateTime;
 
 /// Where a submission stands.
@@ -105,6 +107,13 @@ pub struct Record {
     pub code_prestataire: String,
     /// Name of the paired program that handed it in.
     pub client: String,
+    /// Name of the environment it was accepted for; it is sent to no other.
+    pub environment: String,
+    /// Kind of that environment.
+    pub environment_kind: EnvironmentKind,
+    /// Id of who signs: a code prestataire or a delegate's; `None` where the
+    /// operation is not signed.
+    pub signer: Option<String>,
     /// Where it stands.
     pub state: State,
     /// Why it pauses, if it does.
@@ -125,12 +134,23 @@ pub struct Record {
     pub request_sha256: [u8; 32],
 }
 
+impl Record {
+    /// Among which documents the names in this one are searched.
+    pub fn scope(&self) -> Scope<'_> {
+        Scope {
+            environment: &self.environment,
+            form: &self.form,
+            code_prestataire: &self.code_prestataire,
+        }
+    }
+}
+
 /// What a stored body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The XML as handed in.
     RequestXml,
-    /// The PDF as handed in.
+    /// The PDF as handed in, for operations that have one.
     RequestPdf,
     /// The signed PDF.
     Pdf,
@@ -142,8 +162,10 @@ pub enum Kind {
     Answer,
     /// The receiver's whole signed envelope around the answer.
     Envelope,
-    /// The receiver's reasons for a refusal, as JSON.
-    Reasons,
+    /// What is shown of the request, as JSON.
+    Facts,
+    /// What the receiver's verdict says, as JSON.
+    AnswerFacts,
 }
 
 impl Kind {
@@ -156,7 +178,8 @@ impl Kind {
             Self::Timestamp => "timestamp",
             Self::Answer => "answer",
             Self::Envelope => "envelope",
-            Self::Reasons => "reasons",
+            Self::Facts => "facts",
+            Self::AnswerFacts => "answer-facts",
         }
     }
 }

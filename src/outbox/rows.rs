@@ -1,8 +1,9 @@
 //! The SQL of the outbox, and nothing else.
 
-use super::{Kind, New, Record, Stage, State, Wait};
+use super::{Kind, Link, Name, New, Record, Scope, Stage, State, Wait};
 use crate::base::Uuid4;
 use crate::base::clock::{from_unix_ms, unix_ms};
+use crate::forms::EnvironmentKind;
 use crate::store::rusqlite::types::Type;
 use crate::store::rusqlite::{self, Connection, OptionalExtension, Row, Transaction, params};
 use crate::store::{Body, StoreError};
@@ -11,7 +12,10 @@ use time::OffsetDateTime;
 
 const COLUMNS: &str = "uuid, form, version, operation, code_prestataire, client, state, \
      wait_class, wait_code, wait_text, due_ms, tries, insurer_id, correlation_id, \
-     received_ms, updated_ms, request_sha256";
+     received_ms, updated_ms, request_sha256, environment, environment_kind, signer";
+
+/// Most submissions of one name that are looked at; an insurer's id names one.
+const NAMED_MAX: usize = 16;
 
 fn states(stage: Stage) -> &'static str {
     // The very text of the partial indexes, so that they are used.
@@ -52,6 +56,9 @@ pub(super) fn insert(
         operation: new.operation.clone(),
         code_prestataire: new.code_prestataire.clone(),
         client: new.client.clone(),
+        environment: new.environment.clone(),
+        environment_kind: new.environment_kind,
+        signer: new.signer.clone(),
         state: State::Received,
         wait: None,
         due_at: Some(now),
@@ -65,8 +72,9 @@ pub(super) fn insert(
     let ms = unix_ms(now);
     tx.prepare_cached(
         "INSERT INTO submission (uuid, form, version, operation, code_prestataire, client, state, \
-         due_ms, claims, tries, received_ms, updated_ms, request_sha256) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?8, ?8, ?9)",
+         due_ms, claims, tries, received_ms, updated_ms, request_sha256, environment, \
+         environment_kind, signer, interactive) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?8, ?8, ?9, ?10, ?11, ?12, ?13)",
     )
     .and_then(|mut s| {
         s.execute(params![
@@ -79,6 +87,10 @@ pub(super) fn insert(
             State::Received.word(),
             ms,
             new.request_sha256,
+            new.environment,
+            new.environment_kind.as_str(),
+            new.signer,
+            new.is_interactive,
         ])
     })
     .map_err(StoreError::sql("insert a submission"))?;
@@ -141,17 +153,24 @@ pub(super) fn claim(
     let states = states(stage);
     let sql = format!(
         "UPDATE submission SET lease_ms = ?2, claims = claims + 1 WHERE uuid = (\
-         SELECT uuid FROM submission WHERE {states} AND due_ms <= ?1 \
+         SELECT uuid FROM submission WHERE {states} AND interactive = ?3 AND due_ms <= ?1 \
          AND (lease_ms IS NULL OR lease_ms <= ?1) ORDER BY due_ms LIMIT 1) RETURNING {COLUMNS}, claims"
     );
-    tx.prepare_cached(&sql)
-        .and_then(|mut s| {
-            s.query_row([unix_ms(now), unix_ms(until)], |row| {
-                Ok((record(row)?, row.get(17)?))
+    let failed = StoreError::sql("claim a submission");
+    let mut statement = tx.prepare_cached(&sql).map_err(&failed)?;
+    // What somebody waits for goes before what waits in the queue.
+    for interactive in [true, false] {
+        let claimed = statement
+            .query_row(params![unix_ms(now), unix_ms(until), interactive], |row| {
+                Ok((record(row)?, row.get(20)?))
             })
             .optional()
-        })
-        .map_err(StoreError::sql("claim a submission"))
+            .map_err(&failed)?;
+        if claimed.is_some() {
+            return Ok(claimed);
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn next_due(
@@ -160,17 +179,21 @@ pub(super) fn next_due(
 ) -> Result<Option<OffsetDateTime>, StoreError> {
     let states = states(stage);
     // One that is held is no news: its holder tells when it is done.
+    let first = |interactive: u8| {
+        format!(
+            "SELECT due_ms FROM (SELECT due_ms FROM submission WHERE {states} \
+             AND interactive = {interactive} AND lease_ms IS NULL ORDER BY due_ms LIMIT 1)"
+        )
+    };
     let sql = format!(
-        "SELECT due_ms FROM submission WHERE {states} AND lease_ms IS NULL \
-         ORDER BY due_ms LIMIT 1"
+        "SELECT min(due_ms) FROM ({} UNION ALL {})",
+        first(0),
+        first(1)
     );
     connection
         .prepare_cached(&sql)
-        .and_then(|mut s| {
-            s.query_row([], |row| row.get::<_, Option<i64>>(0))
-                .optional()
-        })
-        .map(|due| due.flatten().map(from_unix_ms))
+        .and_then(|mut s| s.query_row([], |row| row.get::<_, Option<i64>>(0)))
+        .map(|due| due.map(from_unix_ms))
         .map_err(StoreError::sql("find what is due"))
 }
 
@@ -204,17 +227,169 @@ pub(super) fn list(
     connection: &Connection,
     limit: usize,
     before: Option<Uuid4>,
+    of: &[&str],
 ) -> Result<Vec<Record>, StoreError> {
     let failed = StoreError::sql("list submissions");
     let sql = format!(
-        "SELECT {COLUMNS} FROM submission WHERE ?1 IS NULL OR (received_ms, uuid) < \
-         (SELECT received_ms, uuid FROM submission WHERE uuid = ?1) \
+        "SELECT {COLUMNS} FROM submission WHERE (?1 IS NULL OR (received_ms, uuid) < \
+         (SELECT received_ms, uuid FROM submission WHERE uuid = ?1)) \
+         AND (?3 = '[]' OR code_prestataire IN (SELECT value FROM json_each(?3))) \
          ORDER BY received_ms DESC, uuid DESC LIMIT ?2"
     );
     let before = before.map(|uuid| uuid.to_string());
+    let of = serde_json::json!(of).to_string();
     let mut statement = connection.prepare_cached(&sql).map_err(&failed)?;
     let rows = statement
-        .query_map(params![before, limit as i64], record)
+        .query_map(params![before, limit as i64, of], record)
+        .map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// Those with this name in the scope's environment and form, newest first; the
+/// sender is not looked at.
+pub(super) fn named(
+    connection: &Connection,
+    scope: Scope<'_>,
+    name: &Name,
+) -> Result<Vec<Record>, StoreError> {
+    let failed = StoreError::sql("find a named submission");
+    let column = match name {
+        Name::InsurerId(_) => "insurer_id",
+        Name::Uuid(_) => "uuid",
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM submission WHERE {column} = ?1 AND environment = ?2 AND form = ?3 \
+         ORDER BY received_ms DESC LIMIT {NAMED_MAX}"
+    );
+    let mut statement = connection.prepare_cached(&sql).map_err(&failed)?;
+    let rows = statement
+        .query_map(params![name.value(), scope.environment, scope.form], record)
+        .map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// The live document other than `own` with the same `once` about the same
+/// earlier one, by whichever name it calls it.
+pub(super) fn standing(
+    connection: &Connection,
+    scope: Scope<'_>,
+    own: Uuid4,
+    link: &Link,
+) -> Result<Option<Uuid4>, StoreError> {
+    let Some(once) = &link.once else {
+        return Ok(None);
+    };
+    let mut names = vec![link.name.clone()];
+    for record in named(connection, scope, &link.name)? {
+        if record.code_prestataire == scope.code_prestataire {
+            names.push(Name::Uuid(record.uuid.to_string()));
+            names.extend(record.insurer_id.map(Name::InsurerId));
+        }
+    }
+    for name in names {
+        let found: Option<String> = connection
+            .prepare_cached(
+                "SELECT uuid FROM link WHERE name = ?1 AND named_by = ?2 AND once = ?3 \
+                 AND environment = ?4 AND form = ?5 AND code_prestataire = ?6 \
+                 AND live = 1 AND uuid <> ?7 LIMIT 1",
+            )
+            .and_then(|mut s| {
+                let own = own.to_string();
+                let named = params![
+                    name.value(),
+                    name.by(),
+                    once,
+                    scope.environment,
+                    scope.form,
+                    scope.code_prestataire,
+                    own
+                ];
+                s.query_row(named, |row| row.get(0)).optional()
+            })
+            .map_err(StoreError::sql("find a standing document"))?;
+        if let Some(uuid) = found.and_then(|uuid| uuid.parse().ok()) {
+            return Ok(Some(uuid));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn insert_link(
+    tx: &Transaction<'_>,
+    record: &Record,
+    place: usize,
+    link: &Link,
+) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT INTO link VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1)")
+        .and_then(|mut s| {
+            s.execute(params![
+                record.uuid.to_string(),
+                place as i64,
+                record.environment,
+                record.form,
+                record.code_prestataire,
+                link.once,
+                link.name.by(),
+                link.name.value(),
+            ])
+        })
+        .map_err(StoreError::sql("insert a link"))?;
+    Ok(())
+}
+
+/// A refused document says nothing of others any more.
+pub(super) fn end_links(tx: &Transaction<'_>, uuid: Uuid4) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE link SET live = 0 WHERE uuid = ?1")
+        .and_then(|mut s| s.execute([uuid.to_string()]))
+        .map_err(StoreError::sql("end links"))?;
+    Ok(())
+}
+
+pub(super) fn links(connection: &Connection, uuid: Uuid4) -> Result<Vec<Link>, StoreError> {
+    let failed = StoreError::sql("read links");
+    let mut statement = connection
+        .prepare_cached("SELECT once, named_by, name FROM link WHERE uuid = ?1 ORDER BY place")
+        .map_err(&failed)?;
+    let rows = statement
+        .query_map([uuid.to_string()], |row| {
+            let by: String = row.get(1)?;
+            let name = Name::read(&by, row.get(2)?);
+            Ok(Link {
+                once: row.get(0)?,
+                name: name.ok_or_else(|| unreadable(1))?,
+            })
+        })
+        .map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+pub(super) fn referring(
+    connection: &Connection,
+    record: &Record,
+) -> Result<Vec<Uuid4>, StoreError> {
+    let failed = StoreError::sql("find referring submissions");
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT DISTINCT s.uuid FROM link l JOIN submission s ON s.uuid = l.uuid \
+             WHERE l.live = 1 AND l.environment = ?3 AND l.form = ?4 AND l.code_prestataire = ?5 \
+             AND ((l.named_by = 'uuid' AND l.name = ?1) OR (l.named_by = 'insurer-id' AND l.name = ?2)) \
+             ORDER BY s.received_ms, s.uuid",
+        )
+        .map_err(&failed)?;
+    let rows = statement
+        .query_map(
+            params![
+                record.uuid.to_string(),
+                record.insurer_id,
+                record.environment,
+                record.form,
+                record.code_prestataire
+            ],
+            |row| {
+                let uuid: String = row.get(0)?;
+                uuid.parse().map_err(|_| unreadable(0))
+            },
+        )
         .map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
@@ -324,9 +499,6 @@ pub(super) fn body_files(connection: &Connection) -> Result<HashSet<String>, Sto
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
-    let unreadable = |column: usize| {
-        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, "not a stored value".into())
-    };
     let wait_class: Option<String> = row.get(7)?;
     let wait = match wait_class {
         Some(class) => Some(Wait {
@@ -338,6 +510,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     };
     let uuid: String = row.get(0)?;
     let state: String = row.get(6)?;
+    let kind: String = row.get(18)?;
     Ok(Record {
         uuid: uuid.parse().map_err(|_| unreadable(0))?,
         form: row.get(1)?,
@@ -354,5 +527,12 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         received_at: from_unix_ms(row.get(14)?),
         updated_at: from_unix_ms(row.get(15)?),
         request_sha256: row.get(16)?,
+        environment: row.get(17)?,
+        environment_kind: EnvironmentKind::parse(&kind).ok_or_else(|| unreadable(18))?,
+        signer: row.get(19)?,
     })
+}
+
+fn unreadable(column: usize) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, "not a stored value".into())
 }

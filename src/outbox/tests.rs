@@ -1,7 +1,9 @@
 use super::*;
-use crate::base::Secret;
 use crate::base::clock::FixedClock;
+use crate::base::{Secret, limits};
+use crate::forms::{CodePrestataire, EnvironmentKind};
 use crate::store::Settings;
+use tokio::sync::oneshot::error::TryRecvError;
 
 /// A clock that a test sets.
 struct SetClock(Mutex<OffsetDateTime>);
@@ -60,9 +62,15 @@ fn new(uuid: Uuid4, content: u8) -> New {
         operation: "depot".into(),
         code_prestataire: "90000001".into(),
         client: "test".into(),
+        environment: "sandbox".into(),
+        environment_kind: EnvironmentKind::Sandbox,
+        signer: Some("90000001".into()),
+        is_interactive: false,
+        links: vec![],
         request_sha256: [content; 32],
         xml: vec![content; 10],
-        pdf: b"pdf".to_vec(),
+        pdf: Some(b"pdf".to_vec()),
+        facts: json!([]),
         detail: json!({}),
     }
 }
@@ -172,7 +180,7 @@ fn a_late_answer_to_a_question_does_not_undo_a_verdict() {
     let slow = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
     f.clock.set(at(61));
     let quick = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
-    let verdict = Conclusion::Receipted { insurer_id: None };
+    let verdict = Conclusion::Receipted(Verdict::default());
     f.outbox
         .conclude(quick, verdict, Evidence::default())
         .unwrap();
@@ -239,7 +247,7 @@ fn an_abandoned_claim_does_not_touch_what_was_concluded_after_all() {
     ready(&f.outbox, uuid);
     let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
     let claim = lease.claim();
-    let verdict = Conclusion::Receipted { insurer_id: None };
+    let verdict = Conclusion::Receipted(Verdict::default());
     f.outbox
         .conclude(lease, verdict, Evidence::default())
         .unwrap();
@@ -368,9 +376,10 @@ fn a_verdict_is_final_and_keeps_answer_and_ids() {
     ready(&f.outbox, uuid);
     let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
     let lease = f.outbox.begin_attempt(lease).unwrap();
-    let conclusion = Conclusion::Receipted {
+    let conclusion = Conclusion::Receipted(Verdict {
         insurer_id: Some("S-1".into()),
-    };
+        ..Verdict::default()
+    });
     let evidence = Evidence {
         correlation_id: Some("c-1".into()),
         answer: Some(b"<answer/>".to_vec()),
@@ -425,12 +434,22 @@ fn only_the_last_token_of_a_paired_program_opens() {
     let f = fixture();
     let clock = FixedClock(at(0));
     let text = |s: &Secret| String::from_utf8(s.expose().to_vec()).unwrap();
-    let first = text(&Client::pair(&f.outbox.store, &clock, "cabinet").unwrap());
-    let second = text(&Client::pair(&f.outbox.store, &clock, "cabinet").unwrap());
-    let found = |token: &str| Client::authenticate(&f.outbox.store, token).unwrap();
+    let store = &f.outbox.store;
+    let code: CodePrestataire = "90000001".parse().unwrap();
+    let first = text(&Client::pair(store, &clock, "cabinet", &[code]).unwrap());
+    let found = |token: &str| Client::authenticate(store, token).unwrap();
+    let bound = found(&first).unwrap();
+    assert!(bound.may("90000001") && !bound.may("90000002"));
+    let second = text(&Client::pair(store, &clock, "cabinet", &[]).unwrap());
     assert_eq!(found(&first), None);
     assert_eq!(found(&second).unwrap().name, "cabinet");
+    assert!(found(&second).unwrap().may("90000002"));
     assert_eq!(found(""), None);
+
+    assert_eq!(Client::list(store).unwrap(), [found(&second).unwrap()]);
+    assert!(!Client::unpair(store, &clock, "other").unwrap());
+    assert!(Client::unpair(store, &clock, "cabinet").unwrap());
+    assert_eq!(found(&second), None);
 }
 
 #[test]
@@ -441,10 +460,11 @@ fn the_words_of_a_refusal_are_shown_but_never_in_clear_on_disk() {
     let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
     let lease = f.outbox.begin_attempt(lease).unwrap();
     let reasons = json!([{ "code": "A17", "text": "Canari Patientin is not insured" }]);
-    let refused = Conclusion::Rejected {
+    let refused = Conclusion::Rejected(Verdict {
+        insurer_id: None,
         codes: vec!["A17".into()],
-        reasons: reasons.clone(),
-    };
+        reading: json!({ "anomalies": reasons }),
+    });
     f.outbox
         .conclude(lease, refused, Evidence::default())
         .unwrap();
@@ -471,4 +491,185 @@ fn a_request_is_found_by_its_digest() {
     let found = f.outbox.find_request(&[1; 32]).unwrap().unwrap();
     assert_eq!(found.uuid, uuid);
     assert_eq!(f.outbox.find_request(&[2; 32]).unwrap(), None);
+}
+
+/// Accepts a document that names others and brings it to its verdict.
+fn concluded(f: &Fixture, uuid: Uuid4, links: &[Link], verdict: Conclusion) {
+    receive(f, uuid, links).unwrap();
+    let lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
+    let step = Prepared {
+        state: State::Ready,
+        bodies: vec![],
+        events: vec![],
+        wait: None,
+    };
+    f.outbox.prepared(lease, step).unwrap();
+    let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    assert_eq!(lease.record.uuid, uuid);
+    let lease = f.outbox.begin_attempt(lease).unwrap();
+    f.outbox
+        .conclude(lease, verdict, Evidence::default())
+        .unwrap();
+}
+
+fn receive(f: &Fixture, uuid: Uuid4, links: &[Link]) -> Result<Accepted, OutboxError> {
+    let links = links.to_vec();
+    f.outbox.receive(New {
+        links,
+        ..new(uuid, 1)
+    })
+}
+
+fn receipt(id: &str) -> Conclusion {
+    Conclusion::Receipted(Verdict {
+        insurer_id: Some(id.into()),
+        ..Verdict::default()
+    })
+}
+
+fn link(name: Name) -> Link {
+    Link {
+        name,
+        once: Some("annulation".into()),
+    }
+}
+
+#[test]
+fn of_two_documents_that_name_the_same_once_the_first_stands_until_it_is_refused() {
+    let f = fixture();
+    let [deposit, first, second, third] = [(); 4].map(|()| Uuid4::random());
+    concluded(&f, deposit, &[], receipt("S-1"));
+    let by_id = link(Name::InsurerId("S-1".into()));
+    let by_uuid = link(Name::uuid(&deposit.to_string().to_uppercase()));
+    receive(&f, first, std::slice::from_ref(&by_id)).unwrap();
+    for again in [&by_id, &by_uuid] {
+        let refused = receive(&f, second, std::slice::from_ref(again));
+        assert!(
+            matches!(refused, Err(OutboxError::Standing { link: 0, by }) if by == first),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(f.outbox.find(second).unwrap(), None);
+    let lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
+    let step = Prepared {
+        state: State::Ready,
+        bodies: vec![],
+        events: vec![],
+        wait: None,
+    };
+    f.outbox.prepared(lease, step).unwrap();
+    let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    let refused = Conclusion::Rejected(Verdict::default());
+    f.outbox
+        .conclude(lease, refused, Evidence::default())
+        .unwrap();
+    receive(&f, third, &[by_uuid]).unwrap();
+    let record = f.outbox.find(deposit).unwrap().unwrap();
+    assert_eq!(f.outbox.referring(&record).unwrap(), [third]);
+}
+
+#[test]
+fn of_many_that_race_for_the_same_document_one_is_accepted() {
+    let f = fixture();
+    let deposit = Uuid4::random();
+    concluded(&f, deposit, &[], receipt("S-1"));
+    let names = [
+        Name::InsurerId("S-1".into()),
+        Name::Uuid(deposit.to_string()),
+    ];
+    let fresh = std::thread::scope(|scope| {
+        let racers: Vec<_> = (0..8)
+            .map(|n| {
+                let (f, name) = (&f, names[n % 2].clone());
+                scope.spawn(move || receive(f, Uuid4::random(), &[link(name)]).is_ok())
+            })
+            .collect();
+        let won = racers.into_iter().map(|racer| racer.join().unwrap());
+        won.filter(|won| *won).count()
+    });
+    assert_eq!(fresh, 1);
+}
+
+#[test]
+fn the_same_id_elsewhere_is_another_document() {
+    let f = fixture();
+    concluded(&f, Uuid4::random(), &[], receipt("S-1"));
+    let by_id = [link(Name::InsurerId("S-1".into()))];
+    receive(&f, Uuid4::random(), &by_id).unwrap();
+    let elsewhere = New {
+        environment: "other".into(),
+        links: by_id.to_vec(),
+        ..new(Uuid4::random(), 1)
+    };
+    let other_sender = New {
+        code_prestataire: "90000002".into(),
+        links: by_id.to_vec(),
+        ..new(Uuid4::random(), 1)
+    };
+    let Accepted::Fresh(record) = f.outbox.receive(elsewhere).unwrap() else {
+        panic!("another environment is another place");
+    };
+    assert_eq!(f.outbox.links(&record).unwrap(), [(by_id[0].clone(), None)]);
+    let named = f.outbox.named(record.scope(), &by_id[0].name).unwrap();
+    assert_eq!(named, []);
+    f.outbox.receive(other_sender).unwrap();
+}
+
+#[test]
+fn what_somebody_waits_for_goes_first() {
+    let f = fixture();
+    let (queued, asked) = (Uuid4::random(), Uuid4::random());
+    f.outbox.receive(new(queued, 1)).unwrap();
+    f.clock.set(at(1));
+    let interactive = New {
+        is_interactive: true,
+        ..new(asked, 1)
+    };
+    f.outbox.receive(interactive).unwrap();
+    let claimed = [(); 2].map(|()| f.outbox.claim(Stage::Intake).unwrap().unwrap());
+    assert_eq!(claimed.map(|lease| lease.record.uuid), [asked, queued]);
+}
+
+#[test]
+fn waits_end_with_the_verdict_or_the_service_and_are_few() {
+    let f = fixture();
+    let uuid = Uuid4::random();
+    let mut verdict = f.outbox.ending(uuid).unwrap();
+    let mut other = f.outbox.ending(Uuid4::random()).unwrap();
+    concluded(&f, uuid, &[], receipt("S-1"));
+    assert_eq!(verdict.try_recv(), Ok(()));
+    assert!(other.try_recv().is_err_and(|e| e == TryRecvError::Empty));
+    let held: Vec<_> = (1..limits::WAITERS_MAX)
+        .map(|_| f.outbox.ending(uuid).unwrap())
+        .collect();
+    assert!(f.outbox.ending(uuid).is_none());
+    drop(held);
+    assert!(f.outbox.ending(uuid).is_some(), "those gone give way");
+    f.outbox.end_waits();
+    assert!(other.try_recv().is_err_and(|e| e == TryRecvError::Closed));
+}
+
+#[test]
+fn a_bound_program_lists_only_what_is_its_practitioners() {
+    let f = fixture();
+    let (own, foreign) = (Uuid4::random(), Uuid4::random());
+    f.outbox.receive(new(own, 1)).unwrap();
+    let other = New {
+        code_prestataire: "90000002".into(),
+        ..new(foreign, 2)
+    };
+    f.outbox.receive(other).unwrap();
+    let listed = |codes: &[&str]| {
+        let client = Client {
+            name: "test".into(),
+            paired_at: at(0),
+            practitioners: codes.iter().map(|code| code.parse().unwrap()).collect(),
+        };
+        let records = f.outbox.list(9, None, &client).unwrap();
+        records.into_iter().map(|r| r.uuid).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&[]).len(), 2);
+    assert_eq!(listed(&["90000001"]), [own]);
+    assert_eq!(listed(&["90000002", "90000003"]), [foreign]);
+    assert!(listed(&["90000003"]).is_empty());
 }

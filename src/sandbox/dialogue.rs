@@ -34,6 +34,10 @@ pub fn handle(sandbox: &Sandbox, request: &Request) -> Reply {
         Ok(verified) => verified,
         Err(fault) => return fault.reply(),
     };
+    if sandbox.scenarios.strike(Point::Maintenance).is_some() {
+        let text = "maintenance by scenario".to_owned();
+        return Fault::Business(Code::Maintenance, text).reply();
+    }
     match carried {
         Carried::Nothing => simple(sandbox, Point::Identity, &verified, identity::authenticate),
         Carried::Assertion => simple(sandbox, Point::Token, &verified, sts::issue),
@@ -81,7 +85,8 @@ pub fn before(blow: Option<&Blow>) -> Option<Reply> {
         | Blown::Stale
         | Blown::WrongNonce
         | Blown::WrongImprint
-        | Blown::ExpiredCertificate => None,
+        | Blown::ExpiredCertificate
+        | Blown::Advance => None,
     }
 }
 

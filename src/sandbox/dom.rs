@@ -170,6 +170,38 @@ pub fn by_id<'a, 'i>(root: Node<'a, 'i>, id: &str) -> Result<Node<'a, 'i>, DomEr
     }
 }
 
+/// Whether two elements say the same: names, attributes, children and text,
+/// whatever their prefixes and the blanks around text.
+pub fn same(a: Node<'_, '_>, b: Node<'_, '_>) -> bool {
+    let own = |n: Node<'_, '_>| -> String {
+        let texts = n.children().filter(Node::is_text);
+        texts.filter_map(|t| t.text()).map(str::trim).collect()
+    };
+    let attributes = |n: Node<'_, '_>| {
+        let all = n.attributes();
+        let mut all: Vec<_> = all
+            .map(|a| {
+                (
+                    a.namespace().map(str::to_owned),
+                    a.name().to_owned(),
+                    a.value().to_owned(),
+                )
+            })
+            .collect();
+        all.sort();
+        all
+    };
+    let elements = |n: Node<'_, '_>| n.children().filter(Node::is_element).count();
+    a.tag_name() == b.tag_name()
+        && own(a) == own(b)
+        && attributes(a) == attributes(b)
+        && elements(a) == elements(b)
+        && a.children()
+            .filter(Node::is_element)
+            .zip(b.children().filter(Node::is_element))
+            .all(|(a, b)| same(a, b))
+}
+
 /// The exclusive canonical form of an element.
 pub fn canonical(node: Node<'_, '_>, prefixes: &[&str]) -> Vec<u8> {
     let options = Options {

@@ -2,7 +2,7 @@
 //! point the daemon at this sandbox.
 
 use crate::oids;
-use sceau::base::file;
+use sceau::base::{file, hex};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -17,6 +17,8 @@ pub const PRACTITIONERS: [(&str, &str, &str); 3] = [
 ];
 /// The code prestataire whose account is blocked.
 pub const BLOCKED: &str = "90000009";
+/// Id and name of the assistant who may sign for the first two. Test data.
+pub const DELEGATE: (&str, &str) = ("assistante", "Assistante Exemple");
 
 /// Assertion consumer the daemon names in its authentication requests.
 pub const ASSERTION_CONSUMER: &str = "urn:sceau:sandbox:mysecu";
@@ -87,18 +89,23 @@ pub fn bind(dir: &Path, asked: Ports) -> io::Result<(Ports, Sockets)> {
     Ok((ports, sockets))
 }
 
-/// Writes `environment.toml` and `signer.toml`, configuration layers for the
-/// daemon.
+/// Somebody's software token: stem of its files in `pki/`, and the SHA-256 of
+/// its certificate.
+pub type Signing = (String, [u8; 32]);
+
+/// Writes `environment.toml`, an environment, and `signer.toml`, a machine with
+/// the tokens of the practitioners, in their order, and of the delegate:
+/// configuration layers for the daemon.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write(dir: &Path, ports: Ports) -> io::Result<()> {
+pub fn write(dir: &Path, ports: Ports, tokens: &[Signing]) -> io::Result<()> {
     let pki = |name: &str| quoted(&dir.join("pki").join(name).to_string_lossy());
     let (http, tls) = (ports.http, ports.tls);
     let address = |path: &str| quoted(&format!("https://127.0.0.1:{tls}{path}"));
-    let mut text = format!(
+    let text = format!(
         "# Written by sceau-sandbox at every start.\n\
-         [environment]\nname = \"sandbox\"\n\n\
+         [environment]\nname = \"sandbox\"\nkind = \"sandbox\"\n\n\
          [trust]\nanchors = [{root}]\n\n\
          [[trust.timestamp_authority]]\nname = \"sandbox\"\n\
          url = \"http://127.0.0.1:{http}/tsa\"\npolicy = \"{policy}\"\n\n\
@@ -113,19 +120,30 @@ pub fn write(dir: &Path, ports: Ports) -> io::Result<()> {
         answer = pki("answer.pem"),
         transport = pki("transport.pem"),
     );
-    for (code, ehealth, name) in PRACTITIONERS {
-        text.push_str(&format!(
-            "\n[[practitioner]]\ncode_prestataire = \"{code}\"\nehealth_id = \"{ehealth}\"\n\
-             name = \"{name}\"\n"
+    file::write_atomic(&dir.join("environment.toml"), text.as_bytes())?;
+    let mut signer = "# Written by sceau-sandbox at every start.\n".to_owned();
+    for (stem, _) in tokens {
+        signer.push_str(&format!(
+            "\n[[token]]\nname = \"{stem}\"\nkind = \"soft\"\np12 = {}\npassword_file = {}\n",
+            pki(&format!("{stem}.p12")),
+            pki(&format!("{stem}.password")),
         ));
     }
-    file::write_atomic(&dir.join("environment.toml"), text.as_bytes())?;
-    let signer = format!(
-        "# Written by sceau-sandbox at every start.\n\
-         [token]\nkind = \"soft\"\np12 = {}\npassword_file = {}\n",
-        pki("signer.p12"),
-        pki("signer.password"),
-    );
+    let fingerprints = tokens.iter().map(|(_, sha256)| hex::encode(sha256));
+    for ((code, ehealth, name), sha256) in PRACTITIONERS.into_iter().zip(fingerprints.clone()) {
+        signer.push_str(&format!(
+            "\n[[practitioner]]\ncode_prestataire = \"{code}\"\nehealth_id = \"{ehealth}\"\n\
+             name = \"{name}\"\ncertificate_sha256 = \"{sha256}\"\n"
+        ));
+    }
+    let (id, name) = DELEGATE;
+    for sha256 in fingerprints.skip(PRACTITIONERS.len()) {
+        signer.push_str(&format!(
+            "\n[[delegate]]\nid = \"{id}\"\nname = \"{name}\"\n\
+             certificate_sha256 = \"{sha256}\"\nacts_for = [\"{}\", \"{}\"]\n",
+            PRACTITIONERS[0].0, PRACTITIONERS[1].0
+        ));
+    }
     file::write_atomic(&dir.join("signer.toml"), signer.as_bytes())
 }
 
@@ -152,7 +170,8 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path().join("a \"b\" \\ c\u{7f}");
         std::fs::create_dir(&dir).unwrap();
-        write(&dir, Ports { http: 1, tls: 2 }).unwrap();
+        let tokens = [("signer".to_owned(), [7; 32])];
+        write(&dir, Ports { http: 1, tls: 2 }, &tokens).unwrap();
         let read = |name: &str| -> toml::Table {
             std::fs::read_to_string(dir.join(name))
                 .unwrap()
@@ -162,7 +181,7 @@ mod tests {
         let environment = read("environment.toml");
         let anchor = environment["trust"]["anchors"][0].as_str().unwrap();
         assert_eq!(Path::new(anchor), dir.join("pki/root.pem"));
-        let p12 = read("signer.toml")["token"]["p12"]
+        let p12 = read("signer.toml")["token"][0]["p12"]
             .as_str()
             .map(ToOwned::to_owned);
         assert_eq!(

@@ -1,13 +1,17 @@
-//! The exchange: judges a deposited document, keeps it, answers; and says what
-//! became of one.
+//! The exchange: finds form and operation by their model, judges the document,
+//! has the service of the form decide, keeps it, answers; and says what became
+//! of one.
 
 use crate::Sandbox;
+use crate::anomaly::Anomaly;
+use crate::answer::{self, Tree};
 use crate::dialogue;
 use crate::dom::{self, DomError, SYNC};
-use crate::ledger::{Arrival, Entry, Received, Verdict};
+use crate::ledger::{Arrival, Decision, Entry, Received, Verdict};
 use crate::pades_check;
 use crate::reply::Reply;
 use crate::scenario::{Blow, Fault as Blown, Point};
+use crate::services::{self, Case, Service};
 use crate::soap::{Code, Fault};
 use crate::sts;
 use crate::wss::Verified;
@@ -15,16 +19,19 @@ use crate::xades_check::Judge;
 use base64::Engine;
 use roxmltree::{Document, Node};
 use sceau::base::{Uuid4, hold};
-use sceau::forms::{Operation, Pack};
-use sceau::xml::path::Path;
-use sceau::xml::{self, escape_text};
+use sceau::forms::{EnvironmentKind, Facts, Operation, Pack};
+use sceau::xml::path::{Name, Path};
+use sceau::xml::{self, escape_attribute};
+use std::sync::Arc;
 
-/// The form whose answers the sandbox can write.
-const FORM: &str = "memoire-honoraires";
-/// Its deposit.
-const DEPOSIT: &str = "depot";
 /// Anomaly code of a refusal by scenario that names none.
-const REFUSED: &str = "SANDBOX_REFUSED";
+const REFUSED: &str = "SBX-999";
+
+impl From<std::io::Error> for Fault {
+    fn from(fault: std::io::Error) -> Self {
+        Self::Business(Code::Internal, fault.to_string())
+    }
+}
 
 /// Handles a request whose message signature is good.
 pub fn handle(sandbox: &Sandbox, request: &Verified<'_, '_>) -> Reply {
@@ -42,6 +49,9 @@ fn route(sandbox: &Sandbox, request: &Verified<'_, '_>) -> Result<Reply, Fault> 
         )
     })?;
     let code = sts::check(sandbox, token, &request.sender)?;
+    if sandbox.is_blocked(&code) {
+        return Err(Fault::blocked());
+    }
     let info = request.payload;
     if !dom::is(info, SYNC, "RequestInfo") {
         return Err(Fault::Client("expected a RequestInfo".to_owned()));
@@ -51,103 +61,133 @@ fn route(sandbox: &Sandbox, request: &Verified<'_, '_>) -> Result<Reply, Fault> 
     // The bytes as they were sent: a signature covers them as they are.
     let source = payload.document().input_text();
     let bytes = source.get(payload.range()).unwrap_or_default().as_bytes();
-    for pack in sandbox.packs.iter().filter(|p| p.form == FORM) {
-        let Some(operation) = pack.operations.get(DEPOSIT) else {
-            continue;
-        };
+    let packs = sandbox.packs();
+    let kind = EnvironmentKind::Sandbox;
+    for (pack, name, operation) in packs.iter().flat_map(operations) {
         let exchange = Exchange {
             sandbox,
             pack,
+            name,
             operation,
             model,
             code: &code,
         };
-        if operation.model_id == model {
-            return exchange.deposit(bytes);
+        if operation.model_id(kind) == Some(model) {
+            return exchange.document(bytes);
         }
-        if operation
-            .status
-            .as_ref()
-            .is_some_and(|s| s.model_id == model)
-        {
-            return exchange.status(payload);
+        let status = operation.status.as_ref();
+        if status.is_some_and(|s| s.model_id(kind) == Some(model)) {
+            return exchange.status(bytes);
         }
     }
     let text = format!("no model {model}");
     Err(Fault::Business(Code::UnknownModel, text))
 }
 
+fn operations(pack: &Arc<Pack>) -> impl Iterator<Item = (&Pack, &str, &Operation)> {
+    let all = pack.operations.iter();
+    all.map(move |(name, operation)| (&**pack, name.as_str(), operation))
+}
+
 fn client(fault: DomError) -> Fault {
     Fault::Client(fault.0)
+}
+
+fn invalid(text: impl Into<String>) -> Fault {
+    Fault::Business(Code::SchemaInvalid, text.into())
 }
 
 /// One call of a known model by the holder of a token.
 struct Exchange<'a> {
     sandbox: &'a Sandbox,
     pack: &'a Pack,
+    name: &'a str,
     operation: &'a Operation,
     model: &'a str,
     code: &'a str,
 }
 
 impl Exchange<'_> {
-    fn deposit(&self, bytes: &[u8]) -> Result<Reply, Fault> {
+    fn document(&self, bytes: &[u8]) -> Result<Reply, Fault> {
         let blow = self.sandbox.scenarios.strike(Point::Exchange);
         if let Some(reply) = dialogue::before(blow.as_ref()) {
             return Ok(reply);
         }
-        let uuid = self.judge(bytes)?;
+        let service = services::of(&self.pack.namespace, self.name);
+        if service.engine && self.sandbox.scenarios.strike(Point::RulesEngine).is_some() {
+            let text = "the rules engine is down".to_owned();
+            return Err(Fault::Business(Code::Unavailable, text));
+        }
+        let facts = self.judge(bytes)?;
+        let matricule = facts.matricule.as_deref();
+        let consent = !service.consent || self.sandbox.has_consent(matricule);
         let arrival = Arrival {
-            uuid: uuid.to_string(),
+            uuid: facts.uuid.to_string(),
             code_prestataire: self.code.to_owned(),
+            form: self.pack.form.clone(),
+            operation: self.name.to_owned(),
             model: self.model.to_owned(),
             bytes,
-            verdict: verdict(blow.as_ref()),
         };
-        let received = self.sandbox.ledger.receive(&arrival, self.sandbox.now());
+        let doc = xml::parse(bytes).map_err(|e| invalid(e.to_string()))?;
+        let now = self.sandbox.now();
+        let received = self.sandbox.ledger.receive(&arrival, now, |book, secu_id| {
+            let case = Case {
+                root: doc.root_element(),
+                namespace: &self.pack.namespace,
+                form: &self.pack.form,
+                code: self.code,
+                secu_id,
+                book,
+                consent,
+            };
+            let decision = (service.decide)(&case).map_err(|e| invalid(e.0))?;
+            Ok::<_, Fault>(self.by_scenario(decision, blow.as_ref()))
+        });
         hold::point("insurer-accepted");
-        let internal = |e: std::io::Error| Fault::Business(Code::Internal, e.to_string());
-        match received.map_err(internal)? {
+        match received? {
             Received::Before => {
-                let text = format!("{uuid} was received before");
+                let text = format!("{} was received before", facts.uuid);
                 Err(Fault::Business(Code::DuplicateUuid, text))
             }
-            Received::New(entry) => Ok(self.answer(&self.verdict_xml(&entry), blow.as_ref())),
+            Received::New(entry) => {
+                let verdict = self.verdict(service, self.operation, &entry);
+                Ok(self.answer(&verdict, blow.as_ref()))
+            }
         }
     }
 
-    /// Everything that is checked before a document is taken.
-    fn judge(&self, bytes: &[u8]) -> Result<Uuid4, Fault> {
-        let fault = |code, text: String| Fault::Business(code, text);
-        let checked = self.pack.check_complete(DEPOSIT, bytes);
+    /// Everything that is checked before a service sees a document.
+    fn judge(&self, bytes: &[u8]) -> Result<Facts, Fault> {
+        let checked = self.pack.check_complete(self.name, bytes);
         let checked = checked.map_err(|rejected| {
             let lines = rejected.findings.iter().map(|f| f.message.as_str());
-            fault(Code::SchemaInvalid, lines.collect::<Vec<_>>().join("; "))
+            invalid(lines.collect::<Vec<_>>().join("; "))
         })?;
         if checked.facts.code_prestataire.to_string() != self.code {
             let text = "the document is another practitioner's".to_owned();
-            return Err(fault(Code::UnknownProvider, text));
+            return Err(Fault::Business(Code::UnknownProvider, text));
         }
-        let doc = xml::parse(bytes).map_err(|e| fault(Code::SchemaInvalid, e.to_string()))?;
+        let wrong = |text: String| Fault::Business(Code::SignatureInvalid, text);
+        let doc = xml::parse(bytes).map_err(|e| invalid(e.to_string()))?;
         let judge = Judge {
             pki: &self.sandbox.pki,
             registry: &self.sandbox.registry,
             now: self.sandbox.now(),
         };
-        let at = judge
-            .document(&doc, &self.operation.signature.slot)
-            .map_err(|e| {
-                let code = match e.is_timestamp() {
-                    true => Code::TimestampInvalid,
-                    false => Code::SignatureInvalid,
-                };
-                fault(code, e.to_string())
-            })?;
+        let stamped = self.operation.signature.as_ref().map(|place| {
+            let judged = judge.document(&doc, &place.slot);
+            judged.map_err(|e| match e.is_timestamp() {
+                true => Fault::Business(Code::TimestampInvalid, e.to_string()),
+                false => wrong(e.to_string()),
+            })
+        });
+        // A PDF in an unsigned document existed when it came, no earlier.
+        let at = stamped.transpose()?.unwrap_or(judge.now);
         if let Some(pdf) = self.pdf(&doc)? {
-            let judged = pades_check::judge(judge, &pdf, at);
-            judged.map_err(|e| fault(Code::SignatureInvalid, e.to_string()))?;
+            pades_check::judge(judge, &pdf, at).map_err(|e| wrong(e.to_string()))?;
         }
-        Ok(checked.facts.uuid)
+        Ok(checked.facts)
     }
 
     /// The embedded PDF, which must be there when the form requires it.
@@ -155,7 +195,6 @@ impl Exchange<'_> {
         let Some(place) = &self.operation.document else {
             return Ok(None);
         };
-        let invalid = |text: &str| Fault::Business(Code::SchemaInvalid, text.to_owned());
         let Some(node) = self.find(doc, &place.element) else {
             if place.required {
                 return Err(invalid("the PDF is missing"));
@@ -174,55 +213,125 @@ impl Exchange<'_> {
         path.first(doc.root_element()).map(|found| found.node)
     }
 
-    fn status(&self, payload: Node<'_, '_>) -> Result<Reply, Fault> {
+    /// A scenario's refusal with codes that are no faults is the insurer's
+    /// verdict, whatever the service found. A form whose answers have no word
+    /// of refusal cannot be refused so.
+    fn by_scenario(&self, decision: Decision, blow: Option<&Blow>) -> Decision {
+        let refusal = blow.filter(|blow| blow.fault == Blown::Refuse);
+        let words = &self.operation.answer;
+        let (Some(blow), Some(_)) = (refusal, words.refused.first()) else {
+            return decision;
+        };
+        let codes = blow.code.as_deref().unwrap_or(REFUSED);
+        let anomalies = codes.split_ascii_whitespace().map(Anomaly::by_scenario);
+        Decision {
+            anomalies: anomalies.collect(),
+            refers_to: decision.refers_to,
+            ..Decision::default()
+        }
+    }
+
+    /// Answers the question what became of a document of this form.
+    fn status(&self, bytes: &[u8]) -> Result<Reply, Fault> {
         let blow = self.sandbox.scenarios.strike(Point::Status);
         if let Some(reply) = dialogue::before(blow.as_ref()) {
             return Ok(reply);
         }
-        let namespace = self.pack.namespace.as_str();
-        let invalid = |e: DomError| Fault::Business(Code::SchemaInvalid, e.0);
-        if !dom::is(payload, namespace, "etatDemande") {
-            return Err(invalid(DomError("expected etatDemande".to_owned())));
-        }
-        let uuid = dom::child(payload, namespace, "uuidPrestataire").map_err(invalid)?;
-        let uuid = dom::text(uuid).map_err(invalid)?;
-        let known = self.sandbox.ledger.find(uuid);
+        let uuid = self.question(bytes)?;
+        let known = self.sandbox.ledger.find(&uuid.to_string());
         // Another practitioner's documents are nobody else's business.
-        let known = known.filter(|e| e.code_prestataire == self.code);
-        let inside = known
-            .as_ref()
-            .map(|e| self.verdict_xml(e))
-            .unwrap_or_default();
-        let body = format!(
-            "<mh:etatRetour xmlns:mh=\"{namespace}\"><mh:uuidPrestataire>{}</mh:uuidPrestataire>\
-             <mh:connu>{}</mh:connu>{inside}</mh:etatRetour>",
-            escape_text(uuid),
-            known.is_some(),
-        );
-        Ok(self.answer(&body, blow.as_ref()))
+        let known = known.filter(|e| e.code_prestataire == self.code && e.form == self.pack.form);
+        let asked = known.as_ref().and_then(|entry| {
+            let operation = self.pack.operations.get(&entry.operation)?;
+            Some((entry, operation))
+        });
+        let operation = asked.map_or(self.operation, |(_, operation)| operation);
+        let places = operation.status.as_ref().or(self.operation.status.as_ref());
+        let Some(places) = places else {
+            return Err(invalid("there is no status service"));
+        };
+        let mut tree = self.tree(&places.root);
+        tree.put(&places.uuid.to_string(), &uuid.to_string());
+        let truth = if asked.is_some() { "true" } else { "false" };
+        tree.put(&places.known.to_string(), truth);
+        if let Some((entry, operation)) = asked {
+            let service = services::of(&self.pack.namespace, &entry.operation);
+            let verdict = self.verdict(service, operation, entry);
+            tree.graft(&places.answer.to_string(), verdict);
+        }
+        Ok(self.answer(&tree.xml(), blow.as_ref()))
     }
 
-    fn verdict_xml(&self, entry: &Entry) -> String {
-        let (word, secu_id, anomalies) = match &entry.verdict {
-            Verdict::Accepted => {
-                let id = format!("<mh:uuidSecu>{}</mh:uuidSecu>", entry.secu_id);
-                ("accepte", id, String::new())
-            }
-            Verdict::Refused(code) => {
-                let anomaly = format!(
-                    "<mh:anomalies><mh:anomalie><mh:type>bloquante</mh:type><mh:code>{}</mh:code>\
-                     <mh:motif>refused by scenario</mh:motif></mh:anomalie></mh:anomalies>",
-                    escape_text(code)
-                );
-                ("refuse", String::new(), anomaly)
-            }
+    /// The UUID a status question is about. The question must be the pack's,
+    /// whatever its prefixes.
+    fn question(&self, bytes: &[u8]) -> Result<Uuid4, Fault> {
+        let doc = xml::parse(bytes).map_err(|e| invalid(e.to_string()))?;
+        let root = doc.root_element();
+        let texts = root.descendants().filter_map(|n| n.text());
+        let values = root.descendants().flat_map(|n| n.attributes());
+        let all = texts.chain(values.map(|a| a.value()));
+        let fits = |uuid: &Uuid4| {
+            let Ok(question) = self.pack.status_request(self.name, uuid) else {
+                return false;
+            };
+            xml::parse(&question).is_ok_and(|doc| dom::same(doc.root_element(), root))
         };
-        format!(
-            "<mh:memoireHonorairesRetour xmlns:mh=\"{}\"><mh:uuidPrestataire>{}\
-             </mh:uuidPrestataire>{secu_id}<mh:statut>{word}</mh:statut><mh:dateReception>{}\
-             </mh:dateReception>{anomalies}</mh:memoireHonorairesRetour>",
-            self.pack.namespace, entry.uuid, entry.received_at,
-        )
+        let mut uuids = all.filter_map(|text| text.trim().parse::<Uuid4>().ok());
+        let found = uuids.find(fits);
+        found.ok_or_else(|| invalid("not the status question of this form"))
+    }
+
+    /// The verdict on a document as its form says it.
+    fn verdict(&self, service: Service, operation: &Operation, entry: &Entry) -> String {
+        if let Some(shape) = service.shape {
+            return answer::known(shape, &self.pack.namespace, entry);
+        }
+        let places = &operation.answer;
+        let mut tree = self.tree(&places.root);
+        tree.put(&places.uuid.to_string(), &entry.uuid);
+        let accepted = entry.verdict == Verdict::Accepted;
+        if let Some(place) = places.insurer_id.as_ref().filter(|_| accepted) {
+            tree.put(&place.to_string(), &entry.secu_id);
+        }
+        let words = if accepted {
+            &places.accepted
+        } else {
+            &places.refused
+        };
+        if let (Some(place), Some(word)) = (&places.status, words.first()) {
+            tree.put(&place.to_string(), word);
+        }
+        let Some(remarks) = &places.anomaly else {
+            return tree.xml();
+        };
+        for anomaly in &entry.anomalies {
+            let item = tree.element(&remarks.each.to_string());
+            let parts = [
+                (remarks.kind.as_ref(), Some(&*anomaly.kind)),
+                (Some(&remarks.code), Some(&*anomaly.code)),
+                (remarks.text.as_ref(), Some(&*anomaly.text)),
+                (remarks.line.as_ref(), anomaly.line.as_deref()),
+            ];
+            for part in parts {
+                if let (Some(place), Some(text)) = part {
+                    item.put(&place.to_string(), text);
+                }
+            }
+        }
+        tree.xml()
+    }
+
+    /// An empty answer of this pack.
+    fn tree(&self, root: &Name) -> Tree {
+        let namespaces = &self.pack.namespaces;
+        let same = |uri: &String| Some(uri.as_str()) == root.namespace.as_deref();
+        let prefix = namespaces.iter().find(|(_, uri)| same(uri));
+        let mut tree = match prefix {
+            Some((prefix, _)) => Tree::new(&format!("{prefix}:{}", root.local)),
+            None => Tree::new(&root.local),
+        };
+        tree.declare(namespaces);
+        tree
     }
 
     /// Wraps an answer of this model and sends it.
@@ -230,19 +339,9 @@ impl Exchange<'_> {
         let body = format!(
             "<sync:ResponseInfo xmlns:sync=\"{SYNC}\" modelUID=\"{}\">{content}\
              </sync:ResponseInfo>",
-            self.model
+            escape_attribute(self.model)
         );
         let comment = format!("Correlation-ID: {}", Uuid4::random());
         dialogue::finish(self.sandbox, &body, Some(&comment), blow)
-    }
-}
-
-/// A scenario's refusal with a code that is no fault is the insurer's verdict.
-fn verdict(blow: Option<&Blow>) -> Verdict {
-    match blow {
-        Some(blow) if blow.fault == Blown::Refuse => {
-            Verdict::Refused(blow.code.clone().unwrap_or_else(|| REFUSED.to_owned()))
-        }
-        Some(_) | None => Verdict::Accepted,
     }
 }

@@ -3,13 +3,17 @@
 //! what it receives with code of its own, and fails on demand. It must never be
 //! mistaken for the real services: see `docs/sandbox.md`.
 
+mod anomaly;
+mod answer;
 mod cert;
 mod cms;
+mod conditions;
 mod control;
 mod crl;
 mod der;
 mod dialogue;
 mod dom;
+mod engine;
 mod environment;
 mod exchange;
 mod identity;
@@ -22,6 +26,7 @@ mod registry;
 mod reply;
 mod scenario;
 mod server;
+mod services;
 mod soap;
 mod sts;
 mod trust_services;
@@ -30,22 +35,26 @@ mod wss;
 mod xades_check;
 mod xmldsig;
 
+use crate::conditions::Conditions;
 use crate::environment::Ports;
 use crate::ledger::Ledger;
 use crate::pki::{KeySpec, Order, Pki, Role, Validity};
 use crate::registry::Registry;
 use crate::reply::{Reply, Request};
-use crate::scenario::Scenarios;
+use crate::scenario::{Point, Scenarios};
 use crate::server::Listener;
 use aws_lc_rs::hmac;
 use clap::Parser;
 use sceau::base::{Clock, SystemClock, causes, file, random};
-use sceau::forms::Packs;
+use sceau::forms::{Pack, Packs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
+
+/// How often packs are looked at again and documents advance.
+const TICK: Duration = Duration::from_secs(1);
 
 /// A simulated insurer with its trust services. For tests only.
 #[derive(Debug, Parser)]
@@ -60,6 +69,10 @@ struct Arguments {
     /// Port of the dialogue over TLS (0: remembered or free).
     #[arg(long, default_value_t = 0)]
     port_tls: u16,
+    /// Folder of form packs (`<form>/<version>/pack.toml`) taken beside the
+    /// built-in ones and looked at again every second; may be given again.
+    #[arg(long)]
+    packs: Vec<PathBuf>,
 }
 
 /// Everything handlers share.
@@ -70,10 +83,11 @@ pub struct Sandbox {
     pub registry: Registry,
     /// Faults that wait.
     pub scenarios: Scenarios,
+    /// What stands until somebody changes it.
+    pub conditions: Conditions,
     /// Received documents.
     pub ledger: Ledger,
-    /// The forms the sandbox takes.
-    pub packs: Packs,
+    packs: Vec<Packs>,
     /// Authenticates the tokens it issues.
     pub token_key: hmac::Key,
     /// Told to stop.
@@ -85,6 +99,40 @@ impl Sandbox {
     /// The present time.
     pub fn now(&self) -> OffsetDateTime {
         SystemClock.now()
+    }
+
+    /// The forms the sandbox takes now, of every folder.
+    pub fn packs(&self) -> Vec<Arc<Pack>> {
+        self.packs.iter().flat_map(Packs::offered).collect()
+    }
+
+    /// Whether a practitioner's account is blocked.
+    pub fn is_blocked(&self, code_prestataire: &str) -> bool {
+        let for_now = self
+            .scenarios
+            .strike_for(Point::Account, Some(code_prestataire));
+        self.conditions.blocked.has(code_prestataire) || for_now.is_some()
+    }
+
+    /// Whether a patient has agreed to digital documents.
+    pub fn has_consent(&self, matricule: Option<&str>) -> bool {
+        let missing = self.scenarios.strike_for(Point::Consent, matricule);
+        let withheld = matricule.is_some_and(|m| self.conditions.withheld.has(m));
+        missing.is_none() && !withheld
+    }
+
+    /// What happens as time goes by.
+    fn tick(&self) {
+        for packs in &self.packs {
+            if packs.refresh() {
+                tell(packs);
+            }
+        }
+        if let Some(rest) = self.scenarios.pace()
+            && let Err(fault) = self.ledger.advance_rested(rest, self.now())
+        {
+            eprintln!("sceau-sandbox: {}", causes(&fault));
+        }
     }
 
     /// Address of the dialogue.
@@ -127,15 +175,16 @@ fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let base_url = format!("http://127.0.0.1:{}", ports.http);
     let registry = Registry::open(&dir.join("certificates.json"))?;
     let pki = Pki::open(&dir.join("pki"), &base_url, SystemClock.now(), &registry)?;
-    make_identities(&pki, &registry)?;
-    environment::write(&dir, ports)?;
+    let tokens = make_identities(&pki, &registry)?;
+    environment::write(&dir, ports, &tokens)?;
     let tls = server::tls(&pki)?;
     let sandbox = Arc::new(Sandbox {
         pki,
         registry,
         scenarios: Scenarios::default(),
+        conditions: Conditions::default(),
         ledger: Ledger::open(&dir.join("received"))?,
-        packs: Packs::builtin()?,
+        packs: packs(&arguments.packs),
         token_key: token_key(&dir.join("token.key"))?,
         stop: tokio::sync::Notify::new(),
         ports,
@@ -167,6 +216,24 @@ fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     Ok(result?)
 }
 
+/// The built-in packs, and those of every folder.
+fn packs(folders: &[PathBuf]) -> Vec<Packs> {
+    let opened: Vec<Packs> = match folders {
+        [] => vec![Packs::open(None, None)],
+        some => some.iter().map(|f| Packs::open(Some(f), None)).collect(),
+    };
+    opened.iter().for_each(tell);
+    opened
+}
+
+/// Says which packs are refused, and why.
+fn tell(packs: &Packs) {
+    for refused in packs.faults() {
+        let (folder, faults) = (refused.folder.display(), refused.faults.join("; "));
+        eprintln!("sceau-sandbox: the pack in {folder} is refused: {faults}");
+    }
+}
+
 /// The key that authenticates tokens, made at the first start.
 fn token_key(path: &Path) -> std::io::Result<hmac::Key> {
     let bytes = match std::fs::read(path) {
@@ -181,8 +248,12 @@ fn token_key(path: &Path) -> std::io::Result<hmac::Key> {
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
-/// The identities the daemon is configured with.
-fn make_identities(pki: &Pki, registry: &Registry) -> Result<(), pki::PkiError> {
+/// The identities the daemon is configured with; returns those that sign, of
+/// the practitioners and then of the delegate.
+fn make_identities(
+    pki: &Pki,
+    registry: &Registry,
+) -> Result<Vec<environment::Signing>, pki::PkiError> {
     let transport = Order {
         name: "Cabinet Exemple".to_owned(),
         subject_serial: Some(environment::PRACTITIONERS[0].1.to_owned()),
@@ -190,17 +261,32 @@ fn make_identities(pki: &Pki, registry: &Registry) -> Result<(), pki::PkiError> 
         key: KeySpec::Rsa2048,
         validity: Validity::Valid,
     };
-    let signer = Order {
-        name: environment::PRACTITIONERS[0].2.to_owned(),
-        subject_serial: Some(random_subject_serial()),
-        role: Role::Sign,
-        key: KeySpec::Rsa3072,
-        validity: Validity::Valid,
-    };
-    for (name, order) in [("transport", transport), ("signer", signer)] {
-        registry.issued(&pki.identity(name, &order)?.cert)?;
+    registry.issued(&pki.identity("transport", &transport)?.cert)?;
+    let (_, delegate) = environment::DELEGATE;
+    let people = environment::PRACTITIONERS.map(|(_, _, name)| name);
+    let signing = people.into_iter().chain([delegate]);
+    // Only one has an RSA key: they take long to make.
+    let stems = ["signer", "signer-2", "signer-3", "delegate"];
+    let keys = [
+        KeySpec::Rsa3072,
+        KeySpec::P256,
+        KeySpec::P256,
+        KeySpec::P384,
+    ];
+    let mut out = Vec::new();
+    for ((name, stem), key) in signing.zip(stems).zip(keys) {
+        let order = Order {
+            name: name.to_owned(),
+            subject_serial: Some(random_subject_serial()),
+            role: Role::Sign,
+            key,
+            validity: Validity::Valid,
+        };
+        let cert = pki.identity(stem, &order)?.cert;
+        registry.issued(&cert)?;
+        out.push((stem.to_owned(), cert.sha256()));
     }
-    Ok(())
+    Ok(out)
 }
 
 /// Serves until told to stop.
@@ -218,8 +304,18 @@ async fn serve(sandbox: Arc<Sandbox>, http: Listener, dialogue: Listener) -> std
         #[cfg(not(unix))]
         tokio::signal::ctrl_c().await
     };
+    let ticking = sandbox.clone();
+    let tick = async move {
+        loop {
+            tokio::time::sleep(TICK).await;
+            let sandbox = ticking.clone();
+            // A panic inside is told on standard error; time goes on.
+            let _ = tokio::task::spawn_blocking(move || sandbox.tick()).await;
+        }
+    };
     tokio::select! {
         end = interrupted => end,
+        () = tick => Ok(()),
         () = server::run(sandbox.clone(), http) => Ok(()),
         () = server::run(sandbox.clone(), dialogue) => Ok(()),
         () = async {

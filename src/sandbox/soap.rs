@@ -104,6 +104,11 @@ const TRUST: [&str; 4] = [
 ];
 
 impl Fault {
+    /// The account is blocked.
+    pub fn blocked() -> Self {
+        Self::Business(Code::AccountBlocked, "the account is blocked".to_owned())
+    }
+
     /// The fault a scenario names: `UNAVAILABLE`, `MessageExpired`,
     /// `ExpiredData`, ...
     pub fn from_name(name: &str) -> Option<Self> {

@@ -3,7 +3,7 @@
 use crate::Sandbox;
 use crate::cert::Cert;
 use crate::dom::{self, AUTH, WSA, WSP, WSSE, WST, WSU};
-use crate::environment::{BLOCKED, EXCHANGE_PATH, PRACTITIONERS};
+use crate::environment::{EXCHANGE_PATH, PRACTITIONERS};
 use crate::identity;
 use crate::pki::base64;
 use crate::soap::{Code, Fault};
@@ -51,11 +51,8 @@ pub fn issue(sandbox: &Sandbox, request: &Verified<'_, '_>) -> Result<String, Fa
         let text = "the code prestataire is not this practitioner's".to_owned();
         return Err(Fault::Business(Code::UnknownProvider, text));
     }
-    if code == BLOCKED {
-        return Err(Fault::Business(
-            Code::AccountBlocked,
-            "the account is blocked".to_owned(),
-        ));
+    if sandbox.is_blocked(code) {
+        return Err(Fault::blocked());
     }
     let expires = now + LIFETIME;
     let claims = Claims {

@@ -49,7 +49,8 @@ fn before(fault: Option<Fault>) -> Option<Reply> {
         | Fault::Stale
         | Fault::WrongNonce
         | Fault::WrongImprint
-        | Fault::ExpiredCertificate => None,
+        | Fault::ExpiredCertificate
+        | Fault::Advance => None,
     }
 }
 

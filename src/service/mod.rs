@@ -3,13 +3,14 @@
 
 #[cfg(unix)]
 mod inbox;
+mod packs;
 mod workers;
 
 use crate::api::{self, Api, Server};
 use crate::base::{Secret, SystemClock, file, hex, random};
-use crate::config::{Configuration, OutboxSettings, TokenSettings};
+use crate::config::{Configuration, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
-use crate::forms::{FormsError, Packs};
+use crate::forms::Packs;
 use crate::gateway::Gateway;
 use crate::gateway::mysecu::{MySecu, SetupError};
 #[cfg(unix)]
@@ -19,10 +20,13 @@ use crate::outbox::{self, Outbox, OutboxError};
 use crate::sign::Signer;
 use crate::store::{Store, StoreError};
 use crate::token::pkcs11::{self, Pkcs11Token, WorkerCommand};
+use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
-use crate::token::{Identity, LastTry, PinEntry, Token, TokenError, TokenStatus};
+use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
-use crate::x509::SignatureAlgorithm;
+#[cfg(unix)]
+use inbox::InboxWatch;
+use packs::PackWatch;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,6 +40,8 @@ pub const ADMIN_TOKEN_FILE: &str = "admin.token";
 /// File in the state folder with the API's address of this run.
 pub const ENDPOINT_FILE: &str = "endpoint";
 const LOCK_FILE: &str = "sceau.lock";
+/// Folder in the state folder with the last good state of every pack.
+const LAST_GOOD_PACKS: &str = "packs";
 const LOCK_TRIES: usize = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait for the steps under way when the service stops. One that is
@@ -75,9 +81,6 @@ pub enum ServiceError {
     /// The outbox does not open.
     #[error("the outbox does not open")]
     Outbox(#[source] OutboxError),
-    /// A form pack cannot be loaded.
-    #[error("the form packs do not load")]
-    Forms(#[source] FormsError),
     /// The token cannot be set up.
     #[error("the token cannot be set up")]
     Token(#[source] TokenError),
@@ -117,6 +120,7 @@ struct Parts {
     api: Api,
     #[cfg(unix)]
     inbox: Option<Inbox>,
+    packs: Arc<Packs>,
     intake: Arc<Intake>,
     delivery: Option<Arc<Delivery>>,
     listen: std::net::SocketAddr,
@@ -132,17 +136,16 @@ impl Parts {
         let outbox =
             Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
         let outbox = Arc::new(outbox);
-        let mut packs = Packs::builtin().map_err(ServiceError::Forms)?;
-        if let Some(folder) = &configuration.forms_folder {
-            packs.load_dir(folder).map_err(ServiceError::Forms)?;
-        }
+        let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
+        let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
-        let token = token(configuration.token)?;
+        let tokens = Arc::new(tokens(configuration.tokens)?);
         let rsa_scheme = configuration.rsa_scheme;
-        let signer = Signer::new(token, Arc::new(trust), clock.clone(), rsa_scheme);
+        let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
         let signer = Arc::new(signer);
-        let practitioners = configuration.practitioners;
+        let people = Arc::new(configuration.people);
+        let environment = Arc::new(configuration.environment);
         let delivery = match configuration.mysecu {
             Some(settings) => {
                 let gateway: Arc<dyn Gateway> =
@@ -151,33 +154,27 @@ impl Parts {
                     packs.clone(),
                     outbox.clone(),
                     gateway,
-                    practitioners.clone(),
+                    people.clone(),
+                    environment.clone(),
                 )))
             }
             None => None,
         };
         let intake = Arc::new(Intake::new(
-            packs,
-            outbox.clone(),
-            signer.clone(),
-            practitioners,
+            (packs.clone(), outbox.clone(), signer.clone()),
+            people,
+            environment.clone(),
             configuration.pdfs,
             clock,
         ));
         #[cfg(unix)]
-        let inbox = match configuration.inbox {
-            Some(settings) => {
-                let words = Box::new(inbox::ApiWords(outbox.clone()));
-                let opened = Inbox::open(settings, intake.clone(), outbox.clone(), words);
-                Some(opened.map_err(ServiceError::Inbox)?)
-            }
-            None => None,
-        };
+        let inbox = inbox::open(configuration.inbox, &intake, &outbox)?;
         let api = Api {
             intake: intake.clone(),
             outbox,
             signer,
-            environment: configuration.environment,
+            tokens,
+            environment,
             delivers: delivery.is_some(),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
             address: configuration.listen,
@@ -186,6 +183,7 @@ impl Parts {
             api,
             #[cfg(unix)]
             inbox,
+            packs,
             intake,
             delivery,
             listen: configuration.listen,
@@ -205,26 +203,28 @@ impl Parts {
         write(&folder.join(ENDPOINT_FILE), url.as_bytes())?;
 
         let outbox = api.outbox.clone();
+        let waiting = outbox.clone();
         let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
             .map_err(ServiceError::Runtime)?;
         #[cfg(unix)]
-        let watched = self.inbox.map(inbox::Watch::start).transpose();
-        #[cfg(unix)]
-        let watched = watched.map_err(ServiceError::Runtime)?;
+        let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
+        let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
-        tracing::info!(%url, environment = %api.environment, version = env!("CARGO_PKG_VERSION"), "listening");
+        tracing::info!(%url, environment = %api.environment.name, kind = %api.environment.kind, version = env!("CARGO_PKG_VERSION"), "listening");
         let serving = api::serve(server, Arc::new(api), stopped);
         let stopping = async {
             signals.await;
             tracing::info!("stopping: no more work is taken on");
             let _ = stop.send(true);
+            waiting.end_waits();
         };
         tokio::join!(serving, stopping);
         // Workers finish the step they are in: their leases and attempts end cleanly.
         let stopping = tokio::task::spawn_blocking(move || {
             #[cfg(unix)]
-            watched.into_iter().for_each(inbox::Watch::stop);
+            inbox_watch.stop();
+            pack_watch.stop();
             workers.stop(&outbox);
         });
         if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
@@ -300,11 +300,19 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
     file::write_atomic(path, bytes).map_err(ServiceError::file("write", path))
 }
 
-fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
-    match settings {
-        TokenSettings::None => Ok(Arc::new(NoToken)),
-        TokenSettings::Soft { p12, password_file } => {
+fn tokens(settings: Vec<TokenSettings>) -> Result<Several, ServiceError> {
+    let named = settings.into_iter().map(|TokenSettings { name, key }| {
+        let token = token(&name, key)?;
+        Ok(Named { name, token })
+    });
+    Ok(Several::new(named.collect::<Result<_, ServiceError>>()?))
+}
+
+fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
+    match key {
+        KeySettings::Soft { p12, password_file } => {
             tracing::warn!(
+                name,
                 "the signing key is a file: for demonstrations and tests only, it is not under the signer's sole control"
             );
             let bytes = std::fs::read(&p12).map_err(ServiceError::file("read", &p12))?;
@@ -313,7 +321,7 @@ fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
             let token = SoftToken::open(&bytes, &password).map_err(ServiceError::Token)?;
             Ok(Arc::new(token))
         }
-        TokenSettings::Pkcs11 {
+        KeySettings::Pkcs11 {
             module,
             serial,
             pin_file,
@@ -330,37 +338,5 @@ fn token(settings: TokenSettings) -> Result<Arc<dyn Token>, ServiceError> {
             let token = Pkcs11Token::start(settings).map_err(ServiceError::Runtime)?;
             Ok(Arc::new(token))
         }
-    }
-}
-
-/// Stands where no token is configured: documents are accepted and wait.
-struct NoToken;
-
-impl Token for NoToken {
-    fn identities(&self) -> Result<Vec<Identity>, TokenError> {
-        Err(TokenError::Absent)
-    }
-
-    fn status(&self) -> TokenStatus {
-        TokenStatus::Absent
-    }
-
-    fn pin_entry(&self) -> PinEntry {
-        PinEntry::Keyboard
-    }
-
-    fn unlock(&self, _pin: Option<Secret>, _last_try: LastTry) -> Result<(), TokenError> {
-        Err(TokenError::Absent)
-    }
-
-    fn lock(&self) {}
-
-    fn sign(
-        &self,
-        _certificate: &[u8; 32],
-        _algorithm: SignatureAlgorithm,
-        _message: &[u8],
-    ) -> Result<Vec<u8>, TokenError> {
-        Err(TokenError::Absent)
     }
 }

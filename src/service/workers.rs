@@ -123,6 +123,7 @@ fn work(
 mod tests {
     use super::*;
     use crate::base::{SystemClock, Uuid4};
+    use crate::forms::EnvironmentKind;
     use crate::outbox::{self, New, Prepared, State};
     use crate::store::{Settings, Store};
     use std::sync::mpsc;
@@ -136,9 +137,15 @@ mod tests {
             operation: "depot".into(),
             code_prestataire: "90000001".into(),
             client: "test".into(),
+            environment: "sandbox".into(),
+            environment_kind: EnvironmentKind::Sandbox,
+            signer: None,
+            is_interactive: false,
+            links: Vec::new(),
             request_sha256: [0; 32],
             xml: b"xml".to_vec(),
-            pdf: b"pdf".to_vec(),
+            pdf: None,
+            facts: serde_json::json!([]),
             detail: serde_json::json!({}),
         };
         outbox.receive(new).unwrap();

@@ -1,7 +1,7 @@
 //! Signatures of a document that belongs to no submission (DSR 3.5): the same
 //! steps without rests, because nothing is kept when one fails.
 
-use super::{Practitioner, SignError, Signer};
+use super::{SignError, Signatory, Signer};
 use crate::trust::Call;
 use crate::x509::tsp::TimestampToken;
 use crate::x509::{Cert, Level};
@@ -32,10 +32,10 @@ impl Signer {
         &self,
         (xml, slot): (&[u8], &Slot),
         level: Level,
-        practitioner: &Practitioner,
+        signatory: &Signatory,
         calls: &mut Vec<Call>,
     ) -> Result<Isolated, SignError> {
-        let hand = self.hand(practitioner, calls)?;
+        let hand = self.hand(signatory, calls)?;
         let tree = xml::parse(xml).map_err(|error| SignError::Xml(XadesError::Parse(error)))?;
         let mut envelope = self.xml_signature(&hand, (xml, &tree), slot)?;
         if level > Level::B {
@@ -61,10 +61,10 @@ impl Signer {
         &self,
         pdf: &[u8],
         level: Level,
-        practitioner: &Practitioner,
+        signatory: &Signatory,
         calls: &mut Vec<Call>,
     ) -> Result<Isolated, SignError> {
-        let hand = self.hand(practitioner, calls)?;
+        let hand = self.hand(signatory, calls)?;
         let mut document = self.pdf_signature(&hand, pdf)?;
         let mut gen_time = None;
         if level > Level::B {

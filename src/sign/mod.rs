@@ -3,11 +3,13 @@
 //! before anything else sees it. Nothing here sends or stores.
 
 mod isolated;
+mod people;
 
 pub use isolated::Isolated;
+pub use people::{Delegate, People, PeopleError, Practitioner, Role, Signatory};
 
 use crate::base::{Clock, hex};
-use crate::forms::{CodePrestataire, FormsError, Pack};
+use crate::forms::{FormsError, Pack};
 use crate::pades::{self, Changes, PadesError};
 use crate::token::{self, Identity, Token, TokenError};
 use crate::trust::{Call, Evidence, Trust, TrustError};
@@ -18,19 +20,6 @@ use crate::xades::{self, Envelope, Level, Slot, XadesError};
 use roxmltree::Document;
 use std::sync::Arc;
 use time::OffsetDateTime;
-
-/// Someone in whose name forms are signed and sent (DSR 3.4.1).
-#[derive(Debug, Clone)]
-pub struct Practitioner {
-    /// The code prestataire, eight digits.
-    pub code_prestataire: CodePrestataire,
-    /// The eHealth ID, ten digits.
-    pub ehealth_id: String,
-    /// Name for logs and the console.
-    pub name: String,
-    /// SHA-256 of the signing certificate; `None` takes the token's only one.
-    pub certificate: Option<[u8; 32]>,
-}
 
 /// Why a document does not get further.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +96,7 @@ impl SignError {
     }
 }
 
-/// A practitioner's identity, found trustworthy and ready to sign.
+/// A signatory's identity, found trustworthy and ready to sign.
 pub struct Hand {
     identity: Identity,
     /// From the identity's certificate to the anchor.
@@ -168,13 +157,9 @@ impl Signer {
     ///
     /// # Errors
     /// [`SignError::Token`], [`SignError::KeyKind`], [`SignError::Trust`].
-    pub fn hand(
-        &self,
-        practitioner: &Practitioner,
-        calls: &mut Vec<Call>,
-    ) -> Result<Hand, SignError> {
+    pub fn hand(&self, signatory: &Signatory, calls: &mut Vec<Call>) -> Result<Hand, SignError> {
         let at = self.clock.now();
-        let identity = self.identity(practitioner)?;
+        let identity = self.identity(signatory)?;
         let certificate = &identity.certificate;
         let algorithm = SignatureAlgorithm::for_key(certificate.key(), self.rsa_scheme)
             .ok_or_else(|| SignError::KeyKind {
@@ -262,22 +247,24 @@ impl Signer {
         Ok(())
     }
 
-    /// Embedding with the XSD of the whole, then XAdES-B-B in the pack's slot
+    /// Embedding of the PDF, if any, with the XSD of the whole, then XAdES-B-B in the pack's slot
     /// (EN 319 132-1 §6.3): all with one parse. Exactly one private-key
     /// operation. What becomes of the envelope must pass [`Signer::check`].
     ///
     /// # Errors
-    /// [`SignError::Embed`], [`SignError::Xml`], [`SignError::Token`].
+    /// [`SignError::Embed`], also for an operation that is not signed;
+    /// [`SignError::Xml`], [`SignError::Token`].
     pub fn form_signature(
         &self,
         hand: &Hand,
         (pack, name): (&Pack, &str),
-        (xml, pdf): (&[u8], &[u8]),
+        (xml, pdf): (&[u8], Option<&[u8]>),
     ) -> Result<Envelope, SignError> {
         let operation = pack.operation(name).map_err(SignError::Embed)?;
+        let place = operation.signed().map_err(SignError::Embed)?;
         let whole = pack.assemble(name, xml, pdf).map_err(SignError::Embed)?;
         let tree = pack.read_whole(name, &whole).map_err(SignError::Embed)?;
-        self.xml_signature(hand, (&whole, &tree), &operation.signature.slot)
+        self.xml_signature(hand, (&whole, &tree), &place.slot)
     }
 
     fn xml_signature(
@@ -385,18 +372,21 @@ impl Signer {
         Ok(data)
     }
 
-    /// The identity a practitioner signs with.
+    /// The identity a signatory signs with.
     ///
     /// # Errors
     /// [`SignError::Token`] when it is absent or ambiguous.
-    pub fn identity(&self, practitioner: &Practitioner) -> Result<Identity, SignError> {
+    pub fn identity(&self, signatory: &Signatory) -> Result<Identity, SignError> {
         let identities = self.token.identities().map_err(SignError::Token)?;
-        token::choose(
-            &identities,
-            practitioner.certificate.as_ref(),
-            self.clock.now(),
-        )
-        .map_err(SignError::Token)
+        let named = signatory.certificate.as_ref();
+        let chosen = token::choose(&identities, named, self.clock.now());
+        chosen.map_err(|error| match error {
+            // It may be on the card that is not there.
+            TokenError::NoSuchCertificate => {
+                SignError::Token(self.token.trouble().unwrap_or(error))
+            }
+            other => SignError::Token(other),
+        })
     }
 
     fn private_key(&self, hand: &Hand, message: &[u8]) -> Result<Vec<u8>, SignError> {

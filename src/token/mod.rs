@@ -6,6 +6,7 @@
 //! costs time and gains nothing.
 
 pub mod pkcs11;
+pub mod several;
 pub mod soft;
 
 #[cfg(test)]
@@ -27,6 +28,11 @@ pub trait Token: Send + Sync {
     fn identities(&self) -> Result<Vec<Identity>, TokenError>;
     /// What the token is ready for. Never waits for the token.
     fn status(&self) -> TokenStatus;
+    /// Why [`Token::identities`] may lack some: the trouble of one of several
+    /// tokens.
+    fn trouble(&self) -> Option<TokenError> {
+        None
+    }
     /// Where the PIN is entered, as far as is known. Never waits for the token.
     fn pin_entry(&self) -> PinEntry;
     /// Uses the PIN for at most one login and wipes it; without a PIN a token

@@ -1,9 +1,11 @@
 use super::*;
 use crate::base::Secret;
+use crate::token::several::{Named, Several};
 use crate::token::soft::{LABEL, SoftToken};
 use crate::x509;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use time::macros::datetime;
 
 /// A PKCS#12 file as OpenSSL 3 writes it by default (PBES2 with AES-256-CBC,
@@ -242,4 +244,84 @@ fn an_algorithm_for_another_key_is_refused() {
         KeyKind::Rsa { bits: 1024 },
     );
     assert_eq!(short, Err(TokenError::KeyTooShort { bits: 1024 }));
+}
+
+/// A token that answers as it is told.
+struct Told(Result<Vec<Identity>, TokenError>, u8);
+
+impl Token for Told {
+    fn identities(&self) -> Result<Vec<Identity>, TokenError> {
+        self.0.clone()
+    }
+
+    fn status(&self) -> TokenStatus {
+        match self.0 {
+            Ok(_) => TokenStatus::Ready,
+            Err(_) => TokenStatus::Absent,
+        }
+    }
+
+    fn pin_entry(&self) -> PinEntry {
+        PinEntry::Keyboard
+    }
+
+    fn unlock(&self, _pin: Option<Secret>, _last_try: LastTry) -> Result<(), TokenError> {
+        Ok(())
+    }
+
+    fn lock(&self) {}
+
+    fn sign(
+        &self,
+        _certificate: &[u8; 32],
+        _algorithm: SignatureAlgorithm,
+        _message: &[u8],
+    ) -> Result<Vec<u8>, TokenError> {
+        Ok(vec![self.1])
+    }
+}
+
+#[test]
+fn of_several_tokens_each_signs_with_its_own_and_none_holds_up_another() {
+    let (one, two) = (identity("one", BEFORE, LAST), identity("two", BEFORE, LAST));
+    let several = |tokens: Vec<Told>| {
+        let named = tokens.into_iter().map(|told| Named {
+            name: format!("card-{}", told.1),
+            token: Arc::new(told),
+        });
+        Several::new(named.collect())
+    };
+    let sign = |several: &Several, identity: &Identity| {
+        let sha256 = identity.certificate.sha256();
+        several.sign(&sha256, SignatureAlgorithm::EcdsaSha256, b"m")
+    };
+    let both = several(vec![
+        Told(Ok(vec![one.clone()]), 1),
+        Told(Ok(vec![two.clone()]), 2),
+    ]);
+    assert_eq!(
+        (sign(&both, &one), sign(&both, &two)),
+        (Ok(vec![1]), Ok(vec![2]))
+    );
+    assert_eq!(both.identities().unwrap().len(), 2);
+    assert_eq!((both.status(), both.trouble()), (TokenStatus::Ready, None));
+    // A PIN goes nowhere unless the card is named.
+    assert!(both.unlock(None, LastTry::Refuse).is_err());
+    assert!(both.named(None).is_none() && both.named(Some("card-2")).is_some());
+
+    let away = several(vec![
+        Told(Err(TokenError::Absent), 1),
+        Told(Ok(vec![two.clone()]), 2),
+    ]);
+    assert_eq!(sign(&away, &two), Ok(vec![2]));
+    assert_eq!(away.identities().unwrap().len(), 1);
+    // The other's certificate is not unknown: its card is away.
+    assert_eq!(sign(&away, &one), Err(TokenError::Absent));
+    assert_eq!(away.status(), TokenStatus::Absent);
+
+    let none = several(Vec::new());
+    assert_eq!(none.identities().unwrap_err(), TokenError::Absent);
+    assert_eq!(none.status(), TokenStatus::Absent);
+    let locked = several(vec![Told(Err(TokenError::Locked), 1)]);
+    assert_eq!(locked.identities().unwrap_err(), TokenError::Locked);
 }

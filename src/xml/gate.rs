@@ -211,6 +211,7 @@ impl<'l> Pass<'l> {
         under(self.open.len() + 1, self.limits.depth, "nested elements")?;
         self.name(tag.name().as_ref().len())?;
         let mut declared = 0;
+        let mut default_declared = false;
         let mut attributes = 0;
         for attribute in tag.attributes().with_checks(false) {
             let attribute = attribute.map_err(|error| malformed(&error))?;
@@ -220,7 +221,15 @@ impl<'l> Pass<'l> {
             self.name(attribute.key.as_ref().len())?;
             match attribute.key.as_namespace_binding() {
                 None => {}
-                Some(PrefixDeclaration::Default) => declared += 1,
+                Some(PrefixDeclaration::Default) if default_declared => {
+                    // XML 1.0 §3.1; the parser notices it of prefixes only.
+                    let reason = "the default namespace is declared twice on one element";
+                    return Err(GateFault::Malformed(reason.to_owned()));
+                }
+                Some(PrefixDeclaration::Default) => {
+                    default_declared = true;
+                    declared += 1;
+                }
                 Some(PrefixDeclaration::Named(prefix)) if attribute.value.is_empty() => {
                     // Namespaces in XML 1.0 §2.2; the parser would let it pass.
                     let reason = format!("the prefix {} is bound to nothing", cut(prefix));

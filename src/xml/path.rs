@@ -254,6 +254,11 @@ impl Path {
         self.values(from).into_iter().next()
     }
 
+    /// Whether the path ends with an attribute.
+    pub fn is_attribute(&self) -> bool {
+        self.attribute.is_some()
+    }
+
     /// The element names of the path, outermost first.
     pub fn steps(&self) -> &[Name] {
         &self.steps
@@ -267,6 +272,11 @@ impl fmt::Display for Path {
 }
 
 impl Selected<'_, '_> {
+    /// Whether it is an attribute.
+    pub fn is_attribute(&self) -> bool {
+        self.attribute.is_some()
+    }
+
     /// The attribute value, or the text of the element with the white space
     /// around it removed (comments inside do not split it).
     pub fn text(&self) -> String {

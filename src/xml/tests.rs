@@ -46,6 +46,18 @@ fn gate_refuses_doctype_instructions_and_encodings() {
 }
 
 #[test]
+fn gate_refuses_two_default_namespaces_on_one_element() {
+    let (kind, line, column) = refused(b"<a>\n<b xmlns='u' xmlns='v'/></a>");
+    let GateFault::Malformed(reason) = kind else {
+        panic!("{kind}");
+    };
+    assert!(reason.contains("declared twice"), "{reason}");
+    assert_eq!((line, column), (2, 1));
+    let nested = "<a xmlns='u'><b xmlns='v'/></a>";
+    assert!(check(nested.as_bytes(), &Limits::default()).is_ok());
+}
+
+#[test]
 fn gate_refuses_what_passes_a_limit() {
     let deep = |n| "<a>".repeat(n) + &"</a>".repeat(n);
     assert!(check(deep(64).as_bytes(), &Limits::default()).is_ok());

@@ -124,7 +124,7 @@ fn root() -> &'static Path {
 
 fn example(kind: &str, name: &str) -> Vec<u8> {
     let folder = root().join("xsd/memoire-honoraires/2/examples");
-    std::fs::read(folder.join(kind).join(name)).unwrap()
+    std::fs::read(folder.join(kind).join("depot").join(name)).unwrap()
 }
 
 /// Compares with a file on record, or writes it when blessing; what differs.

@@ -3,7 +3,7 @@
 //! ends with one receipt and one effect at the insurer. The tables in
 //! `docs/durability.md` are what these tests measured; they are compared.
 
-use crate::daemon::{Daemon, Setup, example, pdf, until};
+use crate::daemon::{Daemon, Setup, example, on_token, pdf, until};
 use crate::sandbox::Sandbox;
 use crate::softhsm::{PIN, SoftHsm};
 use rustix::process::{Pid, Signal, kill_process};
@@ -519,16 +519,14 @@ impl Card {
         let hsm = SoftHsm::empty()?;
         let chain = hsm.take_identity(sandbox, "p256");
         hsm.import_certificate("03", chain[0].der());
-        let mut layer = format!(
-            "[token]\nkind = \"pkcs11\"\nmodule = {:?}\ntoken_serial = {:?}\n",
-            hsm.module(),
-            hsm.serial
-        );
+        let (module, serial) = (hsm.module(), &hsm.serial);
+        let mut table = format!("kind = \"pkcs11\"\nmodule = {module:?}\nserial = {serial:?}\n");
         if with_pin_file {
             let file = hsm.path().join("pin");
             std::fs::write(&file, PIN).unwrap();
-            layer.push_str(&format!("pin_file = {file:?}\n"));
+            table.push_str(&format!("pin_file = {file:?}\n"));
         }
+        let layer = on_token(&table);
         Some(Self { hsm, layer })
     }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for a service to start or a submission to move.
 const LIMIT: Duration = Duration::from_secs(60);
-const EXAMPLES: &str = "xsd/memoire-honoraires/2/examples/valid";
+const EXAMPLES: &str = "xsd/memoire-honoraires/2/examples/valid/depot";
 const PDFS: &str = "tests/fixtures/pdf";
 
 /// What differs between the services of the tests.
@@ -23,6 +23,16 @@ pub struct Setup {
     pub layer: String,
     /// Environment variables.
     pub environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+}
+
+/// Configuration over the sandbox's people and tokens: one practitioner, who has
+/// the only token; `table` has the keys of its table but the name.
+pub fn on_token(table: &str) -> String {
+    format!(
+        "delegate = []\n[[token]]\nname = \"card\"\n{table}\n\
+         [[practitioner]]\ncode_prestataire = \"90000001\"\nehealth_id = \"9000000001\"\n\
+         name = \"Dr Testine Exemple\"\n"
+    )
 }
 
 /// A running service.
@@ -293,7 +303,7 @@ fn the_same_request_again_is_the_same_submission_and_other_bytes_conflict() {
 
     // It stays accepted when the service would not accept it any more.
     daemon.stop();
-    let layer = "practitioner = []\n".to_owned();
+    let layer = "practitioner = []\ndelegate = []\n".to_owned();
     let setup = Setup {
         layer,
         ..Setup::default()

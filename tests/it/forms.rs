@@ -24,7 +24,7 @@ fn folder() -> PathBuf {
 }
 
 fn examples(kind: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder().join("examples").join(kind)).unwrap();
+    let entries = fs::read_dir(folder().join("examples").join(kind).join("depot")).unwrap();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "xml"));
     files.sort();
@@ -170,7 +170,7 @@ fn libxml2_agrees_on_mutants() {
     let scratch = tempfile::tempdir().unwrap();
     let mut files = Vec::new();
     for name in ["une-ligne", "accident", "dentaire"] {
-        let path = folder().join(format!("examples/valid/{name}.xml"));
+        let path = folder().join(format!("examples/valid/depot/{name}.xml"));
         for (index, mutant) in mutants(&fs::read_to_string(path).unwrap())
             .iter()
             .enumerate()
@@ -219,7 +219,7 @@ fn answers_are_valid_against_the_schema() {
 
 /// A mémoire with `lines` lines, each with a fault where asked.
 fn long(lines: usize, fault: &str) -> Vec<u8> {
-    let text = fs::read_to_string(folder().join("examples/valid/une-ligne.xml")).unwrap();
+    let text = fs::read_to_string(folder().join("examples/valid/depot/une-ligne.xml")).unwrap();
     let start = text.find("  <mh:prestation>").unwrap();
     let end = text.find("  <mh:paiement>").unwrap();
     let line = &text[start..end];
@@ -264,7 +264,7 @@ fn checking_is_not_quadratic() {
 
 #[test]
 fn positions_of_findings_point_at_the_element() {
-    let path = folder().join("examples/invalid/devise-en-minuscules.xml");
+    let path = folder().join("examples/invalid/depot/devise-en-minuscules.xml");
     let text = fs::read_to_string(&path).unwrap();
     let finding = check(&path).unwrap_err().findings.remove(0);
     let Position { line, column } = finding.position.unwrap();

@@ -12,7 +12,7 @@ fn play(client: &str, cases: &[&str]) -> (Vec<String>, String) {
     let scratch = tempfile::tempdir().unwrap();
     let report = scratch.path().join("report.xml");
     let line = format!(
-        "python3 {client} xsd/memoire-honoraires/2/examples/valid/une-ligne.xml tests/fixtures/pdf/memoire-gs-a2b.pdf"
+        "python3 {client} xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml tests/fixtures/pdf/memoire-gs-a2b.pdf"
     );
     let mut command = Command::new(env!("CARGO_BIN_EXE_sceau"));
     command.current_dir(root).args(["kit", "--command", &line]);

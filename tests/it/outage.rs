@@ -3,7 +3,7 @@
 //! certificate, no token, no PIN.
 
 use crate::crash::{Card, Paper, token_is, unlock, whole, words};
-use crate::daemon::{Daemon, Setup};
+use crate::daemon::{Daemon, Setup, on_token};
 use crate::sandbox::{Sandbox, ok, run};
 use crate::softhsm::PIN;
 use sceau::pades;
@@ -135,10 +135,9 @@ pub fn soft_token(sandbox: &Sandbox, folder: &Path, validity: &str) -> (Setup, S
     ];
     let inputs = [key.as_str(), "-in", &certificate, "-certfile", &chain];
     ok(run("openssl", &[&arguments[..], &inputs[..]].concat()));
-    let layer =
-        "[token]\nkind = \"soft\"\np12 = \"signer.p12\"\npassword_file = \"signer.password\"";
+    let table = "kind = \"soft\"\np12 = \"signer.p12\"\npassword_file = \"signer.password\"";
     let setup = Setup {
-        layer: layer.to_owned(),
+        layer: on_token(table),
         ..Setup::default()
     };
     (setup, text("serial"))

@@ -5,6 +5,9 @@
 mod client;
 mod dialogue;
 mod gateway;
+mod live;
+mod scenarios;
+mod services;
 mod trust_services;
 
 use std::ffi::OsString;
@@ -26,14 +29,24 @@ pub struct Sandbox {
 impl Sandbox {
     /// Starts a sandbox on `dir` and waits until it is ready.
     pub fn start(dir: &Path) -> Self {
-        Self::start_with(dir, &[])
+        Self::launch(dir, &[], &[])
     }
 
     /// The same with environment variables.
     pub fn start_with(dir: &Path, environment: &[(OsString, OsString)]) -> Self {
+        Self::launch(dir, &[], environment)
+    }
+
+    /// The same with a folder of form packs.
+    pub fn start_with_packs(dir: &Path, packs: &Path) -> Self {
+        Self::launch(dir, &["--packs".into(), packs.into()], &[])
+    }
+
+    fn launch(dir: &Path, arguments: &[OsString], environment: &[(OsString, OsString)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sceau-sandbox"))
             .arg("--dir")
             .arg(dir)
+            .args(arguments)
             .envs(environment.iter().map(|(k, v)| (k, v)))
             .stdout(Stdio::piped())
             .spawn()
@@ -77,13 +90,22 @@ impl Sandbox {
         ok(run("curl", &["-sS", "--fail", "-X", "DELETE", &url]));
     }
 
+    /// Plays a built-in scenario.
+    pub fn play(&self, name: &str) {
+        self.control(&format!("scenarios/{name}"), "");
+    }
+
+    /// What `/control` answers to a GET.
+    pub fn shown(&self, path: &str) -> serde_json::Value {
+        let url = format!("{}/control/{path}", self.http);
+        let out = ok(run("curl", &["-sS", "--fail", &url]));
+        serde_json::from_slice(&out).unwrap()
+    }
+
     /// What the sandbox has received.
     pub fn documents(&self) -> Vec<serde_json::Value> {
-        let out = ok(run(
-            "curl",
-            &["-sS", &format!("{}/control/documents", self.http)],
-        ));
-        serde_json::from_slice(&out).unwrap()
+        let shown = self.shown("documents");
+        shown.as_array().unwrap().clone()
     }
 
     /// The bytes of a document as they were received.

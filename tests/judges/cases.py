@@ -32,7 +32,7 @@ from keys import PIN, available, http, make_key, run
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 VENV_PYTHON = REPOSITORY / ".judges/venv/bin/python"
-EXAMPLES = REPOSITORY / "xsd/memoire-honoraires/2/examples/valid"
+EXAMPLES = REPOSITORY / "xsd/memoire-honoraires/2/examples/valid/depot"
 PDFS = REPOSITORY / "tests/fixtures/pdf"
 # (file, signatures it bears already). Not: an encrypted PDF, one certified against any change, one whose signer locked every
 # field: Sceau refuses them.

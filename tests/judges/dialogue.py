@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 JUDGES = HERE.parents[1] / ".judges"
-FORM = HERE.parents[1] / "xsd/memoire-honoraires/2/examples/valid/une-ligne.xml"
+FORM = HERE.parents[1] / "xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml"
 PYTHON = JUDGES / "venv" / "bin" / "python"
 
 

@@ -4,10 +4,10 @@
 usage: keys.py --sandbox URL --out DIR [KIND ...]     (URL: what sceau-sandbox prints as "http"; KIND: all when left out)
 
 For each kind a scratch SoftHSM2 token in DIR/KIND/softhsm, and the same key as PKCS#12 in DIR/KIND/soft. Prints one JSON
-object a line: kind, token ("pkcs11" or "soft"), configuration (the [token] table), environment (variables for `sceau run`).
+object a line: kind, token ("pkcs11" or "soft"), configuration (token and practitioner), environment (variables for `sceau run`).
 
 From Python: `make_key(kind, folder, url)` and `make_soft_key(kind, folder, url)` give a Key; `Key.configuration(scheme)` is
-the [token] table, `Key.environment` goes to the daemon's process. RSA keys sign by the scheme of the configuration.
+token and practitioner, `Key.environment` goes to the daemon's process. RSA keys sign by the scheme of the configuration.
 """
 
 import argparse
@@ -21,12 +21,17 @@ import urllib.request
 from pathlib import Path
 
 KINDS = ("rsa2048", "rsa3072", "rsa4096", "p256", "p384")
-# Schemes for `[token] rsa_scheme`; an EC key signs in one way only.
+# Schemes for `[signature] rsa_scheme`; an EC key signs in one way only.
 SCHEMES = {kind: ("pkcs1-v1_5", "pss") if kind.startswith("rsa") else ("pkcs1-v1_5",) for kind in KINDS}
 PLACES = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so", *map(str, Path("/usr/lib").glob("*/softhsm/libsofthsm2.so"))]
 MODULE = next((Path(path) for path in PLACES if Path(path).exists()), None)
 PIN = "471147"
 SECONDS = 120
+PRACTITIONER = """[[practitioner]]
+code_prestataire = "90000001"
+ehealth_id = "9000000001"
+name = "Dr Testine Exemple"
+"""
 
 
 def http(url, body=None, headers=()):
@@ -78,10 +83,10 @@ class Key:
         return file
 
     def configuration(self, scheme="pkcs1-v1_5", *, pin_from_file=True):
-        """The [token] table. Without the PIN file a PKCS#11 token waits for POST /v1/tokens/unlock."""
+        """The token and who signs with it. Without the PIN file a PKCS#11 token waits for POST /v1/tokens/unlock."""
         settings = {name: value for name, value in self.settings.items() if pin_from_file or name != "pin_file"}
-        lines = [f"{name} = {json.dumps(str(value))}" for name, value in (settings | {"rsa_scheme": scheme}).items()]
-        return "\n".join(["[token]", *lines, ""])
+        lines = [f"{name} = {json.dumps(str(value))}" for name, value in ({"name": "card"} | settings).items()]
+        return "\n".join(["[[token]]", *lines, PRACTITIONER, "[signature]", f'rsa_scheme = "{scheme}"', ""])
 
 
 def make_key(kind, folder, url):

@@ -135,7 +135,8 @@ fn unlock(service: &Service, pin: &str) -> Option<Output> {
 /// Configuration that signs with this token.
 fn on_token(hsm: &SoftHsm) -> String {
     let (module, serial) = (hsm.module().display(), &hsm.serial);
-    format!("[token]\nkind = \"pkcs11\"\nmodule = \"{module}\"\ntoken_serial = \"{serial}\"")
+    let table = format!("kind = \"pkcs11\"\nmodule = \"{module}\"\nserial = \"{serial}\"");
+    daemon::on_token(&table)
 }
 
 #[test]
@@ -210,7 +211,7 @@ fn unlock_takes_one_pin_for_one_try_and_lets_documents_go() {
 #[test]
 fn unlocking_without_a_token_is_a_problem() {
     let service = Service::start(&Setup {
-        layer: "[token]\nkind = \"none\"".into(),
+        layer: "token = []".into(),
         ..Setup::default()
     });
     let administrator = service.administrator.clone();

@@ -33,10 +33,9 @@ impl OnCard {
         let pin = hsm.path().join("pin");
         std::fs::write(&pin, PIN).unwrap();
         let (module, more) = module.unwrap_or((hsm.module(), Vec::new()));
-        let layer = format!(
-            "[token]\nkind = \"pkcs11\"\nmodule = {module:?}\npin_file = {pin:?}\n\
-             rsa_scheme = \"{scheme}\"\n"
-        );
+        let table = format!("kind = \"pkcs11\"\nmodule = {module:?}\npin_file = {pin:?}");
+        let scheme = format!("[signature]\nrsa_scheme = \"{scheme}\"\n");
+        let layer = daemon::on_token(&table) + &scheme;
         let environment = [hsm.environment(), more].concat();
         let setup = Setup { layer, environment };
         let service = Service::start_in(folder, sandbox, &setup);
@@ -132,7 +131,7 @@ fn a_short_rsa_key_is_refused_with_its_length() {
     let Some(hsm) = SoftHsm::empty() else { return };
     crate::keys::short_rsa(&hsm);
     let setup = Setup {
-        layer: format!("[token]\nkind = \"pkcs11\"\nmodule = {:?}\n", hsm.module()),
+        layer: daemon::on_token(&format!("kind = \"pkcs11\"\nmodule = {:?}", hsm.module())),
         environment: hsm.environment(),
     };
     let service = Service::start(&setup);
@@ -228,7 +227,7 @@ fn a_pin_typed_on_the_reader_unlocks_and_lets_documents_go() {
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
     hsm.take_identity(&sandbox, "rsa2048");
     let setup = Setup {
-        layer: format!("[token]\nkind = \"pkcs11\"\nmodule = {module:?}\n"),
+        layer: daemon::on_token(&format!("kind = \"pkcs11\"\nmodule = {module:?}")),
         environment: [hsm.environment(), environment].concat(),
     };
     let service = Service::start_in(folder, sandbox, &setup);
@@ -237,7 +236,10 @@ fn a_pin_typed_on_the_reader_unlocks_and_lets_documents_go() {
         (token()["status"] == "locked").then_some(())
     });
     assert_eq!(token()["pin_entry"], "reader");
-    assert_eq!(service.daemon.get("/v1/health")["pin_entry"], "reader");
+    assert_eq!(
+        service.daemon.get("/v1/health")["tokens"][0]["pin_entry"],
+        "reader"
+    );
 
     // A PIN that is sent all the same is refused and goes nowhere.
     let headers = [("Content-Type", "application/json")];

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn invalid() -> Vec<PathBuf> {
-    let mut found = files(&root().join("xsd/memoire-honoraires/2/examples/invalid"));
+    let mut found = files(&root().join("xsd/memoire-honoraires/2/examples/invalid/depot"));
     found.retain(|path| path.extension().is_some_and(|e| e == "xml"));
     assert!(found.len() >= 25);
     found
@@ -86,7 +86,7 @@ fn all_faults_of_a_document_are_told_at_once() {
 
 #[test]
 fn every_problem_on_file_belongs_to_an_example() {
-    let folder = root().join("xsd/memoire-honoraires/2/examples/invalid");
+    let folder = root().join("xsd/memoire-honoraires/2/examples/invalid/depot");
     for path in files(&folder) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let stem = name.strip_suffix(".problem.json");

@@ -148,7 +148,7 @@ fn a_form_says_itself_who_signs_and_where() {
     assert_eq!(answer.status, 200, "{answer:?}");
     let packs = sceau::forms::Packs::builtin().unwrap();
     let pack = packs.pack("memoire-honoraires", None).unwrap();
-    let slot = &pack.operation("depot").unwrap().signature.slot;
+    let slot = &pack.operation("depot").unwrap().signed().unwrap().slot;
     let verified = xades::verify(&answer.body, slot).unwrap();
     assert_eq!(verified.level, Level::LT);
 
@@ -299,7 +299,7 @@ fn a_certificate_that_is_revoked_gives_no_b_lt_and_one_not_valid_signs_nothing()
 
 #[test]
 fn without_token_nothing_is_signed_and_the_reason_is_told() {
-    let layer = "[token]\nkind = \"none\"\n".to_owned();
+    let layer = "token = []\n".to_owned();
     let service = Service::start(&Setup {
         layer,
         ..Setup::default()

@@ -40,7 +40,7 @@ fn xsd(bytes: &[u8]) -> Result<(), String> {
 
 fn form(bytes: &[u8]) -> Result<(), String> {
     let packs = Packs::builtin().map_err(|error| causes(&error))?;
-    let pack = packs.iter().next().expect("a pack").clone();
+    let pack = packs.offered().into_iter().next().expect("a pack");
     let checked = pack.check("depot", bytes);
     checked.map(drop).map_err(|rejected| {
         let first = rejected.findings.first();
@@ -117,7 +117,8 @@ fn namespaces_everywhere() -> Vec<u8> {
 /// A form whose last element is wrong, behind a document of 25 MB: what would
 /// have been allowed there is asked of further runs.
 fn late_faults() -> Vec<u8> {
-    let valid = include_str!("../../../xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
+    let valid =
+        include_str!("../../../xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
     let (before, _) = valid
         .split_once("</mh:memoireHonoraires>")
         .expect("the end of the form");
@@ -129,7 +130,8 @@ fn late_faults() -> Vec<u8> {
 
 /// Every line of the form faulty in several ways.
 fn many_faults() -> Vec<u8> {
-    let valid = include_str!("../../../xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
+    let valid =
+        include_str!("../../../xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
     let start = valid.find("<mh:prestation>").expect("a line");
     let end = valid.find("</mh:prestation>").expect("its end") + "</mh:prestation>".len();
     let line = valid[start..end]

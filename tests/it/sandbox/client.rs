@@ -64,6 +64,34 @@ pub enum Flaw {
     OldList,
 }
 
+/// Where a document's signature stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the `signature` element of this prefix, in front of the PDF.
+    Wrapper(&'static str),
+    /// At the end of the root element, and no PDF.
+    EndOfRoot,
+}
+
+/// An unsigned mémoire of one line, `C1` for 62.60 euro.
+pub fn memoire(uuid: &str, code: &str) -> String {
+    let example =
+        include_str!("../../../xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
+    let doc = roxmltree::Document::parse(example).unwrap();
+    let text = |name: &str| {
+        let node = doc
+            .descendants()
+            .find(|n| n.has_tag_name((FORM, name)))
+            .unwrap();
+        node.text().unwrap().to_owned()
+    };
+    let filled = example
+        .replace(&text("uuid"), uuid)
+        .replace(&text("codePrestataire"), code);
+    let (_, rest) = filled.split_once("?>").unwrap();
+    rest.trim().to_owned()
+}
+
 impl<'a> Client<'a> {
     pub fn new(sandbox: &'a Sandbox) -> Self {
         let scratch = tempfile::tempdir().unwrap();
@@ -135,30 +163,23 @@ impl<'a> Client<'a> {
         pdf
     }
 
-    /// A complete document, signed to B-LT but for the flaw.
+    /// A complete mémoire, signed to B-LT but for the flaw.
     pub fn document(&self, uuid: &str, code: &str, flaw: Flaw) -> String {
-        let example =
-            include_str!("../../../xsd/memoire-honoraires/2/examples/valid/une-ligne.xml");
-        let doc = roxmltree::Document::parse(example).unwrap();
-        let text = |name: &str| {
-            let node = doc
-                .descendants()
-                .find(|n| n.has_tag_name((FORM, name)))
-                .unwrap();
-            node.text().unwrap().to_owned()
+        self.signed(&memoire(uuid, code), Place::Wrapper("mh"), flaw)
+    }
+
+    /// A document signed to B-LT but for the flaw; in a wrapper, a PDF follows.
+    pub fn signed(&self, unsigned: &str, place: Place, flaw: Flaw) -> String {
+        let signature = self.xades_template();
+        let tail = match place {
+            Place::Wrapper(p) => format!(
+                "<{p}:signature>{signature}</{p}:signature><{p}:document>{}</{p}:document>",
+                encode(&self.pdf(flaw))
+            ),
+            Place::EndOfRoot => signature,
         };
-        let filled = example
-            .replace(&text("uuid"), uuid)
-            .replace(&text("codePrestataire"), code)
-            .split_once("?>")
-            .map(|(_, rest)| rest.trim().to_owned())
-            .unwrap();
-        let tail = format!(
-            "<mh:signature>{}</mh:signature><mh:document>{}</mh:document></mh:memoireHonoraires>",
-            self.xades_template(),
-            encode(&self.pdf(flaw))
-        );
-        let template = filled.replace("</mh:memoireHonoraires>", &tail);
+        let (inside, end) = unsigned.trim_end().rsplit_once("</").unwrap();
+        let template = format!("{inside}{tail}</{end}");
         let id = format!("--id-attr:Id={XADES}:SignedProperties");
         let signed = self.xmlsec(
             &template,
@@ -449,13 +470,39 @@ impl<'a> Client<'a> {
         self.post("/ws/soap/espinst/syncexchange", "exchange", &envelope)
     }
 
-    /// Asks what became of a document.
+    /// Asks what became of a mémoire.
     pub fn ask(&self, token: &str, uuid: &str) -> Answer {
+        self.ask_form(token, STATUS, FORM, uuid)
+    }
+
+    /// Asks what became of a document of a form.
+    pub fn ask_form(&self, token: &str, model: &str, namespace: &str, uuid: &str) -> Answer {
         let question = format!(
-            "<mh:etatDemande xmlns:mh=\"{FORM}\"><mh:uuidPrestataire>{uuid}</mh:uuidPrestataire>\
-             </mh:etatDemande>"
+            "<q:etatDemande xmlns:q=\"{namespace}\"><q:uuidPrestataire>{uuid}</q:uuidPrestataire>\
+             </q:etatDemande>"
         );
-        self.exchange(token, STATUS, &question)
+        self.exchange(token, model, &question)
+    }
+
+    /// The form's own part of an answer, which xmllint found valid by the
+    /// schema at `xsd/<schema>`.
+    pub fn valid(&self, answer: &Answer, schema: &str) -> String {
+        assert_eq!(answer.status, "200", "{}", answer.body);
+        let (_, rest) = answer.body.split_once("<sync:ResponseInfo").unwrap();
+        let (_, rest) = rest.split_once('>').unwrap();
+        let (inside, _) = rest.split_once("</sync:ResponseInfo>").unwrap();
+        let path = self.path("answer.xml");
+        std::fs::write(&path, inside).unwrap();
+        let schema = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("xsd")
+            .join(schema);
+        let schema = schema.to_str().unwrap();
+        let judged = run(
+            "xmllint",
+            &["--nonet", "--noout", "--schema", schema, &path],
+        );
+        assert!(judged.status.success(), "{inside}\n{}", said(&judged));
+        inside.to_owned()
     }
 
     /// Has xmlsec1 verify the message signature of an answer against the

@@ -1,0 +1,170 @@
+//! Packs in folders, and the copies kept of the good ones.
+
+use super::{FormsError, Pack, manifest};
+use crate::base::{file, limits};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// What a pack is called in its folder.
+pub(super) const MANIFEST: &str = "pack.toml";
+
+/// Form and version, as the folders are called.
+pub(super) type Key = (String, String);
+
+/// The files of a pack by name, `pack.toml` among them.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Files(BTreeMap<String, String>);
+
+/// Reads the pack in one folder.
+///
+/// # Errors
+/// [`FormsError::Pack`] with every fault.
+pub fn load(folder: &Path) -> Result<Pack, FormsError> {
+    from_folder(folder)
+        .map(|(pack, _)| pack)
+        .map_err(|faults| FormsError::Pack {
+            pack: folder.display().to_string(),
+            faults,
+        })
+}
+
+/// The pack in a folder, and the files it is made of.
+pub(super) fn from_folder(folder: &Path) -> Result<(Pack, Files), Vec<String>> {
+    let used = RefCell::new(BTreeMap::new());
+    let file = |name: &str| {
+        // A pack brings its own files only: a name, never a path.
+        if Path::new(name).file_name() != Some(name.as_ref()) {
+            return Err("is not the name of a file".to_owned());
+        }
+        if used.borrow().len() >= limits::PACK_FILES_MAX {
+            return Err(format!("is one file too many ({})", limits::PACK_FILES_MAX));
+        }
+        let bytes = read(&folder.join(name)).map_err(|error| format!("cannot be read: {error}"))?;
+        used.borrow_mut()
+            .insert(name.to_owned(), STANDARD.encode(&bytes));
+        Ok(bytes)
+    };
+    let manifest = file(MANIFEST).map_err(|reason| vec![format!("{MANIFEST}: {reason}")])?;
+    let pack = compiled(&manifest, &file)?;
+    Ok((pack, Files(used.into_inner())))
+}
+
+/// The pack that files make.
+pub(super) fn from_files(files: &Files) -> Result<Pack, Vec<String>> {
+    let file = |name: &str| {
+        let coded = files.0.get(name).ok_or("is not there")?;
+        STANDARD
+            .decode(coded)
+            .map_err(|_| "is not base64".to_owned())
+    };
+    let manifest = file(MANIFEST).map_err(|reason| vec![format!("{MANIFEST}: {reason}")])?;
+    compiled(&manifest, &file)
+}
+
+/// Nothing in a pack ends the program, whatever the parsers make of it.
+fn compiled(manifest: &[u8], file: &manifest::Files<'_>) -> Result<Pack, Vec<String>> {
+    let compile = AssertUnwindSafe(|| manifest::compile(manifest, file));
+    panic::catch_unwind(compile)
+        .unwrap_or_else(|_| Err(vec![format!("{MANIFEST}: a parser gave up on this pack")]))
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let length = fs::metadata(path)?.len();
+    if length > limits::PACK_FILE_BYTES_MAX {
+        let most = limits::PACK_FILE_BYTES_MAX;
+        let reason = format!("{length} bytes are more than {most}");
+        return Err(io::Error::other(reason));
+    }
+    fs::read(path)
+}
+
+/// Name, size and time of every file of a folder: while they stay the same, the
+/// folder is not read again.
+pub(super) type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
+
+/// The packs in a folder of folders: `<folder>/<form>/<version>/pack.toml`.
+pub(super) fn found(folder: &Path) -> io::Result<BTreeMap<Key, (PathBuf, Stamp)>> {
+    let mut all = BTreeMap::new();
+    for (form, path) in folders(folder)? {
+        for (version, path) in folders(&path)? {
+            if path.join(MANIFEST).is_file() {
+                let stamp = stamp(&path)?;
+                all.insert((form.clone(), version), (path, stamp));
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn folders(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if let Ok(name) = entry.file_name().into_string()
+            && path.is_dir()
+        {
+            all.push((name, path));
+        }
+    }
+    Ok(all)
+}
+
+fn stamp(folder: &Path) -> io::Result<Stamp> {
+    let mut stamp = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        // One that has just gone away is seen as gone at the next look.
+        if let Ok(about) = fs::metadata(&path)
+            && about.is_file()
+        {
+            stamp.push((path, about.len(), about.modified().ok()));
+        }
+    }
+    stamp.sort();
+    Ok(stamp)
+}
+
+/// Keeps the files of a good pack, as one file that is whole or absent.
+pub(super) fn keep(folder: &Path, key: &Key, files: &Files) -> io::Result<()> {
+    if kept(folder, key).is_ok_and(|old| old == *files) {
+        return Ok(());
+    }
+    file::create_private_dir(folder)?;
+    let bytes = serde_json::to_vec(files).map_err(io::Error::other)?;
+    file::write_atomic(&kept_path(folder, key), &bytes)
+}
+
+/// The files kept of a pack.
+pub(super) fn kept(folder: &Path, key: &Key) -> io::Result<Files> {
+    serde_json::from_slice(&fs::read(kept_path(folder, key))?).map_err(io::Error::other)
+}
+
+/// Every pack of which files are kept.
+pub(super) fn all_kept(folder: &Path) -> io::Result<Vec<Key>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let key = name.to_str().and_then(|name| name.strip_suffix(KEPT));
+        if let Some((form, version)) = key.and_then(|key| key.split_once(SEPARATOR)) {
+            all.push((form.to_owned(), version.to_owned()));
+        }
+    }
+    Ok(all)
+}
+
+const KEPT: &str = ".json";
+/// No form and no version has it in its name.
+const SEPARATOR: char = '@';
+
+fn kept_path(folder: &Path, (form, version): &Key) -> PathBuf {
+    folder.join(format!("{form}{SEPARATOR}{version}{KEPT}"))
+}
