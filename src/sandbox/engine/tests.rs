@@ -127,3 +127,27 @@ fn eighteen_is_reached_on_the_birthday() {
         Decimal::new(751, 2)
     );
 }
+
+#[test]
+fn the_page_tells_every_act_with_its_tariff_and_every_code() {
+    let page = include_str!("../../../docs/sandbox.md");
+    let amount = |amount: Decimal| amount.to_string();
+    for act in acts::ACTS {
+        let row = page
+            .lines()
+            .find(|row| row.starts_with("| `") && row.contains(&format!("`{}`", act.code)));
+        let row = row.unwrap_or_else(|| panic!("no row for {}", act.code));
+        let told = [
+            amount(Decimal::new(act.coefficient, 2)),
+            amount(tariff::tariff(act.coefficient)),
+        ];
+        assert!(told.iter().all(|t| row.contains(t)), "{row}: {told:?}");
+    }
+    for rule in Rule::ALL {
+        assert!(
+            page.contains(&format!("`{}`", rule.code())),
+            "{}",
+            rule.code()
+        );
+    }
+}
