@@ -40,7 +40,8 @@ pub(super) struct DocumentsJson {
 }
 
 /// The two documents as parts.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only describes what `multipart` reads")]
 pub(super) struct Parts {
     /// The XML.
@@ -57,8 +58,10 @@ pub(super) enum Sole {
     Pdf(Vec<u8>),
 }
 
-/// One document as a part.
-#[derive(ToSchema)]
+/// One document as the one part.
+#[derive(Deserialize, ToSchema)]
+#[schema(min_properties = 1, max_properties = 1)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only describes what `multipart` reads")]
 pub(super) struct SolePart {
     /// The XML.

@@ -210,7 +210,10 @@ pub struct ListQuery {
     limit: Option<usize>,
     /// Only those older than the submission with this UUID: pass the last one
     /// of a page to get the next page.
-    #[param(format = Uuid)]
+    #[param(
+        format = Uuid,
+        pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$"
+    )]
     before: Option<String>,
 }
 

@@ -165,11 +165,22 @@ fn what_the_api_would_refuse_is_refused_with_its_very_problem() {
     place.drop("a", &xml, Some(&pdf(PDF)));
     assert_eq!(place.sent("a")["state"], "receipted");
 
+    // Bound as a program is.
+    daemon.stop();
+    let bound = format!("{QUICK}\npractitioners = [\"90000002\"]");
+    let daemon = place.start(&bound, None);
+    let (_, other) = example("une-ligne.xml");
+    place.drop("bound", &other, Some(&pdf(PDF)));
+    assert_eq!(place.refused("bound")["code"], "practitioner-not-allowed");
+    daemon.stop();
+    fs::remove_dir_all(place.root().join("refused")).unwrap();
+    let _daemon = place.start(QUICK, None);
+
     place.drop("b", &xml, None);
     assert_eq!(place.refused("b")["code"], "pdf-missing");
     place.drop("b", b"<a/>", None);
     until("a second one", || {
-        (place.names("refused").len() == 7).then_some(())
+        (place.names("refused").len() == 4).then_some(())
     });
     let unknown = place.root().join("in/no-such-form/depot");
     fs::create_dir_all(&unknown).unwrap();

@@ -63,78 +63,81 @@ fn a_good_software_passes_every_case() {
     assert!(said.contains("9 passed, 0 failed"), "{said}");
 }
 
+/// What a bad software does, the cases to play, those that must catch it, and
+/// words of the fault.
+const BAD: [(&str, &[&str], &[&str], &str); 9] = [
+    (
+        "new-uuid",
+        &["answer-lost", "document-invalid"],
+        &["answer-lost"],
+        "another UUID",
+    ),
+    (
+        "rewrites",
+        &["answer-lost", "uuid-conflict"],
+        &["answer-lost"],
+        "other bytes",
+    ),
+    (
+        "gives-up",
+        &["answer-lost", "unauthorized"],
+        &["answer-lost"],
+        "0 time(s) instead of 2",
+    ),
+    (
+        "impatient",
+        &["unavailable", "answer-lost"],
+        &["unavailable"],
+        "Retry-After said 3",
+    ),
+    (
+        "stubborn",
+        &[
+            "document-invalid",
+            "uuid-conflict",
+            "body-too-large",
+            "media-type-refused",
+            "unauthorized",
+            "answer-lost",
+        ],
+        &[
+            "document-invalid",
+            "uuid-conflict",
+            "body-too-large",
+            "media-type-refused",
+            "unauthorized",
+        ],
+        "unchanged",
+    ),
+    (
+        "hammers",
+        &["accepted", "document-invalid"],
+        &["accepted"],
+        "11 times within 1s",
+    ),
+    (
+        "never-asks",
+        &["accepted", "unavailable"],
+        &["accepted"],
+        "until the submission was final",
+    ),
+    (
+        "forgets-the-pdf",
+        &["accepted", "document-invalid"],
+        &["accepted"],
+        "no PDF",
+    ),
+    (
+        "keeps-one-uuid",
+        &["document-invalid", "uuid-conflict"],
+        &["fresh-uuids"],
+        "UUID of an earlier one",
+    ),
+];
+
 #[test]
 fn each_bad_software_is_caught_by_the_case_meant_for_it() {
-    let bad: [(&str, &[&str], &[&str], &str); 9] = [
-        (
-            "new-uuid",
-            &["answer-lost", "document-invalid"],
-            &["answer-lost"],
-            "another UUID",
-        ),
-        (
-            "rewrites",
-            &["answer-lost", "uuid-conflict"],
-            &["answer-lost"],
-            "other bytes",
-        ),
-        (
-            "gives-up",
-            &["answer-lost", "unauthorized"],
-            &["answer-lost"],
-            "0 time(s) instead of 2",
-        ),
-        (
-            "impatient",
-            &["unavailable", "answer-lost"],
-            &["unavailable"],
-            "Retry-After said 3",
-        ),
-        (
-            "stubborn",
-            &[
-                "document-invalid",
-                "uuid-conflict",
-                "body-too-large",
-                "media-type-refused",
-                "unauthorized",
-                "answer-lost",
-            ],
-            &[
-                "document-invalid",
-                "uuid-conflict",
-                "body-too-large",
-                "media-type-refused",
-                "unauthorized",
-            ],
-            "unchanged",
-        ),
-        (
-            "hammers",
-            &["accepted", "document-invalid"],
-            &["accepted"],
-            "11 times within 1s",
-        ),
-        (
-            "never-asks",
-            &["accepted", "unavailable"],
-            &["accepted"],
-            "until the submission was final",
-        ),
-        (
-            "forgets-the-pdf",
-            &["accepted", "document-invalid"],
-            &["accepted"],
-            "no PDF",
-        ),
-        (
-            "keeps-one-uuid",
-            &["document-invalid", "uuid-conflict"],
-            &["fresh-uuids"],
-            "UUID of an earlier one",
-        ),
-    ];
-    for (mode, cases, caught, why) in bad {
+    for (mode, cases, caught, why) in BAD {
         let (failed, said) = play(&format!("tests/fixtures/kit/bad.py {mode}"), cases);
         assert_eq!(failed, caught, "{mode}: {said}");
         assert!(said.contains(why), "{mode}: {said}");
