@@ -94,7 +94,7 @@ impl Folder {
     pub(super) fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::Dir::read_from(&self.fd)? {
-            let name = CString::from(entry?.file_name().to_owned());
+            let name: CString = entry?.file_name().to_owned();
             if let Ok(name) = name.into_string()
                 && !name.starts_with('.')
             {

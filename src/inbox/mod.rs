@@ -103,6 +103,9 @@ struct Files {
     pdf: Option<Print>,
 }
 
+/// Bytes of XML and PDF.
+type Content = (Vec<u8>, Option<Vec<u8>>);
+
 /// A submission whose file in `sent/` is not final yet.
 struct Followed {
     place: Place,
@@ -478,7 +481,7 @@ impl Files {
 
     /// XML and PDF, one byte more than is taken at most: what is too large is
     /// refused by who knows the limit. `None` when they are other files by now.
-    fn read(&self, folder: &Folder, stem: &str) -> io::Result<Option<(Vec<u8>, Option<Vec<u8>>)>> {
+    fn read(&self, folder: &Folder, stem: &str) -> io::Result<Option<Content>> {
         let (xml, xml_print) = folder.read(&format!("{stem}.xml"), limits::XML_BYTES_MAX + 1)?;
         let (mut pdf, mut pdf_print) = (None, None);
         if self.pdf.is_some() {
