@@ -16,8 +16,9 @@ from pathlib import Path
 
 
 def blocks(path):
-    """Commands of the fenced blocks without a language, one string a block."""
-    return re.findall(r"^```\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
+    """What stands in the fenced blocks without a language, one string a block."""
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text(encoding="utf-8"), re.M | re.S)
+    return [block for language, block in fences if not language]
 
 
 def the_block(path, word):
