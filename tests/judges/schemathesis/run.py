@@ -107,7 +107,7 @@ def play(out, endpoint, config, seconds, run):
     command = [ST, "--config-file", config, "run", out / "openapi.json", "--url", endpoint, "--checks", "all", "--phases", phases, *more,
                "--max-time", str(seconds), "--continue-on-failure", "--seed", "1", "--no-color"]
     environment = os.environ | {"PYTHONPATH": str(HERE), "NO_PROXY": "127.0.0.1"} | hooks
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment)
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=out)  # its cache goes there
     (out / f"{name}.log").write_text(ran.stdout + ran.stderr)
     return ran
 
