@@ -303,3 +303,19 @@ fn what_waits_is_told_until_it_is_final_and_follows_a_restart() {
     assert_eq!(place.sent("a")["state"], "receipted");
     assert!(place.at("sent").join("a.receipt.xml").exists());
 }
+
+#[test]
+fn a_practitioner_that_is_none_is_a_fault_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sceau.toml");
+    let text = "[inbox]\npractitioners = [\"90000001\", \"nobody\"]\nsettle_seconds = 4000\n";
+    fs::write(&file, text).unwrap();
+    let faults = sceau::config::load(&[file]).unwrap_err().0;
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(
+        faults[0].starts_with("inbox.practitioners: \"nobody\""),
+        "{faults:?}"
+    );
+    assert!(faults[1].starts_with("inbox.settle_seconds"), "{faults:?}");
+}
