@@ -33,8 +33,11 @@ pub mod evidence;
 pub mod paper;
 // row 9
 pub mod api;
+#[cfg(unix)]
+pub mod inbox;
 // row 10
 pub mod config;
+pub mod kit;
 // row 11
 pub mod service;
 // row 12

@@ -18,8 +18,10 @@ mod status;
 mod submissions;
 mod validations;
 
+pub use draft::Documents;
 pub use problem::{KINDS, Problem, catalogue};
 pub use server::{Server, serve};
+pub use submissions::submission;
 
 use crate::base::{Secret, limits};
 use crate::evidence::Evidence;
@@ -171,6 +173,13 @@ impl utoipa::Modify for Problems {
             let responses = &mut operation.responses.responses;
             let any = Response::new("A problem, see docs/problems.md");
             responses.insert("default".into(), any.into());
+            // What the guard, the store and a defect may answer anywhere.
+            let guarded = operation.security.as_ref().map(|_| "401");
+            let anywhere = ["400", "403", "421", "500", "503"].into_iter();
+            for status in anywhere.chain(guarded) {
+                let problem = responses.entry(status.to_owned());
+                problem.or_insert_with(|| Response::new("").into());
+            }
             for (status, response) in responses {
                 let is_problem = status.starts_with(['4', '5', 'd']);
                 if let (true, RefOr::T(response)) = (is_problem, response) {

@@ -101,3 +101,7 @@ pub const SOAP_BYTES_MAX: usize = 32 << 20;
 
 /// Longest message between the daemon and a token worker, in bytes.
 pub const WORKER_FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// Longest name of a dropped document without its ending, in bytes: the names
+/// of what is written beside it must fit into 255.
+pub const INBOX_NAME_BYTES_MAX: usize = 180;

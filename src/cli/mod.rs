@@ -5,9 +5,11 @@ mod conformance;
 mod demo;
 mod environment;
 mod evidence;
+mod kit;
 mod pack;
 mod programs;
 mod sheets;
+mod stage;
 mod validate;
 
 use clap::{Args, Parser, Subcommand};
@@ -101,6 +103,12 @@ enum Command {
     Fiche(sheets::FicheOptions),
     /// Print the connection report, and what it still lacks.
     ConnectionReport(sheets::ConnectionOptions),
+    /// Test how a practice software behaves when things go wrong.
+    ///
+    /// Starts a sandbox, a service and, in front of it, a proxy that loses
+    /// answers and refuses documents. Exit status: 0 when every case passed,
+    /// else 1.
+    Kit(kit::Options),
     /// Submit an example to a sandbox and tell the story.
     Demo {
         /// Leave sandbox and service running until Ctrl-C.
@@ -174,6 +182,10 @@ pub fn main() -> ExitCode {
         },
         Command::Fiche(options) => sheets::fiche(&options),
         Command::ConnectionReport(options) => sheets::connection(&options),
+        Command::Kit(options) => match kit::run(&options) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Demo { keep, folder } => demo::run(&folder, keep),
         Command::TokenWorker { module } => {
             crate::token::pkcs11::run_worker(&module).map_err(Into::into)

@@ -1,6 +1,8 @@
 //! The composition root: builds every part from the configuration, starts the
 //! workers, serves the API, and stops in order. No business rule stands here.
 
+#[cfg(unix)]
+mod inbox;
 mod packs;
 mod workers;
 
@@ -12,6 +14,8 @@ use crate::evidence::Evidence;
 use crate::forms::Packs;
 use crate::gateway::Gateway;
 use crate::gateway::mysecu::{MySecu, SetupError};
+#[cfg(unix)]
+use crate::inbox::Inbox;
 use crate::intake::Intake;
 use crate::outbox::{self, Outbox, OutboxError};
 use crate::sign::Signer;
@@ -21,6 +25,8 @@ use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
 use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
+#[cfg(unix)]
+use inbox::InboxWatch;
 use packs::PackWatch;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -82,6 +88,10 @@ pub enum ServiceError {
     /// Trust services cannot be set up.
     #[error("the trust services cannot be set up")]
     Trust(#[source] TrustError),
+    /// The drop folder cannot be used.
+    #[cfg(unix)]
+    #[error("the drop folder cannot be used")]
+    Inbox(#[source] crate::inbox::InboxError),
     /// The gateway cannot be set up.
     #[error("the gateway cannot be set up")]
     Gateway(#[source] SetupError),
@@ -109,6 +119,8 @@ pub fn run(configuration: Configuration) -> Result<(), ServiceError> {
 
 struct Parts {
     api: Api,
+    #[cfg(unix)]
+    inbox: Option<Inbox>,
     packs: Arc<Packs>,
     intake: Arc<Intake>,
     delivery: Option<Arc<Delivery>>,
@@ -158,6 +170,8 @@ impl Parts {
             clock.clone(),
         ));
         let evidence = Evidence::new(intake.clone(), outbox.clone(), clock, installation);
+        #[cfg(unix)]
+        let inbox = inbox::open(configuration.inbox, &intake, &outbox)?;
         let api = Api {
             intake: intake.clone(),
             outbox,
@@ -171,6 +185,8 @@ impl Parts {
         };
         Ok(Self {
             api,
+            #[cfg(unix)]
+            inbox,
             packs,
             intake,
             delivery,
@@ -194,6 +210,8 @@ impl Parts {
         let waiting = outbox.clone();
         let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
             .map_err(ServiceError::Runtime)?;
+        #[cfg(unix)]
+        let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
         let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
@@ -208,6 +226,8 @@ impl Parts {
         tokio::join!(serving, stopping);
         // Workers finish the step they are in: their leases and attempts end cleanly.
         let stopping = tokio::task::spawn_blocking(move || {
+            #[cfg(unix)]
+            inbox_watch.stop();
             pack_watch.stop();
             workers.stop(&outbox);
         });

@@ -14,7 +14,10 @@ mod fuzzed;
 mod gateway;
 #[cfg(target_os = "linux")] // measures in /proc
 mod hostile;
+#[cfg(unix)]
+mod inbox;
 mod keys;
+mod kit;
 mod layers;
 mod operations;
 #[cfg(target_os = "linux")] // uses `crash`
