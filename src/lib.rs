@@ -29,10 +29,16 @@ pub mod outbox;
 pub mod delivery;
 pub mod intake;
 // row 8
-pub mod api;
+pub mod evidence;
+pub mod paper;
 // row 9
-pub mod config;
+pub mod api;
+#[cfg(unix)]
+pub mod inbox;
 // row 10
-pub mod service;
+pub mod config;
+pub mod kit;
 // row 11
+pub mod service;
+// row 12
 pub mod cli;

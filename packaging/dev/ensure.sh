@@ -21,6 +21,8 @@ test)
     need xmllint libxml2-utils
     need pdfsig poppler-utils
     need qpdf qpdf
+    need zbarimg zbar-tools
+    need unzip unzip
     need curl curl
     need python3 python3
     ;;

@@ -21,9 +21,11 @@ const DRAINED_BYTES_MAX: usize = 8 * limits::BODY_BYTES_MAX;
 
 /// The two documents of a request.
 #[derive(Debug)]
-pub(super) struct Documents {
-    pub(super) xml: Vec<u8>,
-    pub(super) pdf: Option<Vec<u8>>,
+pub struct Documents {
+    /// The XML.
+    pub xml: Vec<u8>,
+    /// The PDF, unless the XML embeds it.
+    pub pdf: Option<Vec<u8>>,
 }
 
 /// The two documents as JSON.
@@ -38,7 +40,8 @@ pub(super) struct DocumentsJson {
 }
 
 /// The two documents as parts.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only describes what `multipart` reads")]
 pub(super) struct Parts {
     /// The XML.
@@ -55,8 +58,10 @@ pub(super) enum Sole {
     Pdf(Vec<u8>),
 }
 
-/// One document as a part.
-#[derive(ToSchema)]
+/// One document as the one part.
+#[derive(Deserialize, ToSchema)]
+#[schema(min_properties = 1, max_properties = 1)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only describes what `multipart` reads")]
 pub(super) struct SolePart {
     /// The XML.

@@ -183,6 +183,15 @@ impl From<Preview> for DryRun {
     }
 }
 
+/// What handing in is answered with.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only describes what `submit` answers")]
+enum Answered {
+    Submission(Submission),
+    DryRun(DryRun),
+}
+
 /// How a document is handed in.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -234,7 +243,7 @@ pub async fn one(
         content((Parts = "multipart/form-data"), (String = "application/xml"), (DocumentsJson = "application/json"))),
     responses(
         (status = 202, body = Submission, description = "Accepted and durable; Location names it"),
-        (status = 200, body = Submission, description = "Final in the time that Prefer allows, as Preference-Applied says; or accepted before with the same bytes; with dry-run=true a DryRun",
+        (status = 200, body = Answered, description = "Final in the time that Prefer allows, as Preference-Applied says; or accepted before with the same bytes; with dry-run=true a DryRun",
             headers(("preference-applied" = String, description = "`wait=<seconds>`"))),
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
         (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),

@@ -4,10 +4,12 @@
 //! with it by a test.
 
 mod draft;
+mod evidence;
 mod facts;
 mod forms;
 mod guard;
 mod packs;
+mod paper;
 mod prefer;
 mod problem;
 mod server;
@@ -16,10 +18,13 @@ mod status;
 mod submissions;
 mod validations;
 
+pub use draft::Documents;
 pub use problem::{KINDS, Problem, catalogue};
 pub use server::{Server, serve};
+pub use submissions::submission;
 
 use crate::base::{Secret, limits};
+use crate::evidence::Evidence;
 use crate::forms::Environment;
 use crate::intake::Intake;
 use crate::outbox::Outbox;
@@ -41,6 +46,8 @@ pub struct Api {
     pub intake: Arc<Intake>,
     /// Holds submissions.
     pub outbox: Arc<Outbox>,
+    /// Makes archives of them.
+    pub evidence: Evidence,
     /// Who signs.
     pub signer: Arc<Signer>,
     /// The tokens, each under its name.
@@ -79,6 +86,9 @@ pub fn router(api: Arc<Api>) -> Router {
             get(submissions::timestamp),
         )
         .route("/v1/submissions/{uuid}/receipt", get(submissions::receipt))
+        .route("/v1/submissions/{uuid}/evidence", get(evidence::archive))
+        .route("/v1/submissions/{uuid}/qr", get(paper::qr))
+        .route("/v1/submissions/{uuid}/print", get(paper::print))
         .route_layer(middleware::from_fn_with_state(
             api.clone(),
             submissions::own,
@@ -130,6 +140,7 @@ pub fn router(api: Arc<Api>) -> Router {
         forms::list, forms::one, forms::submit, signatures::sign, validations::validate, status::uuids,
         submissions::list, submissions::one, submissions::retry, submissions::xml,
         submissions::pdf, submissions::timestamp, submissions::receipt,
+        evidence::archive, paper::qr, paper::print,
         status::tokens, status::unlock, status::health, status::openapi
     ),
     components(schemas(Problem, forms::DryRun)),
@@ -162,6 +173,13 @@ impl utoipa::Modify for Problems {
             let responses = &mut operation.responses.responses;
             let any = Response::new("A problem, see docs/problems.md");
             responses.insert("default".into(), any.into());
+            // What the guard, the store and a defect may answer anywhere.
+            let guarded = operation.security.as_ref().map(|_| "401");
+            let anywhere = ["400", "403", "421", "500", "503"].into_iter();
+            for status in anywhere.chain(guarded) {
+                let problem = responses.entry(status.to_owned());
+                problem.or_insert_with(|| Response::new("").into());
+            }
             for (status, response) in responses {
                 let is_problem = status.starts_with(['4', '5', 'd']);
                 if let (true, RefOr::T(response)) = (is_problem, response) {

@@ -88,6 +88,9 @@ kinds! {
     NOT_YET_AVAILABLE = 404 "not-yet-available", "The submission has not come that far",
         "GET the submission: its state says what it waits for.",
         ["Le document n'en est pas encore là.", "Das Dokument ist noch nicht so weit.", "The document has not come that far yet."];
+    NOT_PRINTABLE = 404 "not-printable", "The document has no QR symbol or no print copy",
+        "The detail says why: the form's pack asks for none, there is no PDF, or the PDF has no such page.",
+        ["Ce document n'a pas de code QR ni de copie à imprimer.", "Zu diesem Dokument gibt es keinen QR-Code und keine Druckkopie.", "This document has no QR code and no print copy."];
     METHOD_REFUSED = 405 "method-refused", "The address does not take this method",
         "See openapi.json for the methods there are.",
         ["Le logiciel a demandé une fonction inconnue.", "Die Software hat eine unbekannte Funktion angefragt.", "Your software asked for an unknown function."];

@@ -8,7 +8,7 @@ use super::{Api, blocking};
 use crate::audit::Entry;
 use crate::base::Uuid4;
 use crate::base::clock::rfc3339;
-use crate::outbox::{Kind, Outbox, Record};
+use crate::outbox::{Kind, Outbox, OutboxError, Record};
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, Request, State};
@@ -160,8 +160,13 @@ impl Submission {
         }
     }
 
+    /// Whether it will not change any more.
+    pub fn is_final(&self) -> bool {
+        self.is_final
+    }
+
     /// Everything about one submission. Blocks.
-    pub(super) fn whole(outbox: &Outbox, record: &Record) -> Result<Self, Problem> {
+    pub(super) fn whole(outbox: &Outbox, record: &Record) -> Result<Self, OutboxError> {
         // A damaged body must not hide the rest.
         let body = |kind| outbox.body(record.uuid, kind).ok().flatten();
         let refers_to = outbox.links(record)?.into_iter();
@@ -205,7 +210,10 @@ pub struct ListQuery {
     limit: Option<usize>,
     /// Only those older than the submission with this UUID: pass the last one
     /// of a page to get the next page.
-    #[param(format = Uuid)]
+    #[param(
+        format = Uuid,
+        pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$"
+    )]
     before: Option<String>,
 }
 
@@ -261,6 +269,15 @@ pub async fn one(
     let submission = blocking(move || Submission::whole(&outbox, &record)).await??;
     let applied = applied.map(|wait| AppendHeaders([wait.applied()]));
     Ok((applied, Json(submission)).into_response())
+}
+
+/// A submission as `GET /v1/submissions/{uuid}` gives it. Blocks.
+///
+/// # Errors
+/// [`OutboxError::Store`].
+pub fn submission(outbox: &Outbox, uuid: Uuid4) -> Result<Option<Submission>, OutboxError> {
+    let record = outbox.find(uuid)?;
+    record.map(|r| Submission::whole(outbox, &r)).transpose()
 }
 
 /// Refuses a submission of a practitioner the program is not bound to, as if
@@ -363,13 +380,13 @@ async fn body(
     Ok(([(header::CONTENT_TYPE, media_type)], bytes).into_response())
 }
 
-fn parse(uuid: Result<Path<String>, PathRejection>) -> Result<Uuid4, Problem> {
+pub(super) fn parse(uuid: Result<Path<String>, PathRejection>) -> Result<Uuid4, Problem> {
     let Path(text) = uuid?;
     text.parse()
         .map_err(|error| Problem::new(&SUBMISSION_UNKNOWN, format!("\"{text}\" {error}.")))
 }
 
-fn unknown(uuid: Uuid4) -> Problem {
+pub(super) fn unknown(uuid: Uuid4) -> Problem {
     Problem::new(
         &SUBMISSION_UNKNOWN,
         format!("{uuid} was not accepted here."),

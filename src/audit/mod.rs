@@ -52,14 +52,7 @@ pub fn append(
     detail: &Value,
 ) -> Result<(), StoreError> {
     let sql = StoreError::sql("append to the audit log");
-    let previous: Option<(i64, Vec<u8>)> = transaction
-        .prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
-        .and_then(|mut s| {
-            s.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()
-        })
-        .map_err(&sql)?;
-    let (last, previous) = previous.unwrap_or_default();
+    let (last, previous) = head(transaction)?.unwrap_or_default();
     let (seq, at_ms, detail) = (last + 1, unix_ms(at), detail.to_string());
     let hash = link(&previous, seq, at_ms, subject, event, &detail);
     transaction
@@ -82,6 +75,70 @@ pub fn about(connection: &Connection, subject: &str) -> Result<Vec<Entry>, Store
         .map_err(&sql)?;
     let rows = statement.query_map([subject], entry).map_err(&sql)?;
     rows.collect::<Result<_, _>>().map_err(&sql)
+}
+
+/// An entry as the chain holds it. Its `hash` is the SHA-256 of `sceau audit 1`,
+/// the number and the time in milliseconds since 1970 as eight bytes each, most
+/// significant first, then the hash of the entry before, subject, event and
+/// detail, each after its length in eight bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// See [`Entry`].
+    pub seq: i64,
+    /// Milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// See [`Entry`].
+    pub subject: String,
+    /// See [`Entry`].
+    pub event: String,
+    /// As it was written, byte for byte.
+    pub detail: String,
+    /// Hash of the entry before; empty for the first.
+    pub previous: Vec<u8>,
+    /// Hash of this one.
+    pub hash: Vec<u8>,
+}
+
+/// The links of the entries about `subject`, oldest first.
+///
+/// # Errors
+/// [`StoreError::Sql`] when they cannot be read.
+pub fn links(connection: &Connection, subject: &str) -> Result<Vec<Link>, StoreError> {
+    let sql = StoreError::sql("read the audit log");
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT e.seq, e.at_ms, e.subject, e.event, e.detail, coalesce(p.hash, x''), e.hash
+             FROM audit e LEFT JOIN audit p ON p.seq = e.seq - 1
+             WHERE e.subject = ?1 ORDER BY e.seq",
+        )
+        .map_err(&sql)?;
+    let link = |row: &Row<'_>| {
+        Ok(Link {
+            seq: row.get(0)?,
+            at_ms: row.get(1)?,
+            subject: row.get(2)?,
+            event: row.get(3)?,
+            detail: row.get(4)?,
+            previous: row.get(5)?,
+            hash: row.get(6)?,
+        })
+    };
+    let rows = statement.query_map([subject], link).map_err(&sql)?;
+    rows.collect::<Result<_, _>>().map_err(&sql)
+}
+
+/// Number and hash of the newest entry; `None` while there is none.
+///
+/// # Errors
+/// [`StoreError::Sql`] when it cannot be read.
+pub fn head(connection: &Connection) -> Result<Option<(i64, Vec<u8>)>, StoreError> {
+    connection
+        .prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
+        .and_then(|mut s| {
+            s.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        })
+        .map_err(StoreError::sql("read the audit log"))
 }
 
 /// When `event` was last recorded, about anything.
@@ -206,6 +263,30 @@ mod tests {
                 Ok::<(), StoreError>(())
             })
             .unwrap();
+    }
+
+    #[test]
+    fn a_link_leads_from_the_entry_before_to_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let links = store.read(|c| links(c, "s")).unwrap();
+        assert_eq!(links.len(), 5);
+        let mut previous = Vec::new();
+        for found in links {
+            assert_eq!(found.previous, previous);
+            let (at, detail) = (found.at_ms, &found.detail);
+            previous = link(
+                &previous,
+                found.seq,
+                at,
+                &found.subject,
+                &found.event,
+                detail,
+            )
+            .to_vec();
+            assert_eq!(found.hash, previous);
+        }
+        assert_eq!(store.read(head).unwrap(), Some((5, previous)));
     }
 
     #[test]

@@ -69,8 +69,16 @@ pub const PDF_FIELD_NAME_BYTES_MAX: usize = 4 << 10;
 pub const PDF_SIGNATURES_MAX: usize = 8;
 /// Most bytes the validation data of one PDF may inflate to.
 pub const PDF_VALIDATION_BYTES_MAX: usize = 32 << 20;
+/// Smallest and largest edge of a QR symbol as an image, in pixels.
+pub const QR_PIXELS_MIN: u32 = 64;
+/// See [`QR_PIXELS_MIN`].
+pub const QR_PIXELS_MAX: u32 = 2048;
 /// Bytes shown of what a site's PDF validator says.
 pub const VALIDATOR_OUTPUT_BYTES: usize = 2 << 10;
+
+/// Largest evidence archive a command takes from the service, in bytes: request,
+/// signed documents and answer, each at its own limit.
+pub const EVIDENCE_BYTES_MAX: usize = 256 << 20;
 
 /// Largest certificate, in bytes of DER.
 pub const CERTIFICATE_BYTES_MAX: usize = 64 << 10;
@@ -93,3 +101,7 @@ pub const SOAP_BYTES_MAX: usize = 32 << 20;
 
 /// Longest message between the daemon and a token worker, in bytes.
 pub const WORKER_FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// Longest name of a dropped document without its ending, in bytes: the names
+/// of what is written beside it must fit into 255.
+pub const INBOX_NAME_BYTES_MAX: usize = 180;

@@ -2,32 +2,25 @@
 //! example, the whole way to the receipt, told step by step.
 
 use super::commands::{self, Done};
-use super::programs;
+use super::stage::Stage;
 use crate::base::clock::{self, Clock, SystemClock};
 use crate::base::{Secret, file};
-use crate::config;
 use crate::http::Response;
-use crate::service::ENDPOINT_FILE;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::error::Error;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 const EXAMPLE_XML: &[u8] =
     include_bytes!("../../xsd/memoire-honoraires/2/examples/valid/depot/une-ligne.xml");
 const EXAMPLE_PDF: &[u8] = include_bytes!("../../tests/fixtures/pdf/memoire-gs-a2b.pdf");
-/// Marks a folder that a demonstration made and the next one may empty.
-const MARKER: &str = ".sceau-demo";
 /// The API's usual port; another is taken when it is in use.
 const PORT: u16 = 7733;
-const START_LIMIT: Duration = Duration::from_secs(60);
 const RECEIPT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Steps of the story: event, words.
@@ -56,36 +49,23 @@ const STORY: [(&str, &str); 7] = [
     ),
 ];
 
-/// A child process that does not outlive the demonstration.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 pub(super) fn run(folder: &Path, keep: bool) -> Done {
     let folder = std::path::absolute(folder)?;
-    empty(&folder)?;
-    let program = std::env::current_exe()?;
-    let sandbox_program =
-        program.with_file_name(format!("sceau-sandbox{}", std::env::consts::EXE_SUFFIX));
-
     println!("Sceau demonstration: software token and sandbox, no card, no network.\n");
-    let (_sandbox, ready) = start_sandbox(&sandbox_program, &folder)?;
+    let port = match TcpListener::bind(("127.0.0.1", PORT)) {
+        Ok(_) => PORT,
+        Err(_) => 0,
+    };
+    let stage = Stage::start(&folder, port)?;
+    let endpoint = stage.endpoint.clone();
     println!(
         "sandbox    {} (trust services), {} (insurer)",
-        ready["http"].as_str().unwrap_or_default(),
-        ready["tls"].as_str().unwrap_or_default()
+        stage.sandbox["http"].as_str().unwrap_or_default(),
+        stage.sandbox["tls"].as_str().unwrap_or_default()
     );
-    let files = configuration(&folder, &ready)?;
-    let _service = start_service(&program, &folder, &files)?;
-    let endpoint = wait_for_endpoint(&folder)?;
     println!("service    {endpoint}\n");
 
-    let token = programs::pair_in(&config::load(&files)?, "demo", &[])?;
+    let token = stage.pair("demo")?;
     file::write_atomic(&folder.join("token"), token.expose())?;
     let token = text(&token);
     let started = SystemClock.now();
@@ -98,96 +78,6 @@ pub(super) fn run(folder: &Path, keep: bool) -> Done {
         keep_running(&folder, &endpoint)?;
     }
     Ok(())
-}
-
-/// Makes an empty folder; one that holds anything else is left alone.
-fn empty(folder: &Path) -> Done {
-    if folder.join(MARKER).exists() {
-        fs::remove_dir_all(folder)?;
-    } else if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(format!(
-            "{} is not empty and not from an earlier demonstration",
-            folder.display()
-        )
-        .into());
-    }
-    fs::create_dir_all(folder)?;
-    fs::write(folder.join(MARKER), "")?;
-    Ok(())
-}
-
-fn start_sandbox(program: &Path, folder: &Path) -> Result<(Process, Value), Box<dyn Error>> {
-    let log = File::create(folder.join("sandbox.log"))?;
-    let mut child = Command::new(program)
-        .arg("--dir")
-        .arg(folder.join("sandbox"))
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
-    let out = child.stdout.take();
-    let process = Process(child);
-    let mut line = String::new();
-    BufReader::new(out.ok_or("the sandbox has no output")?).read_line(&mut line)?;
-    let ready = serde_json::from_str(&line).map_err(|_| {
-        format!(
-            "the sandbox did not start; see {}",
-            folder.join("sandbox.log").display()
-        )
-    })?;
-    Ok((process, ready))
-}
-
-fn configuration(folder: &Path, ready: &Value) -> Result<Vec<PathBuf>, Box<dyn Error>> {
-    let environment = ready["environment"]
-        .as_str()
-        .ok_or("the sandbox names no environment")?;
-    let environment = PathBuf::from(environment);
-    let own = folder.join("sceau.toml");
-    let listen = match TcpListener::bind(("127.0.0.1", PORT)) {
-        Ok(_) => PORT,
-        Err(_) => 0,
-    };
-    fs::write(
-        &own,
-        format!("[api]\nlisten = \"127.0.0.1:{listen}\"\n\n[store]\nfolder = \"state\"\n"),
-    )?;
-    Ok(vec![
-        environment.with_file_name("signer.toml"),
-        environment,
-        own,
-    ])
-}
-
-fn start_service(
-    program: &Path,
-    folder: &Path,
-    files: &[PathBuf],
-) -> Result<Process, Box<dyn Error>> {
-    let log = File::create(folder.join("sceau.log"))?;
-    let mut command = Command::new(program);
-    command.arg("run").stdout(Stdio::null()).stderr(log);
-    // The sandbox is on this machine: no proxy can reach it.
-    command.env("NO_PROXY", "127.0.0.1");
-    for file in files {
-        command.arg("--config").arg(file);
-    }
-    Ok(Process(command.spawn()?))
-}
-
-fn wait_for_endpoint(folder: &Path) -> Result<String, Box<dyn Error>> {
-    let file = folder.join("state").join(ENDPOINT_FILE);
-    let started = Instant::now();
-    while started.elapsed() < START_LIMIT {
-        if let Ok(endpoint) = fs::read_to_string(&file)
-            && commands::local(&endpoint, "/v1/health", None, None).is_ok_and(|a| a.status == 200)
-        {
-            return Ok(endpoint);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let log = folder.join("sceau.log");
-    Err(format!("the service did not start; see {}", log.display()).into())
 }
 
 fn hand_in(endpoint: &str, token: &str) -> Result<String, Box<dyn Error>> {

@@ -1,10 +1,15 @@
 //! The command line.
 
 mod commands;
+mod conformance;
 mod demo;
 mod environment;
+mod evidence;
+mod kit;
 mod pack;
 mod programs;
+mod sheets;
+mod stage;
 mod validate;
 
 use clap::{Args, Parser, Subcommand};
@@ -76,6 +81,34 @@ enum Command {
     /// Exit status: 0 when every document is TOTAL-PASSED, 3 when one is not,
     /// 2 when the command cannot be carried out.
     Validate(validate::Options),
+    /// Save the evidence of one document, as one archive; the service must run.
+    Evidence {
+        /// The document's UUID.
+        uuid: String,
+        /// Where to; sceau-<UUID>.zip when absent.
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Leave documents and answers out: for who must not see patient data.
+        #[arg(long)]
+        without_documents: bool,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Show that this version keeps to the rules, for the label.
+    Conformance {
+        #[command(subcommand)]
+        what: ConformanceCommand,
+    },
+    /// Print the version identification sheet.
+    Fiche(sheets::FicheOptions),
+    /// Print the connection report, and what it still lacks.
+    ConnectionReport(sheets::ConnectionOptions),
+    /// Test how a practice software behaves when things go wrong.
+    ///
+    /// Starts a sandbox, a service and, in front of it, a proxy that loses
+    /// answers and refuses documents. Exit status: 0 when every case passed,
+    /// else 1.
+    Kit(kit::Options),
     /// Submit an example to a sandbox and tell the story.
     Demo {
         /// Leave sandbox and service running until Ctrl-C.
@@ -92,6 +125,12 @@ enum Command {
         #[arg(long)]
         module: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum ConformanceCommand {
+    /// Hand examples to the running service and report what became of them.
+    Run(conformance::Options),
 }
 
 #[derive(Subcommand)]
@@ -132,6 +171,21 @@ pub fn main() -> ExitCode {
         Command::Pack { what } => return pack::main(what),
         Command::Validate(options) => return validate::run(&options),
         Command::Audit(files) => commands::audit(&files.config),
+        Command::Evidence {
+            uuid,
+            out,
+            without_documents,
+            files,
+        } => evidence::run(&files.config, &uuid, out.as_deref(), !without_documents),
+        Command::Conformance { what } => match what {
+            ConformanceCommand::Run(options) => conformance::run(&options),
+        },
+        Command::Fiche(options) => sheets::fiche(&options),
+        Command::ConnectionReport(options) => sheets::connection(&options),
+        Command::Kit(options) => match kit::run(&options) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Demo { keep, folder } => demo::run(&folder, keep),
         Command::TokenWorker { module } => {
             crate::token::pkcs11::run_worker(&module).map_err(Into::into)

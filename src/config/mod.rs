@@ -35,10 +35,11 @@ use toml::{Table, Value};
 pub const DEFAULT: &str = include_str!("../../service-config/default.toml");
 
 /// Keys that hold paths, made absolute against the file they stand in.
-const PATH_KEYS: [&str; 14] = [
+const PATH_KEYS: [&str; 15] = [
     "store.folder",
     "store.key_file",
     "forms.folder",
+    "inbox.folder",
     "token.module",
     "token.pin_file",
     "token.p12",
@@ -61,6 +62,9 @@ pub struct Configuration {
     pub store: store::Settings,
     /// Folder with more form packs.
     pub forms_folder: Option<PathBuf>,
+    /// The drop folder, if there is one.
+    #[cfg(unix)]
+    pub inbox: Option<crate::inbox::Settings>,
     /// Where documents go.
     pub environment: Environment,
     /// What reports say of this installation.
@@ -228,6 +232,8 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
     Configuration {
         listen: listen(&root.section("api")),
         forms_folder: root.section("forms").path("folder"),
+        #[cfg(unix)]
+        inbox: inbox_settings(&root.section("inbox")),
         environment: environment::environment(&root.section("environment"), table),
         installation: installation::installation(&root.section("installation")),
         tokens: token::tokens(root),
@@ -253,6 +259,22 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
             json: log.word("format", &["text", "json"]) == "json",
         },
     }
+}
+
+#[cfg(unix)]
+fn inbox_settings(section: &Section<'_>) -> Option<crate::inbox::Settings> {
+    let settle = Duration::from_secs(section.number("settle_seconds", 0..=3600));
+    let practitioners = section.texts("practitioners").into_iter();
+    let practitioners = practitioners.filter_map(|code| {
+        let refuse = |_| section.fault("practitioners", format!("\"{code}\" is not eight digits"));
+        code.parse().map_err(refuse).ok()
+    });
+    let practitioners = practitioners.collect();
+    Some(crate::inbox::Settings {
+        folder: section.path("folder")?,
+        settle,
+        practitioners,
+    })
 }
 
 fn log_level(section: &Section<'_>) -> String {

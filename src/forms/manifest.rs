@@ -11,6 +11,7 @@ use super::pack::{
 };
 use super::period::Period;
 use super::show::{Show, ShowKind, ShowWhat};
+use crate::base::digest;
 use crate::base::settings::{Fault, Faults, Section};
 use crate::x509::Level;
 use crate::xml::path::{Name, Namespaces, Path, Slot};
@@ -43,7 +44,16 @@ pub(super) type Lists = BTreeMap<String, Arc<BTreeSet<String>>>;
 /// Every fault as `key: reason`.
 pub(super) fn compile(manifest: &[u8], file: &Files<'_>) -> Result<Pack, Vec<String>> {
     let faults = Faults::default();
-    let pack = read(manifest, file, &faults);
+    let digests = RefCell::new(digest::sha256(manifest).to_vec());
+    let digested = |name: &str| {
+        let bytes = file(name)?;
+        digests.borrow_mut().extend(digest::sha256(&bytes));
+        Ok(bytes)
+    };
+    let pack = read(manifest, &digested, &faults).map(|mut pack| {
+        pack.sha256 = digest::sha256(&digests.borrow());
+        pack
+    });
     let told = |faults: Faults| faults.into_list().iter().map(cut).collect();
     match pack {
         Some(pack) if faults.is_empty() => Ok(pack),
@@ -124,6 +134,8 @@ fn pack(root: &Section<'_>, file: &Files<'_>) -> Option<Pack> {
         title: title?,
         namespaces,
         operations: is_whole.then_some(operations)?,
+        // Known once every file was read, see `compile`.
+        sha256: [0; 32],
         periods,
         schema: schema?,
     })

@@ -28,6 +28,9 @@ pub struct Pack {
     pub namespaces: Namespaces,
     /// What can be done, by name, such as `depot`.
     pub operations: BTreeMap<String, Operation>,
+    /// Names this very pack: a SHA-256 over those of `pack.toml` and of every
+    /// file it names, in the order it names them.
+    pub sha256: [u8; 32],
     pub(super) periods: Vec<Period>,
     pub(super) schema: Schema,
 }

@@ -48,7 +48,13 @@ impl Intake {
                 version,
                 operation,
             } => {
-                let (_, operation) = self.find(form, version.as_deref(), operation)?;
+                // What was signed is judged by its form, offered any more or not.
+                let known = self.packs.pack(form, version.as_deref());
+                let known = known.and_then(|pack| pack.operations.get(operation).cloned());
+                let operation = match known {
+                    Some(known) => known,
+                    None => self.find(form, version.as_deref(), operation)?.1,
+                };
                 Ok(operation.signature.map(|place| place.slot))
             }
             Place::Slot(text) => match read_slot(xml, text) {

@@ -13,6 +13,7 @@
 
 mod clients;
 mod links;
+mod proof;
 mod receive;
 mod record;
 mod rows;
@@ -22,6 +23,7 @@ mod waiters;
 
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use links::{Link, Name, Scope};
+pub use proof::Proof;
 pub use receive::{Accepted, New};
 pub use record::{Kind, Queue, Record, Stage, State, Wait};
 

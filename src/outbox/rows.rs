@@ -219,6 +219,22 @@ pub(super) fn make_due_of_class(
     Ok(())
 }
 
+/// The first of a sender's documents that such an environment accepted.
+pub(super) fn first_receipted(
+    connection: &Connection,
+    code_prestataire: &str,
+    kind: &str,
+) -> Result<Option<Record>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM submission WHERE code_prestataire = ?1 AND environment_kind = ?2 \
+         AND state = 'receipted' ORDER BY received_ms, uuid LIMIT 1"
+    );
+    connection
+        .query_row(&sql, params![code_prestataire, kind], record)
+        .optional()
+        .map_err(StoreError::sql("find a first document"))
+}
+
 pub(super) fn list(
     connection: &Connection,
     limit: usize,

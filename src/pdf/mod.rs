@@ -7,6 +7,7 @@
 
 mod budget;
 mod changes;
+mod copy;
 mod dss;
 mod field;
 mod graph;
@@ -19,6 +20,7 @@ mod slot;
 mod update;
 
 pub use changes::Changes;
+pub use copy::{Overlay, print_copy};
 pub use dss::{ValidationData, append_validation_data};
 pub use precheck::{PdfaClaim, Precheck, Violation, precheck};
 pub use signatures::{SignatureValue, SignedPdf};
@@ -76,6 +78,10 @@ pub enum PdfError {
     AppendWrite(#[source] std::io::Error),
     #[error("append a signature: the reserved place was not found exactly once")]
     AppendPlace,
+    #[error("write a copy: there is no page {page} in a PDF of {pages} pages")]
+    CopyPage { page: i64, pages: usize },
+    #[error("write a copy: it could not be written")]
+    CopyWrite(#[source] std::io::Error),
     #[error("fill the signature: {needed} bytes do not fit into the {room} bytes reserved")]
     FillTooLarge { needed: usize, room: usize },
 }

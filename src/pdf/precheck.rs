@@ -227,6 +227,8 @@ fn rule_of(error: &PdfError) -> Rule {
         | PdfError::AppendNumbers(_)
         | PdfError::AppendWrite(_)
         | PdfError::AppendPlace
+        | PdfError::CopyPage { .. }
+        | PdfError::CopyWrite(_)
         | PdfError::FillTooLarge { .. } => rules::STRUCTURE,
     }
 }

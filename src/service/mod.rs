@@ -1,16 +1,21 @@
 //! The composition root: builds every part from the configuration, starts the
 //! workers, serves the API, and stops in order. No business rule stands here.
 
+#[cfg(unix)]
+mod inbox;
 mod packs;
 mod workers;
 
 use crate::api::{self, Api, Server};
 use crate::base::{Secret, SystemClock, file, hex, random};
-use crate::config::{Configuration, KeySettings, OutboxSettings, TokenSettings};
+use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
+use crate::evidence::Evidence;
 use crate::forms::Packs;
 use crate::gateway::Gateway;
 use crate::gateway::mysecu::{MySecu, SetupError};
+#[cfg(unix)]
+use crate::inbox::Inbox;
 use crate::intake::Intake;
 use crate::outbox::{self, Outbox, OutboxError};
 use crate::sign::Signer;
@@ -20,6 +25,8 @@ use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
 use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
+#[cfg(unix)]
+use inbox::InboxWatch;
 use packs::PackWatch;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -81,6 +88,10 @@ pub enum ServiceError {
     /// Trust services cannot be set up.
     #[error("the trust services cannot be set up")]
     Trust(#[source] TrustError),
+    /// The drop folder cannot be used.
+    #[cfg(unix)]
+    #[error("the drop folder cannot be used")]
+    Inbox(#[source] crate::inbox::InboxError),
     /// The gateway cannot be set up.
     #[error("the gateway cannot be set up")]
     Gateway(#[source] SetupError),
@@ -108,6 +119,8 @@ pub fn run(configuration: Configuration) -> Result<(), ServiceError> {
 
 struct Parts {
     api: Api,
+    #[cfg(unix)]
+    inbox: Option<Inbox>,
     packs: Arc<Packs>,
     intake: Arc<Intake>,
     delivery: Option<Arc<Delivery>>,
@@ -118,6 +131,7 @@ struct Parts {
 impl Parts {
     fn build(configuration: Configuration) -> Result<Self, ServiceError> {
         let clock = SystemClock::shared();
+        let installation = installation(&configuration)?;
         let store = Store::open(&configuration.store, &outbox::migrations())
             .map_err(ServiceError::Store)?;
         let lease = configuration.outbox.lease;
@@ -153,11 +167,15 @@ impl Parts {
             people,
             environment.clone(),
             configuration.pdfs,
-            clock,
+            clock.clone(),
         ));
+        let evidence = Evidence::new(intake.clone(), outbox.clone(), clock, installation);
+        #[cfg(unix)]
+        let inbox = inbox::open(configuration.inbox, &intake, &outbox)?;
         let api = Api {
             intake: intake.clone(),
             outbox,
+            evidence,
             signer,
             tokens,
             environment,
@@ -167,6 +185,8 @@ impl Parts {
         };
         Ok(Self {
             api,
+            #[cfg(unix)]
+            inbox,
             packs,
             intake,
             delivery,
@@ -190,6 +210,8 @@ impl Parts {
         let waiting = outbox.clone();
         let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
             .map_err(ServiceError::Runtime)?;
+        #[cfg(unix)]
+        let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
         let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
@@ -204,6 +226,8 @@ impl Parts {
         tokio::join!(serving, stopping);
         // Workers finish the step they are in: their leases and attempts end cleanly.
         let stopping = tokio::task::spawn_blocking(move || {
+            #[cfg(unix)]
+            inbox_watch.stop();
             pack_watch.stop();
             workers.stop(&outbox);
         });
@@ -247,6 +271,20 @@ impl ServiceError {
             source,
         }
     }
+}
+
+/// What evidence says of this place.
+fn installation(configuration: &Configuration) -> Result<serde_json::Value, ServiceError> {
+    let own = &configuration.installation;
+    let folder = &configuration.store.folder;
+    let id = Installation::workstation_id(folder).map_err(ServiceError::file("read", folder))?;
+    Ok(serde_json::json!({
+        "workstation": own.workstation,
+        "workstation_id": id.to_string(),
+        "industriel": own.industriel,
+        "product": own.product,
+        "product_version": own.product_version,
+    }))
 }
 
 fn lock(folder: &Path) -> Result<File, ServiceError> {

@@ -49,8 +49,10 @@ pub struct SignatureReport {
     pub sub_indication: Option<SubIndication>,
     /// The reason in a sentence.
     pub text: String,
-    /// What could be read of a signature that keeps to the profile.
+    /// What could be read of a signature that keeps to the profile; all of it or
+    /// none.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Facts)]
     pub facts: Option<Facts>,
     /// What was checked, in the order of the checks, up to the one that ended
     /// them.
@@ -61,24 +63,28 @@ pub struct SignatureReport {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Facts {
     /// The level by what the signature contains, such as `XAdES-B-LT`.
+    #[schema(required = false)]
     pub level: String,
     /// Where in the document it stands: the slot, or the field of a PDF.
+    #[schema(required = false)]
     pub place: String,
     /// What was appended to a PDF after it was signed; absent for XML.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes_after: Option<Vec<String>>,
     /// The signature algorithm.
+    #[schema(required = false)]
     pub algorithm: String,
     /// The time the signer claims.
     #[serde(serialize_with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = String, format = DateTime, required = false)]
     pub claimed_signing_time: OffsetDateTime,
     /// The earliest time at which the signature is proved to have existed; the
     /// validation time when nothing proves an earlier one (§5.5.4).
     #[serde(serialize_with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = String, format = DateTime, required = false)]
     pub best_signature_time: OffsetDateTime,
     /// The signer's chain, as far as it was found.
+    #[schema(required = false)]
     pub signer: Chain,
     /// The signature timestamp.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,18 +8,23 @@ mod crash;
 mod daemon;
 mod docs;
 mod dropin;
+mod evidence;
 mod forms;
 mod fuzzed;
 mod gateway;
 #[cfg(target_os = "linux")] // measures in /proc
 mod hostile;
+#[cfg(unix)]
+mod inbox;
 mod keys;
+mod kit;
 mod layers;
 mod operations;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;
 mod packs;
 mod pades;
+mod paper;
 mod people;
 mod random;
 mod sandbox;

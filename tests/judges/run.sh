@@ -79,6 +79,8 @@ part "canonical forms and schemas" differential
 part "form packs" "$here/../../.judges/venv/bin/python" "$here/packs.py" --bin "$bin"
 part "bad documents" "$here/refusals/refusals.py" --bin "$bin" --out "$out/refusals"
 part "XML reports" "$here/../../.judges/venv/bin/python" "$here/reports.py" --bin "$bin" "$out/refusals"
+part "examples of the guide" "$here/examples.py" --bin "$bin" --out "$out/examples"
+part "Schemathesis" "$here/schemathesis/run.py" --bin "$bin" --out "$out/schemathesis"
 
 # The sandbox of the first part once more, with what it holds.
 "$bin/sceau-sandbox" --dir "$out/sandbox" >"$scratch/ready" 2>>"$out/sandbox.log" &

@@ -17,6 +17,11 @@ need softhsm2-util softhsm2
 need pkcs11-tool opensc
 need javac default-jdk-headless
 need mvn maven
+need curl curl
+need node nodejs
+need mcs mono-mcs
+need mono "mono-runtime libmono-system-net-http4.0-cil libmono-system-core4.0-cil"
+need fpc "fp-compiler fp-units-fcl fp-units-net"
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         apt-get update -q >/dev/null
@@ -27,7 +32,7 @@ if [ -n "$missing" ]; then
     fi
 fi
 
-# Python: pyHanko, signxml, lxml, zeep, xmlsec, jsonschema
+# Python: pyHanko, signxml, lxml, zeep, xmlsec, jsonschema, Schemathesis
 if ! cmp -s "$here/python/requirements.txt" "$judges/requirements.txt"; then
     rm -rf "$judges/venv"
     python3 -m venv "$judges/venv"
