@@ -58,7 +58,7 @@ static CONTEXT: LazyLock<Context> = LazyLock::new(|| Context {
 
 static PACK: LazyLock<Arc<Pack>> = LazyLock::new(|| {
     let packs = Packs::builtin().expect("the packs compiled in");
-    packs.offered().into_iter().next().expect("a pack")
+    packs.pack("memoire-honoraires", None).expect("a pack")
 });
 
 /// The gate, the parser behind it, and what names places in the tree.

@@ -203,7 +203,7 @@ pub struct SubmitQuery {
     /// Version of the form; when absent the newest that may be sent today.
     version: Option<String>,
     /// Code prestataire or delegate's id of who signs; when absent who did the
-    /// acts, else who sends.
+    /// acts, else who sends. Says nothing where nothing is signed.
     signer: Option<String>,
 }
 

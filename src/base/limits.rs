@@ -40,6 +40,12 @@ pub const PACK_FILE_BYTES_MAX: u64 = 4 << 20;
 /// Most files of one form pack: schemas, lists, and the pack itself.
 pub const PACK_FILES_MAX: usize = 64;
 
+/// Most parts (elements, groups, attributes) of one content model of a schema,
+/// its groups put in. Compiling takes time by their square.
+pub const XSD_MODEL_PARTS_MAX: usize = 2_000;
+/// Most parts of all content models of a form's schemas together.
+pub const XSD_PARTS_MAX: usize = 40_000;
+
 /// Largest PDF, in bytes.
 pub const PDF_BYTES_MAX: usize = 20 << 20;
 /// Most bytes a PDF's content streams may inflate to together, and as many

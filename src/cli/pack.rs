@@ -16,8 +16,8 @@ pub(super) enum PackCommand {
     ///
     /// Reads FOLDER/pack.toml and all it names, lists every fault, and checks
     /// examples/valid/OPERATION/*.xml, which must pass, and
-    /// examples/invalid/OPERATION/*.xml, which must be refused. Exit status: 0
-    /// when all is well, 1 when not.
+    /// examples/invalid/OPERATION/*.xml, which must be refused. Notes paths that
+    /// no valid example has. Exit status: 0 when all is well, 1 when not.
     Check {
         /// Folders of packs, each with a pack.toml.
         #[arg(required = true, value_name = "FOLDER")]
@@ -107,7 +107,30 @@ fn check(folder: &Path) -> bool {
     for fault in &faults {
         println!("  {fault}");
     }
+    for note in unused(&pack, folder) {
+        println!("  note: no valid example has {note}");
+    }
     faults.is_empty()
+}
+
+/// Paths of operations with valid examples that none of them has. PDF and
+/// signature come later, and are put in for this.
+fn unused(pack: &Pack, folder: &Path) -> Vec<String> {
+    let examples = examples(pack, &folder.join("examples/valid")).unwrap_or_default();
+    let mut notes = Vec::new();
+    for (name, operation) in &pack.operations {
+        let own = examples.iter().filter(|(operation, _)| operation == name);
+        let pdf = operation.document.as_ref().map(|_| b"%PDF-".as_slice());
+        let assembled = own.filter_map(|(_, path)| {
+            let xml = std::fs::read(path).ok()?;
+            pack.assemble(name, &xml, pdf).ok()
+        });
+        let documents: Vec<Vec<u8>> = assembled.collect();
+        if !documents.is_empty() {
+            notes.extend(operation.unused_paths(&documents));
+        }
+    }
+    notes
 }
 
 /// The examples of one kind with their operations: a folder each.

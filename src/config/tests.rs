@@ -1,4 +1,5 @@
 use super::*;
+use crate::forms::EnvironmentKind;
 
 fn load_text(text: &str) -> Result<Configuration, Vec<String>> {
     let folder = tempfile::tempdir().unwrap();

@@ -192,7 +192,15 @@ impl Pack {
             return Err(findings.rejected(xml));
         }
         match self.schema.validate(xml) {
-            Ok(faults) => findings.schema(operation, document, faults),
+            Ok(mut faults) => {
+                if stage != Stage::Complete {
+                    // A schema may demand the signature that is still to come.
+                    let awaits = open_slot(operation, document);
+                    faults
+                        .retain(|fault| !fault.incomplete || Some(&fault.xpath) != awaits.as_ref());
+                }
+                findings.schema(operation, document, faults);
+            }
             Err(XsdError::Document(error)) => return Err(Rejected::unreadable(&error)),
             Err(XsdError::Compile { reason, .. } | XsdError::Unfinished(reason)) => {
                 let message = format!("The document could not be validated: {reason}.");
@@ -406,6 +414,15 @@ fn unsigned(operation: &Operation, document: &Document<'_>, findings: &mut Findi
         );
         findings.error(Code::FormSignaturePresent, slot, message);
     }
+}
+
+/// The wrapper that is there for the signature and has none yet.
+fn open_slot(operation: &Operation, document: &Document<'_>) -> Option<String> {
+    let Slot::Wrapper(path) = &operation.signature.as_ref()?.slot else {
+        return None;
+    };
+    let slot = path.select(document.root()).into_iter().next()?;
+    (!slot.has_children()).then(|| xpath_of(slot))
 }
 
 fn facts(

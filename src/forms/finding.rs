@@ -160,26 +160,10 @@ impl Code {
                 de: "Daten des Formulars widersprechen einander. Das Formular wurde nicht signiert. Prüfen Sie die Daten der Leistungen und des Formulars.",
                 en: "Dates of the form contradict each other. The form was not signed. Check the dates of the services and of the form.",
             },
-            Self::FormCode => DoctorText {
-                fr: "Un code du formulaire ne figure pas dans la liste prévue. Vérifiez le code indiqué, puis recommencez.",
-                de: "Ein Code des Formulars steht nicht in der vorgesehenen Liste. Prüfen Sie den genannten Code und versuchen Sie es erneut.",
-                en: "A code of the form is not in the list it must be taken from. Check the code named and try again.",
-            },
-            Self::FormReference => DoctorText {
-                fr: "Une donnée du formulaire renvoie à une autre qui n'y figure pas. Vérifiez les deux, puis recommencez.",
-                de: "Eine Angabe des Formulars verweist auf eine andere, die dort fehlt. Prüfen Sie beide und versuchen Sie es erneut.",
-                en: "A value of the form points to another one that is not there. Check both and try again.",
-            },
-            Self::FormCondition => DoctorText {
-                fr: "Des données du formulaire ne vont pas ensemble: dans ce cas, l'une doit être ajoutée ou retirée. Corrigez la donnée indiquée, puis recommencez.",
-                de: "Angaben des Formulars passen nicht zusammen: In diesem Fall ist eine zu ergänzen oder zu entfernen. Berichtigen Sie die genannte Angabe und versuchen Sie es erneut.",
-                en: "Values of the form do not go together: in this case one must be added or removed. Correct the value named and try again.",
-            },
-            Self::FormCorrelation => DoctorText {
-                fr: "Le document antérieur auquel ce formulaire se rapporte n'est pas connu ici, ou l'opération a déjà été faite. Vérifiez son état dans votre logiciel.",
-                de: "Das frühere Dokument, auf das sich dieses Formular bezieht, ist hier nicht bekannt, oder der Vorgang wurde bereits ausgeführt. Prüfen Sie seinen Stand in Ihrer Software.",
-                en: "The earlier document this form is about is not known here, or this was done before. Check its state in your software.",
-            },
+            Self::FormCode => NOT_IN_LIST,
+            Self::FormReference => NOT_THERE,
+            Self::FormCondition => NOT_TOGETHER,
+            Self::FormCorrelation => EARLIER_DOCUMENT,
             Self::FormMatricule => DoctorText {
                 fr: "Le matricule du patient semble mal saisi. Le formulaire est traité quand même; vérifiez le numéro.",
                 de: "Die Matrikelnummer des Patienten scheint falsch eingegeben. Das Formular wird trotzdem bearbeitet; prüfen Sie die Nummer.",
@@ -203,6 +187,30 @@ impl Code {
         }
     }
 }
+
+const NOT_IN_LIST: DoctorText<'static> = DoctorText {
+    fr: "Un code du formulaire ne figure pas dans la liste prévue. Vérifiez le code indiqué, puis recommencez.",
+    de: "Ein Code des Formulars steht nicht in der vorgesehenen Liste. Prüfen Sie den genannten Code und versuchen Sie es erneut.",
+    en: "A code of the form is not in the list it must be taken from. Check the code named and try again.",
+};
+
+const NOT_THERE: DoctorText<'static> = DoctorText {
+    fr: "Une donnée du formulaire renvoie à une autre qui n'y figure pas. Vérifiez les deux, puis recommencez.",
+    de: "Eine Angabe des Formulars verweist auf eine andere, die dort fehlt. Prüfen Sie beide und versuchen Sie es erneut.",
+    en: "A value of the form points to another one that is not there. Check both and try again.",
+};
+
+const NOT_TOGETHER: DoctorText<'static> = DoctorText {
+    fr: "Des données du formulaire ne vont pas ensemble: dans ce cas, l'une doit être ajoutée ou retirée. Corrigez la donnée indiquée, puis recommencez.",
+    de: "Angaben des Formulars passen nicht zusammen: In diesem Fall ist eine zu ergänzen oder zu entfernen. Berichtigen Sie die genannte Angabe und versuchen Sie es erneut.",
+    en: "Values of the form do not go together: in this case one must be added or removed. Correct the value named and try again.",
+};
+
+const EARLIER_DOCUMENT: DoctorText<'static> = DoctorText {
+    fr: "Le document antérieur auquel ce formulaire se rapporte n'est pas connu ici, ou l'opération a déjà été faite. Vérifiez son état dans votre logiciel.",
+    de: "Das frühere Dokument, auf das sich dieses Formular bezieht, ist hier nicht bekannt, oder der Vorgang wurde bereits ausgeführt. Prüfen Sie seinen Stand in Ihrer Software.",
+    en: "The earlier document this form is about is not known here, or this was done before. Check its state in your software.",
+};
 
 const UNREADABLE: DoctorText<'static> = DoctorText {
     fr: "Votre logiciel a remis un formulaire que ce programme ne peut pas lire. Rien n'a été signé ni envoyé. Veuillez contacter l'éditeur de votre logiciel.",

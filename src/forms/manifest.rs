@@ -11,16 +11,19 @@ use super::pack::{
 };
 use super::period::Period;
 use super::show::{Show, ShowKind, ShowWhat};
-use crate::base::settings::{Faults, Section};
+use crate::base::settings::{Fault, Faults, Section};
 use crate::x509::Level;
 use crate::xml::path::{Name, Namespaces, Path, Slot};
 use crate::xml::xsd::Schema;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use toml::Table;
 
 /// The format of `pack.toml` this program reads.
 const FORMAT: u64 = 1;
+/// Longest fault told, in characters.
+const FAULT_CHARACTERS_MAX: usize = 400;
 /// Where the UUID goes in a status request.
 pub(super) const UUID_MARK: &str = "{uuid}";
 /// Longest side and farthest place of a QR code: the height of an A4 page.
@@ -41,10 +44,19 @@ pub(super) type Lists = BTreeMap<String, Arc<BTreeSet<String>>>;
 pub(super) fn compile(manifest: &[u8], file: &Files<'_>) -> Result<Pack, Vec<String>> {
     let faults = Faults::default();
     let pack = read(manifest, file, &faults);
-    let told = |faults: Faults| faults.into_list().iter().map(ToString::to_string).collect();
+    let told = |faults: Faults| faults.into_list().iter().map(cut).collect();
     match pack {
         Some(pack) if faults.is_empty() => Ok(pack),
         _ => Err(told(faults)),
+    }
+}
+
+/// A fault as text; a schema's own words may be as long as the schema.
+fn cut(fault: &Fault) -> String {
+    let text = fault.to_string();
+    match text.char_indices().nth(FAULT_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}\u{2026}", text.get(..end).unwrap_or_default()),
+        None => text,
     }
 }
 
@@ -91,6 +103,8 @@ fn pack(root: &Section<'_>, file: &Files<'_>) -> Option<Pack> {
             lists: &lists,
             operations: &known,
             section,
+            paths: RefCell::default(),
+            per: RefCell::default(),
         };
         match reader.operation() {
             Some(operation) => drop(operations.insert((*name).to_owned(), operation)),
@@ -243,6 +257,10 @@ struct Reader<'r, 'a> {
     lists: &'r Lists,
     operations: &'r [&'r str],
     section: &'r Section<'a>,
+    /// Every path into a document, with its key.
+    paths: RefCell<Vec<(String, Path)>>,
+    /// Where relative paths start just now.
+    per: RefCell<Option<Path>>,
 }
 
 impl Reader<'_, '_> {
@@ -284,6 +302,7 @@ impl Reader<'_, '_> {
             models,
             facts: facts?,
             checks: checks?,
+            paths: self.paths.take(),
         })
     }
 
@@ -352,6 +371,13 @@ impl Reader<'_, '_> {
             section.fault(key, reason);
             return None;
         }
+        let whole = match self.per.borrow().as_ref() {
+            Some(per) if !is_absolute => Path::parse(&format!("{per}/{text}"), self.namespaces),
+            Some(_) | None => Ok(path.clone()),
+        };
+        if let Some(whole) = whole.ok().filter(Path::is_absolute) {
+            self.paths.borrow_mut().push((section.key(key), whole));
+        }
         Some(path)
     }
 
@@ -410,6 +436,7 @@ impl Reader<'_, '_> {
         if sections.is_empty() {
             section.fault("fields", "has none");
         }
+        self.per.replace(Some(per.clone()));
         let mut names = BTreeSet::new();
         let mut fields = Vec::new();
         for section in &sections {
@@ -428,6 +455,7 @@ impl Reader<'_, '_> {
                 what,
             });
         }
+        self.per.take();
         Some(ShowWhat::List { per, fields })
     }
 

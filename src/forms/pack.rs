@@ -83,9 +83,21 @@ pub struct Operation {
     pub(super) models: Models,
     pub(super) facts: FactPaths,
     pub(super) checks: Checks,
+    /// Every path into a document, with its key.
+    pub(super) paths: Vec<(String, Path)>,
 }
 
 impl Operation {
+    /// Paths that select nothing in any of these documents, each as
+    /// `key: path`: a mistyped one makes a rule that never applies.
+    pub fn unused_paths(&self, documents: &[Vec<u8>]) -> Vec<String> {
+        let trees = documents.iter().map(|xml| parse(without_mark(xml)));
+        let trees: Vec<_> = trees.filter_map(Result::ok).collect();
+        let is_used = |path: &Path| trees.iter().any(|tree| path.first(tree.root()).is_some());
+        let unused = self.paths.iter().filter(|(_, path)| !is_used(path));
+        unused.map(|(key, path)| format!("{key}: {path}")).collect()
+    }
+
     /// Model under which the receiver's exchange service knows it in such an
     /// environment; `None`: it is not sent there.
     pub fn model_id(&self, kind: EnvironmentKind) -> Option<&str> {

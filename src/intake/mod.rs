@@ -62,7 +62,9 @@ pub enum IntakeError {
         operation: String,
     },
     /// The operation may not be sent there on this day.
-    #[error("{form} {operation} may not be sent to {environment} on {day}: {reason}")]
+    #[error(
+        "the operation {operation} of {form} may not be sent to {environment} on {day}: {reason}"
+    )]
     NotNow {
         /// As asked.
         form: String,

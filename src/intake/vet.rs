@@ -6,7 +6,7 @@ use crate::base::limits;
 use crate::forms::{self, Checked, Operation, Pack, Rejected, Severity};
 use crate::outbox::{Link, Scope};
 use crate::pdf;
-use crate::sign::{Practitioner, Signatory};
+use crate::sign::{Practitioner, Role, Signatory};
 use std::sync::Arc;
 use time::Date;
 
@@ -89,7 +89,13 @@ impl Intake {
         }
         let asked = draft.signer.as_deref();
         let executants = &checked.facts.executants;
-        Ok(Some(self.people.signatory(sender, executants, asked)?))
+        let signatory = self.people.signatory(sender, executants, asked)?;
+        // Naming somebody as executant must not open their key to the program.
+        if signatory.role == Role::Practitioner && !draft.client.may(&signatory.id) {
+            let code = signatory.id;
+            return Err(IntakeError::PractitionerNotAllowed { code, place: None });
+        }
+        Ok(Some(signatory))
     }
 
     fn paper(

@@ -23,7 +23,7 @@ mod waiters;
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use links::{Link, Name, Scope};
 pub use receive::{Accepted, New};
-pub use record::{Kind, Record, Stage, State, Wait};
+pub use record::{Kind, Queue, Record, Stage, State, Wait};
 
 use crate::audit;
 use crate::base::{Clock, Uuid4, hold, random};
@@ -232,11 +232,12 @@ impl Outbox {
         Ok(outbox)
     }
 
-    /// Claims the next submission that is due for `stage`.
+    /// Claims the next submission that is due in `queue`.
     ///
     /// # Errors
     /// [`OutboxError::Store`].
-    pub fn claim(&self, stage: Stage) -> Result<Option<Lease>, OutboxError> {
+    pub fn claim(&self, queue: impl Into<Queue>) -> Result<Option<Lease>, OutboxError> {
+        let queue = queue.into();
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         let claimed = self.store.transact(|tx| {
@@ -246,7 +247,7 @@ impl Outbox {
             if now < upkeep.latest {
                 rows::clock_set_back(tx, now)?;
             }
-            rows::claim(tx, stage, now, now + self.lease)
+            rows::claim(tx, queue, now, now + self.lease)
         })?;
         upkeep.abandoned.clear();
         upkeep.latest = now;
@@ -472,11 +473,11 @@ impl Outbox {
         }
     }
 
-    /// Waits until something changed or the next submission is due for
-    /// `stage`, at most `limit`. `seen` is the counter of the last call.
-    pub fn wait(&self, stage: Stage, seen: &mut u64, limit: Duration) {
-        let now = self.clock.now();
-        let due = self.store.read(|c| rows::next_due(c, stage)).ok().flatten();
+    /// Waits until something changed or the next submission is due in `queue`,
+    /// at most `limit`. `seen` is the counter of the last call.
+    pub fn wait(&self, queue: impl Into<Queue>, seen: &mut u64, limit: Duration) {
+        let (queue, now) = (queue.into(), self.clock.now());
+        let due = self.store.read(|c| rows::next_due(c, queue)).ok().flatten();
         let pause = due.map_or(limit, |due| {
             Duration::try_from(due - now).unwrap_or(Duration::ZERO)
         });

@@ -81,6 +81,35 @@ pub enum Stage {
     Delivery,
 }
 
+/// What a worker takes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// Which step.
+    pub stage: Stage,
+    /// Only those that somebody waits for; else these first, then the others.
+    pub interactive: bool,
+}
+
+impl From<Stage> for Queue {
+    fn from(stage: Stage) -> Self {
+        Self {
+            stage,
+            interactive: false,
+        }
+    }
+}
+
+impl Queue {
+    /// Whether interactive or not, in the order in which they are taken on.
+    pub(super) fn order(self) -> &'static [bool] {
+        if self.interactive {
+            &[true]
+        } else {
+            &[true, false]
+        }
+    }
+}
+
 /// Whose fault a pause is; shown with what happens next and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {

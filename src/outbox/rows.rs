@@ -1,6 +1,6 @@
 //! The SQL of the outbox, and nothing else.
 
-use super::{Kind, Link, Name, New, Record, Scope, Stage, State, Wait};
+use super::{Kind, Link, Name, New, Queue, Record, Scope, Stage, State, Wait};
 use crate::base::Uuid4;
 use crate::base::clock::{from_unix_ms, unix_ms};
 use crate::forms::EnvironmentKind;
@@ -146,11 +146,11 @@ pub(super) fn update_keeping_lease(
 
 pub(super) fn claim(
     tx: &Transaction<'_>,
-    stage: Stage,
+    queue: Queue,
     now: OffsetDateTime,
     until: OffsetDateTime,
 ) -> Result<Option<(Record, i64)>, StoreError> {
-    let states = states(stage);
+    let states = states(queue.stage);
     let sql = format!(
         "UPDATE submission SET lease_ms = ?2, claims = claims + 1 WHERE uuid = (\
          SELECT uuid FROM submission WHERE {states} AND interactive = ?3 AND due_ms <= ?1 \
@@ -158,8 +158,7 @@ pub(super) fn claim(
     );
     let failed = StoreError::sql("claim a submission");
     let mut statement = tx.prepare_cached(&sql).map_err(&failed)?;
-    // What somebody waits for goes before what waits in the queue.
-    for interactive in [true, false] {
+    for interactive in queue.order() {
         let claimed = statement
             .query_row(params![unix_ms(now), unix_ms(until), interactive], |row| {
                 Ok((record(row)?, row.get(20)?))
@@ -175,26 +174,23 @@ pub(super) fn claim(
 
 pub(super) fn next_due(
     connection: &Connection,
-    stage: Stage,
+    queue: Queue,
 ) -> Result<Option<OffsetDateTime>, StoreError> {
-    let states = states(stage);
+    let states = states(queue.stage);
     // One that is held is no news: its holder tells when it is done.
-    let first = |interactive: u8| {
-        format!(
-            "SELECT due_ms FROM (SELECT due_ms FROM submission WHERE {states} \
-             AND interactive = {interactive} AND lease_ms IS NULL ORDER BY due_ms LIMIT 1)"
-        )
-    };
     let sql = format!(
-        "SELECT min(due_ms) FROM ({} UNION ALL {})",
-        first(0),
-        first(1)
+        "SELECT due_ms FROM submission WHERE {states} AND interactive = ?1 \
+         AND lease_ms IS NULL ORDER BY due_ms LIMIT 1"
     );
-    connection
-        .prepare_cached(&sql)
-        .and_then(|mut s| s.query_row([], |row| row.get::<_, Option<i64>>(0)))
-        .map(|due| due.map(from_unix_ms))
-        .map_err(StoreError::sql("find what is due"))
+    let failed = StoreError::sql("find what is due");
+    let mut statement = connection.prepare_cached(&sql).map_err(&failed)?;
+    let mut first = None;
+    for interactive in queue.order() {
+        let due = statement.query_row([interactive], |row| row.get::<_, Option<i64>>(0));
+        let due = due.optional().map_err(&failed)?.flatten();
+        first = first.into_iter().chain(due).min();
+    }
+    Ok(first.map(from_unix_ms))
 }
 
 pub(super) fn make_due(

@@ -285,7 +285,10 @@ fn a_held_submission_does_not_hide_when_the_next_is_due() {
     let _lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
     f.clock.set(at(1));
     f.outbox.receive(new(next, 1)).unwrap();
-    let due = f.outbox.store.read(|c| rows::next_due(c, Stage::Intake));
+    let due = f
+        .outbox
+        .store
+        .read(|c| rows::next_due(c, Stage::Intake.into()));
     assert_eq!(due.unwrap(), Some(at(1)));
 }
 
@@ -616,18 +619,32 @@ fn the_same_id_elsewhere_is_another_document() {
 }
 
 #[test]
-fn what_somebody_waits_for_goes_first() {
+fn what_somebody_waits_for_goes_first_and_has_a_queue_of_its_own() {
     let f = fixture();
-    let (queued, asked) = (Uuid4::random(), Uuid4::random());
-    f.outbox.receive(new(queued, 1)).unwrap();
-    f.clock.set(at(1));
-    let interactive = New {
-        is_interactive: true,
-        ..new(asked, 1)
+    let desk = Queue {
+        stage: Stage::Intake,
+        interactive: true,
     };
-    f.outbox.receive(interactive).unwrap();
-    let claimed = [(); 2].map(|()| f.outbox.claim(Stage::Intake).unwrap().unwrap());
-    assert_eq!(claimed.map(|lease| lease.record.uuid), [asked, queued]);
+    let [first, second, asked, again] = [(); 4].map(|()| Uuid4::random());
+    f.outbox.receive(new(first, 1)).unwrap();
+    assert!(f.outbox.claim(desk).unwrap().is_none());
+    let due = f.outbox.store.read(|c| rows::next_due(c, desk));
+    assert_eq!(due.unwrap(), None);
+    f.clock.set(at(1));
+    for uuid in [asked, again] {
+        let interactive = New {
+            is_interactive: true,
+            ..new(uuid, 1)
+        };
+        f.outbox.receive(interactive).unwrap();
+        f.clock.set(at(2));
+    }
+    f.outbox.receive(new(second, 1)).unwrap();
+    let claim = |queue: Queue| f.outbox.claim(queue).unwrap().unwrap().record.uuid;
+    assert_eq!(claim(Stage::Intake.into()), asked);
+    assert_eq!(claim(desk), again);
+    assert_eq!(claim(Stage::Intake.into()), first);
+    assert_eq!(claim(Stage::Intake.into()), second);
 }
 
 #[test]

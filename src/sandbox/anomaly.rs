@@ -16,7 +16,7 @@ pub enum Gravity {
 /// A remark as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anomaly {
-    /// `bloquante` or `information`.
+    /// `bloquante`, `ligne` or `information`.
     pub kind: Cow<'static, str>,
     /// The code.
     pub code: Cow<'static, str>,
@@ -29,6 +29,8 @@ pub struct Anomaly {
 
 /// The kind of a remark that refuses.
 const BLOCKING: &str = "bloquante";
+/// The kind of a remark for which a line is not covered.
+const LINE: &str = "ligne";
 /// Text of a refusal that a scenario asked for by a code nobody knows.
 const BY_SCENARIO: &str = "Refus demandé par un scénario du bac à sable.";
 
@@ -109,16 +111,14 @@ rules! {
     SimulationForeign = "SBX-041", Blocking, "La simulation est celle d'un autre prestataire.";
     /// The simulation was validated or contested before.
     SimulationAnswered = "SBX-042", Blocking, "La simulation a déjà été validée ou contestée.";
-    /// The simulation was refused: it can be contested, not validated.
-    SimulationRefused = "SBX-043", Blocking, "La simulation a été refusée; elle ne peut pas être validée.";
     /// The doctor or the insured has not agreed.
-    NotAgreed = "SBX-044", Blocking, "Le médecin et la personne protégée doivent tous deux valider la simulation.";
+    NotAgreed = "SBX-043", Blocking, "Le médecin et la personne protégée doivent tous deux valider la simulation.";
     /// The personal share is not paid yet.
-    ShareUnpaid = "SBX-045", Remark, "La participation personnelle n'est pas acquittée.";
+    ShareUnpaid = "SBX-044", Remark, "La participation personnelle n'est pas acquittée.";
     /// The contested anomaly does not stand in the answer.
-    ContestedUnknown = "SBX-047", Remark, "L'anomalie contestée ne figure pas dans la réponse de simulation.";
+    ContestedUnknown = "SBX-046", Remark, "L'anomalie contestée ne figure pas dans la réponse de simulation.";
     /// What follows a contestation (DSR 3.2.1).
-    MemoireFollows = "SBX-046", Remark, "Un mémoire d'honoraires standard est établi sans validation; le patient demande lui-même son remboursement.";
+    MemoireFollows = "SBX-045", Remark, "Un mémoire d'honoraires standard est établi sans validation; le patient demande lui-même son remboursement.";
     /// The certificate is too long.
     CertificateLong = "SBX-050", Blocking, "La durée d'un certificat dépasse 180 jours dans le bac à sable.";
     /// The prolonged certificate did not come from here.
@@ -158,6 +158,17 @@ impl Anomaly {
             code: code.to_owned().into(),
             text: text.into(),
             line: None,
+        }
+    }
+
+    /// The same beside an acceptance: what is not covered is the line alone.
+    pub fn of_line_only(self) -> Self {
+        match self.blocks() {
+            true => Self {
+                kind: LINE.into(),
+                ..self
+            },
+            false => self,
         }
     }
 

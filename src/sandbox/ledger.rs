@@ -148,7 +148,7 @@ struct Change {
 enum Line {
     Received {
         #[serde(flatten)]
-        entry: Entry,
+        entry: Box<Entry>,
         /// What it does to others; with it in one line, so that both happen.
         #[serde(default)]
         changes: Vec<Change>,
@@ -195,7 +195,7 @@ pub struct Decision {
 #[derive(Debug)]
 pub enum Received {
     /// It is new, and now on disk.
-    New(Entry),
+    New(Box<Entry>),
     /// The UUID was received before, whatever the bytes.
     Before,
 }
@@ -204,7 +204,7 @@ pub enum Received {
 #[derive(Debug)]
 pub enum Advanced {
     /// It took its next status.
-    To(Entry),
+    To(Box<Entry>),
     /// Nothing comes after the status it has.
     AtEnd(Status),
     /// No such document.
@@ -229,7 +229,7 @@ impl Book {
     fn apply(&mut self, line: Line) {
         match line {
             Line::Received { entry, changes } => {
-                self.0.insert(entry.uuid.clone(), entry);
+                self.0.insert(entry.uuid.clone(), *entry);
                 changes.into_iter().for_each(|change| self.change(change));
             }
             Line::Again(uuid) => {
@@ -336,7 +336,7 @@ impl Ledger {
             status,
             by,
         };
-        let entry = Entry {
+        let entry = Box::new(Entry {
             uuid: arrival.uuid.clone(),
             code_prestataire: arrival.code_prestataire.clone(),
             form: arrival.form.clone(),
@@ -353,7 +353,7 @@ impl Ledger {
             content: decision.content,
             ahead,
             history: vec![event(status, None)],
-        };
+        });
         let changes = effects.into_iter().map(|(uuid, status)| Change {
             uuid,
             event: event(status, Some(arrival.uuid.clone())),
@@ -381,7 +381,7 @@ impl Ledger {
         };
         state.write(step(uuid, next, now))?;
         let advanced = state.book.find(uuid).cloned();
-        Ok(advanced.map_or(Advanced::Unknown, Advanced::To))
+        Ok(advanced.map_or(Advanced::Unknown, |entry| Advanced::To(Box::new(entry))))
     }
 
     /// Gives every document its next status that has rested `rest` in its last.

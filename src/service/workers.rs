@@ -3,7 +3,7 @@
 use crate::config::OutboxSettings;
 use crate::delivery::Delivery;
 use crate::intake::Intake;
-use crate::outbox::{Lease, Outbox, OutboxError, Record, Stage};
+use crate::outbox::{Lease, Outbox, OutboxError, Queue, Record, Stage};
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -32,11 +32,9 @@ impl Workers {
             stop: Arc::default(),
             threads: Vec::new(),
         };
-        for _ in 0..settings.intake_workers {
+        for queue in queues(Stage::Intake, settings.intake_workers) {
             let intake = intake.clone();
-            workers.spawn("intake", Stage::Intake, outbox, move |lease| {
-                intake.step(lease)
-            })?;
+            workers.spawn("intake", queue, outbox, move |lease| intake.step(lease))?;
         }
         if let Some(delivery) = delivery {
             let probe = delivery.clone();
@@ -44,11 +42,9 @@ impl Workers {
             thread::Builder::new()
                 .name("probe".to_owned())
                 .spawn(move || probe.probe())?;
-            for _ in 0..settings.delivery_workers {
+            for queue in queues(Stage::Delivery, settings.delivery_workers) {
                 let delivery = delivery.clone();
-                workers.spawn("delivery", Stage::Delivery, outbox, move |lease| {
-                    delivery.step(lease)
-                })?;
+                workers.spawn("delivery", queue, outbox, move |lease| delivery.step(lease))?;
             }
         }
         Ok(workers)
@@ -68,28 +64,37 @@ impl Workers {
     fn spawn(
         &mut self,
         name: &str,
-        stage: Stage,
+        queue: Queue,
         outbox: &Arc<Outbox>,
         step: impl Fn(Lease) -> Result<Record, OutboxError> + Send + 'static,
     ) -> io::Result<()> {
         let (outbox, stop) = (outbox.clone(), self.stop.clone());
         let thread = thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || work(stage, &outbox, &stop, step))?;
+            .spawn(move || work(queue, &outbox, &stop, step))?;
         self.threads.push(thread);
         Ok(())
     }
 }
 
+/// What the workers of a stage take on: one beside those configured only what
+/// somebody waits for, so that it never stands behind a slow delivery.
+fn queues(stage: Stage, workers: usize) -> impl Iterator<Item = Queue> {
+    (0..=workers).map(move |number| Queue {
+        stage,
+        interactive: number == workers,
+    })
+}
+
 fn work(
-    stage: Stage,
+    queue: Queue,
     outbox: &Outbox,
     stop: &AtomicBool,
     step: impl Fn(Lease) -> Result<Record, OutboxError>,
 ) {
     let mut seen = 0;
     while !stop.load(Ordering::Relaxed) {
-        let done = match outbox.claim(stage) {
+        let done = match outbox.claim(queue) {
             Ok(Some(lease)) => {
                 let claim = lease.claim();
                 // A document that makes a step panic must not stop the others.
@@ -104,7 +109,7 @@ fn work(
                 })
             }
             Ok(None) => {
-                outbox.wait(stage, &mut seen, NAP);
+                outbox.wait(queue, &mut seen, NAP);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -167,7 +172,7 @@ mod tests {
         let (done, was_done) = mpsc::channel();
         thread::scope(|scope| {
             scope.spawn(|| {
-                work(Stage::Intake, &outbox, &stop, |lease| {
+                work(Stage::Intake.into(), &outbox, &stop, |lease| {
                     let uuid = lease.record.uuid;
                     assert_ne!(uuid, bad, "a parser's defect");
                     let step = Prepared {

@@ -254,6 +254,11 @@ impl Path {
         self.values(from).into_iter().next()
     }
 
+    /// Whether the path starts at the document.
+    pub fn is_absolute(&self) -> bool {
+        self.absolute
+    }
+
     /// Whether the path ends with an attribute.
     pub fn is_attribute(&self) -> bool {
         self.attribute.is_some()

@@ -4,6 +4,7 @@
 //! prefixes, one plain sentence and what would have been allowed.
 
 mod overlooked;
+mod size;
 mod wording;
 
 use super::path::text_of;
@@ -73,6 +74,8 @@ pub struct Fault {
     /// What would have been allowed there: elements for faults of structure,
     /// values for an enumeration. Empty when that is not known or endless.
     pub expected: Vec<String>,
+    /// Whether the element ends before all it must contain has come.
+    pub incomplete: bool,
 }
 
 pub use wording::{VALUE_CHARACTERS_MAX, cut_value};
@@ -101,6 +104,10 @@ impl Schema {
             })?;
             texts.insert(name.clone(), text.to_owned());
         }
+        size::check(texts.values()).map_err(|reason| XsdError::Compile {
+            entry: entry.to_owned(),
+            reason,
+        })?;
         let source = Source {
             files: Arc::new(texts),
             entry: entry.to_owned(),
@@ -366,7 +373,7 @@ impl<'a> Report<'a> {
             let (subject, attribute) = self.subject(&raw.error);
             if raw.error.constraint != STRUCTURE {
                 // What stands in the wrong place is unknown in that place.
-                let follows = raw.error.constraint == UNDECLARED
+                let follows = [UNDECLARED, FIELD_CONTENT].contains(&raw.error.constraint)
                     && subject
                         .ancestors()
                         .skip(1)
@@ -492,6 +499,7 @@ impl<'a> Report<'a> {
                 expected.as_deref(),
             ),
             expected: expected.unwrap_or_default(),
+            incomplete: raw.error.constraint == STRUCTURE && !unexpected,
         }
     }
 
@@ -538,6 +546,9 @@ const STRUCTURE: &str = "cvc-complex-type.2.4";
 
 /// An element nothing declares.
 const UNDECLARED: &str = "cvc-elt.1";
+/// A field of an identity constraint selects what has no simple type; so has
+/// what is unknown.
+const FIELD_CONTENT: &str = "cvc-identity-constraint.4";
 /// A value that is not among those listed.
 const ENUMERATION: &str = "cvc-enumeration-valid";
 

@@ -11,7 +11,7 @@ mod hostile;
 mod keys;
 mod limits;
 mod problems;
-mod raw;
+pub mod raw;
 mod signatures;
 mod validations;
 
@@ -27,24 +27,24 @@ const DEPOT: &str = "/v1/forms/memoire-honoraires/depot";
 const DRY_RUN: &str = "/v1/forms/memoire-honoraires/depot?dry-run=true";
 
 /// A running service with a paired program, spoken to byte by byte.
-struct Service {
+pub struct Service {
     // Dropped in this order: the service before its sandbox and folder.
-    daemon: Daemon,
-    sandbox: Sandbox,
-    folder: tempfile::TempDir,
+    pub daemon: Daemon,
+    pub sandbox: Sandbox,
+    pub folder: tempfile::TempDir,
     port: u16,
     program: String,
     administrator: String,
 }
 
 impl Service {
-    fn start(setup: &Setup) -> Self {
+    pub fn start(setup: &Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let sandbox = Sandbox::start(&folder.path().join("sandbox"));
         Self::start_in(folder, sandbox, setup)
     }
 
-    fn start_in(folder: tempfile::TempDir, sandbox: Sandbox, setup: &Setup) -> Self {
+    pub fn start_in(folder: tempfile::TempDir, sandbox: Sandbox, setup: &Setup) -> Self {
         let daemon = Daemon::start(folder.path(), &sandbox, setup);
         let port = daemon.endpoint().rsplit(':').next().unwrap();
         let port = port.parse().unwrap();
@@ -62,12 +62,12 @@ impl Service {
 
     /// A request as a well-behaved program sends it.
     #[track_caller]
-    fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.ask_with(&self.program, method, target, headers, body)
     }
 
     #[track_caller]
-    fn ask_with(
+    pub fn ask_with(
         &self,
         token: &str,
         method: &str,
@@ -93,7 +93,7 @@ impl Service {
     }
 
     #[track_caller]
-    fn get(&self, target: &str) -> Answer {
+    pub fn get(&self, target: &str) -> Answer {
         self.ask("GET", target, &[], b"")
     }
 

@@ -144,6 +144,22 @@ impl Daemon {
         })
     }
 
+    /// POST of a body of this content type with any bearer token.
+    pub fn send_as(&self, token: &str, path: &str, (kind, body): (&str, Vec<u8>)) -> Response {
+        let authorization = format!("Bearer {token}");
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("content-type", kind),
+        ];
+        let request = Request {
+            url: &format!("{}{path}", self.endpoint),
+            headers: &headers,
+            body: Some(body),
+            answer_bytes_max: 64 << 20,
+        };
+        self.client.send(request).unwrap()
+    }
+
     /// GET of a JSON document.
     pub fn get(&self, path: &str) -> Value {
         let answer = self.call(path, None);

@@ -17,9 +17,12 @@ mod inbox;
 mod keys;
 mod kit;
 mod layers;
+mod operations;
 #[cfg(target_os = "linux")] // uses `crash`
 mod outage;
+mod packs;
 mod pades;
+mod people;
 mod random;
 mod sandbox;
 mod softhsm;

@@ -76,6 +76,7 @@ part judges "$here/judge.py" "$out/cases"
 part "the matrix of levels, keys and shapes" "$here/../../.judges/venv/bin/python" "$here/matrix.py" --bin "$bin" --out "$out/matrix"
 part "judges of the matrix" "$here/judge.py" "$out/matrix"
 part "canonical forms and schemas" differential
+part "form packs" "$here/../../.judges/venv/bin/python" "$here/packs.py" --bin "$bin"
 part "bad documents" "$here/refusals/refusals.py" --bin "$bin" --out "$out/refusals"
 part "XML reports" "$here/../../.judges/venv/bin/python" "$here/reports.py" --bin "$bin" "$out/refusals"
 part "examples of the guide" "$here/examples.py" --bin "$bin" --out "$out/examples"

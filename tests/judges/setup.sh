@@ -32,7 +32,7 @@ if [ -n "$missing" ]; then
     fi
 fi
 
-# Python: pyHanko, signxml, lxml, zeep, xmlsec, Schemathesis
+# Python: pyHanko, signxml, lxml, zeep, xmlsec, jsonschema, Schemathesis
 if ! cmp -s "$here/python/requirements.txt" "$judges/requirements.txt"; then
     rm -rf "$judges/venv"
     python3 -m venv "$judges/venv"

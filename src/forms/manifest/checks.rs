@@ -47,7 +47,9 @@ impl Reader<'_, '_> {
                 let per = self.some_path(section, "per", From::Document);
                 // Without `per` there is nothing a relative path could start at.
                 let has_per = per.as_ref().is_none_or(Option::is_some);
+                self.per.replace(per.clone().flatten());
                 let demand = demand(section, if has_per { From::Any } else { From::Document });
+                self.per.take();
                 let severity = match section.word_or_first("severity", &["error", "warning"]) {
                     "warning" => Severity::Warning,
                     _ => Severity::Error,

@@ -88,191 +88,194 @@ fn every_fault_of_a_pack_is_told_with_its_key() {
     assert_eq!(keys, expected, "{faults:#?}");
 }
 
+/// What is written, what instead, and how the fault begins.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    ("format = 1", "format = 2", "format: "),
+    ("form = \"essai\"", "form = \"../essai\"", "form: must be"),
+    ("version = \"1\"", "version = 1", "version: must be a text"),
+    ("[\"essai.xsd\"]", "[]", "schemas: names no file"),
+    (
+        "[\"essai.xsd\"]",
+        "[\"autre.xsd\"]",
+        "schemas: autre.xsd: is not there",
+    ),
+    (
+        "\"codes.csv\"",
+        "\"autre.csv\"",
+        "lists.diagnostics: autre.csv: is not there",
+    ),
+    (
+        "until = 2026-06-30",
+        "until = 2025-06-30",
+        "periods[0].until: lies before",
+    ),
+    (
+        "until = 2026-06-30",
+        "until = 2026-06-30T00:00:00",
+        "periods[0].until: must be a day",
+    ),
+    (
+        "\"production\"]",
+        "\"prod\"]",
+        "periods[0].environments: has \"prod\"",
+    ),
+    (
+        "[\"depot\"]\nfrom",
+        "[\"depots\"]\nfrom",
+        "periods[0].operations: has \"depots\"",
+    ),
+    (
+        "\"interactive\"",
+        "\"fast\"",
+        "operations.depot.exchange: is \"fast\"",
+    ),
+    (
+        "\"ESSAI-T\"",
+        "\"ESSAI T\"",
+        "operations.depot.model_id.test: `ESSAI T`",
+    ),
+    (
+        "test = \"ESSAI-T\"",
+        "tset = \"ESSAI-T\"",
+        "operations.depot.model_id.tset: is not a known",
+    ),
+    (
+        "\"/e:essai/e:uuid\"\ncode_prestataire = \"/e:essai/e:facturier\"\nmatricule",
+        "\"e:uuid\"\ncode_prestataire = \"/e:essai/e:facturier\"\nmatricule",
+        "operations.depot.facts.uuid: the path `e:uuid` must begin",
+    ),
+    (
+        "\"/e:essai/e:executant\"",
+        "\"/e:autre/e:executant\"",
+        "operations.depot.facts.executant: the path `/e:autre/e:executant` does not begin with the root",
+    ),
+    (
+        "name = \"urgent\"",
+        "name = \"fin\"",
+        "operations.depot.show[1].name: \"fin\" is there twice",
+    ),
+    (
+        "name = \"urgent\"",
+        "name = \"Urgent\"",
+        "operations.depot.show[1].name: \"Urgent\" must be",
+    ),
+    (
+        "kind = \"boolean\"",
+        "kind = \"bool\"",
+        "operations.depot.show[1].kind: is \"bool\"",
+    ),
+    (
+        "path = \"e:acte\"",
+        "path = \"/e:essai/e:acte\"",
+        "operations.depot.show[3].fields[1].path: the path `/e:essai/e:acte` must not",
+    ),
+    (
+        "name = \"acte\"",
+        "name = \"numero\"",
+        "operations.depot.show[3].fields[1].name: \"numero\" is there twice",
+    ),
+    (
+        "plus = [\"/e:essai/e:ligne/e:montant\"]",
+        "plus = []",
+        "operations.depot.sums[0].plus: names nothing",
+    ),
+    (
+        "plus = [\"/e:essai/e:ligne/e:montant\"]",
+        "plus = [\"e:montant\"]",
+        "operations.depot.sums[0].plus: the path `e:montant` must begin",
+    ),
+    (
+        "severity = \"warning\"",
+        "severity = \"hint\"",
+        "operations.depot.sums[0].severity: is \"hint\"",
+    ),
+    (
+        "de = \"Die Summe ist falsch.\", ",
+        "",
+        "operations.depot.sums[0].text.de: is missing",
+    ),
+    (
+        "days_max = 3",
+        "days_max = -3",
+        "operations.depot.dates[0].days_max: must be",
+    ),
+    (
+        "require = [\"e:acte\"]",
+        "",
+        "operations.depot.conditions[1].require: neither",
+    ),
+    (
+        "name = \"renvoi d'une ligne\"",
+        "name = \"cas 2\"",
+        "operations.depot.conditions[1].name: \"cas 2\" is there twice",
+    ),
+    (
+        "unknown = \"warn\"",
+        "",
+        "operations.depot.refers[0].unknown: is missing",
+    ),
+    (
+        "once = \"suite\"",
+        "once = \"Suite?\"",
+        "operations.depot.refers[0].once: must be",
+    ),
+    (
+        "slot = \"/e:essai/e:signature\"",
+        "slot = \"/e:essai/@signature\"",
+        "operations.depot.signature.slot: the path",
+    ),
+    (
+        "\"PAdES-B-B\"",
+        "\"PAdES-B-LT\"",
+        "operations.depot.document.level: an embedded",
+    ),
+    (
+        "required = false",
+        "",
+        "operations.depot.document.required: is missing",
+    ),
+    (
+        "status = \"e:statut\"\n",
+        "",
+        "operations.depot.answer.accepted: has words, but",
+    ),
+    (
+        "anomaly_code = \"e:code\"\n",
+        "",
+        "operations.depot.answer.anomaly_code: is missing",
+    ),
+    (
+        "anomaly = \"e:anomalie\"\n",
+        "",
+        "operations.depot.answer.anomaly: is missing",
+    ),
+    (
+        "{uuid}</e:etat>",
+        "</e:etat>",
+        "operations.depot.status.request: has no place",
+    ),
+    ("page = -1", "page = 0", "operations.depot.qr.page: must be"),
+    (
+        "size_mm = 20",
+        "size_mm = 400",
+        "operations.depot.qr.size_mm: must be a number from 5",
+    ),
+    (
+        "{form}:",
+        "{formulaire}:",
+        "operations.depot.qr.text: {formulaire}",
+    ),
+    ("{fin}", "{fin", "operations.depot.qr.text: {}"),
+    (
+        "hide = [\"/e:essai/e:diagnostic\", ",
+        "hide = [\"/e:essai\", ",
+        "operations.depot.copies[0].hide: can leave out",
+    ),
+];
+
 #[test]
 fn each_mistake_is_refused_with_its_key() {
-    for (from, to, fault) in [
-        ("format = 1", "format = 2", "format: "),
-        ("form = \"essai\"", "form = \"../essai\"", "form: must be"),
-        ("version = \"1\"", "version = 1", "version: must be a text"),
-        ("[\"essai.xsd\"]", "[]", "schemas: names no file"),
-        (
-            "[\"essai.xsd\"]",
-            "[\"autre.xsd\"]",
-            "schemas: autre.xsd: is not there",
-        ),
-        (
-            "\"codes.csv\"",
-            "\"autre.csv\"",
-            "lists.diagnostics: autre.csv: is not there",
-        ),
-        (
-            "until = 2026-06-30",
-            "until = 2025-06-30",
-            "periods[0].until: lies before",
-        ),
-        (
-            "until = 2026-06-30",
-            "until = 2026-06-30T00:00:00",
-            "periods[0].until: must be a day",
-        ),
-        (
-            "\"production\"]",
-            "\"prod\"]",
-            "periods[0].environments: has \"prod\"",
-        ),
-        (
-            "[\"depot\"]\nfrom",
-            "[\"depots\"]\nfrom",
-            "periods[0].operations: has \"depots\"",
-        ),
-        (
-            "\"interactive\"",
-            "\"fast\"",
-            "operations.depot.exchange: is \"fast\"",
-        ),
-        (
-            "\"ESSAI-T\"",
-            "\"ESSAI T\"",
-            "operations.depot.model_id.test: `ESSAI T`",
-        ),
-        (
-            "test = \"ESSAI-T\"",
-            "tset = \"ESSAI-T\"",
-            "operations.depot.model_id.tset: is not a known",
-        ),
-        (
-            "\"/e:essai/e:uuid\"\ncode_prestataire = \"/e:essai/e:facturier\"\nmatricule",
-            "\"e:uuid\"\ncode_prestataire = \"/e:essai/e:facturier\"\nmatricule",
-            "operations.depot.facts.uuid: the path `e:uuid` must begin",
-        ),
-        (
-            "\"/e:essai/e:executant\"",
-            "\"/e:autre/e:executant\"",
-            "operations.depot.facts.executant: the path `/e:autre/e:executant` does not begin with the root",
-        ),
-        (
-            "name = \"urgent\"",
-            "name = \"fin\"",
-            "operations.depot.show[1].name: \"fin\" is there twice",
-        ),
-        (
-            "name = \"urgent\"",
-            "name = \"Urgent\"",
-            "operations.depot.show[1].name: \"Urgent\" must be",
-        ),
-        (
-            "kind = \"boolean\"",
-            "kind = \"bool\"",
-            "operations.depot.show[1].kind: is \"bool\"",
-        ),
-        (
-            "path = \"e:acte\"",
-            "path = \"/e:essai/e:acte\"",
-            "operations.depot.show[3].fields[1].path: the path `/e:essai/e:acte` must not",
-        ),
-        (
-            "name = \"acte\"",
-            "name = \"numero\"",
-            "operations.depot.show[3].fields[1].name: \"numero\" is there twice",
-        ),
-        (
-            "plus = [\"/e:essai/e:ligne/e:montant\"]",
-            "plus = []",
-            "operations.depot.sums[0].plus: names nothing",
-        ),
-        (
-            "plus = [\"/e:essai/e:ligne/e:montant\"]",
-            "plus = [\"e:montant\"]",
-            "operations.depot.sums[0].plus: the path `e:montant` must begin",
-        ),
-        (
-            "severity = \"warning\"",
-            "severity = \"hint\"",
-            "operations.depot.sums[0].severity: is \"hint\"",
-        ),
-        (
-            "de = \"Die Summe ist falsch.\", ",
-            "",
-            "operations.depot.sums[0].text.de: is missing",
-        ),
-        (
-            "days_max = 3",
-            "days_max = -3",
-            "operations.depot.dates[0].days_max: must be",
-        ),
-        (
-            "require = [\"e:acte\"]",
-            "",
-            "operations.depot.conditions[1].require: neither",
-        ),
-        (
-            "name = \"renvoi d'une ligne\"",
-            "name = \"cas 2\"",
-            "operations.depot.conditions[1].name: \"cas 2\" is there twice",
-        ),
-        (
-            "unknown = \"warn\"",
-            "",
-            "operations.depot.refers[0].unknown: is missing",
-        ),
-        (
-            "once = \"suite\"",
-            "once = \"Suite?\"",
-            "operations.depot.refers[0].once: must be",
-        ),
-        (
-            "slot = \"/e:essai/e:signature\"",
-            "slot = \"/e:essai/@signature\"",
-            "operations.depot.signature.slot: the path",
-        ),
-        (
-            "\"PAdES-B-B\"",
-            "\"PAdES-B-LT\"",
-            "operations.depot.document.level: an embedded",
-        ),
-        (
-            "required = false",
-            "",
-            "operations.depot.document.required: is missing",
-        ),
-        (
-            "status = \"e:statut\"\n",
-            "",
-            "operations.depot.answer.accepted: has words, but",
-        ),
-        (
-            "anomaly_code = \"e:code\"\n",
-            "",
-            "operations.depot.answer.anomaly_code: is missing",
-        ),
-        (
-            "anomaly = \"e:anomalie\"\n",
-            "",
-            "operations.depot.answer.anomaly: is missing",
-        ),
-        (
-            "{uuid}</e:etat>",
-            "</e:etat>",
-            "operations.depot.status.request: has no place",
-        ),
-        ("page = -1", "page = 0", "operations.depot.qr.page: must be"),
-        (
-            "size_mm = 20",
-            "size_mm = 400",
-            "operations.depot.qr.size_mm: must be a number from 5",
-        ),
-        (
-            "{form}:",
-            "{formulaire}:",
-            "operations.depot.qr.text: {formulaire}",
-        ),
-        ("{fin}", "{fin", "operations.depot.qr.text: {}"),
-        (
-            "hide = [\"/e:essai/e:diagnostic\", ",
-            "hide = [\"/e:essai\", ",
-            "operations.depot.copies[0].hide: can leave out",
-        ),
-    ] {
+    for (from, to, fault) in MISTAKES.iter().copied() {
         let wrong = MANIFEST.replace(from, to);
         assert_ne!(wrong, MANIFEST, "{from}");
         let faults = compile(&wrong)

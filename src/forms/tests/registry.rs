@@ -221,11 +221,28 @@ fn hostile_packs_are_refused_and_nothing_else_happens() {
     let deep = "<xs:sequence>".repeat(50_000);
     let bomb = SCHEMA.replace("<xs:sequence>", &deep);
     fs::write(site.pack("7").join("essai.xsd"), bomb).unwrap();
+    site.write("71", AS_IT_IS);
+    let long = format!("<xs:pattern value=\"{}\"/>", "(".repeat(10_000));
+    let wrong = SCHEMA.replace("<xs:maxLength value=\"4\"/>", &long);
+    fs::write(site.pack("71").join("essai.xsd"), wrong).unwrap();
+    site.write("72", AS_IT_IS);
+    let groups: String = (0..12)
+        .map(|n| {
+            let next = format!("<xs:group ref=\"e:g{}\"/>", n + 1).repeat(10);
+            format!("<xs:group name=\"g{n}\"><xs:sequence>{next}</xs:sequence></xs:group>")
+        })
+        .collect();
+    let last = "<xs:group name=\"g12\"><xs:sequence/></xs:group></xs:schema>";
+    let many = SCHEMA.replace("</xs:schema>", &format!("{groups}{last}"));
+    fs::write(site.pack("72").join("essai.xsd"), many).unwrap();
     site.write("8", AS_IT_IS);
     fs::write(site.pack("8").join("codes.csv"), vec![b'A'; (4 << 20) + 1]).unwrap();
     let packs = site.open();
     assert_eq!(offered(&packs), ["1"]);
-    assert_eq!(packs.faults().len(), 7, "{:#?}", packs.faults());
+    let faults = packs.faults();
+    assert_eq!(faults.len(), 9, "{faults:#?}");
+    assert!(about(&faults, &site.pack("71"))[0].chars().count() <= 401);
+    assert!(about(&faults, &site.pack("72"))[0].contains("more than 2000 parts"));
     // A form that is built in stays the built-in one.
     let own = site.folder().join("memoire-honoraires/2");
     fs::create_dir_all(&own).unwrap();

@@ -40,7 +40,7 @@ pub struct Priced<'a> {
     pub id: Cow<'a, str>,
     /// Code of the act.
     pub act: &'a str,
-    /// How often.
+    /// How often it is covered.
     pub count: u32,
     /// By the tariff.
     pub opposable: Decimal,
@@ -50,6 +50,21 @@ pub struct Priced<'a> {
     pub statutory: Decimal,
     /// What the patient pays of the opposable amount.
     pub personal: Decimal,
+}
+
+impl Default for Priced<'_> {
+    fn default() -> Self {
+        let nothing = cents(Decimal::ZERO);
+        Self {
+            id: Cow::default(),
+            act: "",
+            count: 0,
+            opposable: nothing,
+            non_opposable: nothing,
+            statutory: nothing,
+            personal: nothing,
+        }
+    }
 }
 
 impl Priced<'_> {
@@ -62,8 +77,8 @@ impl Priced<'_> {
 /// What the engine says.
 #[derive(Debug, Default)]
 pub struct Ruling<'a> {
-    /// Lines, more than were given where an act brings a companion; without
-    /// those whose act is unknown.
+    /// Lines, more than were given where an act brings a companion. One that
+    /// breaks a rule has the count 0: the patient pays it.
     pub lines: Vec<Priced<'a>>,
     /// Remarks.
     pub anomalies: Vec<Anomaly>,
@@ -74,26 +89,25 @@ pub struct Ruling<'a> {
 pub fn price<'a>(matricule: Option<&str>, lines: &[Line<'a>], billed: Date) -> Ruling<'a> {
     let mut ruling = Ruling::default();
     for line in lines {
-        let Some(act) = acts::find(line.act) else {
-            ruling
-                .anomalies
-                .push(Rule::ActUnknown.anomaly(Some(line.id)));
+        let act = acts::find(line.act);
+        let minor = matricule.is_some_and(|m| is_minor(m, line.day));
+        let broken = match act {
+            Some(act) => broken(act, line, lines, minor, billed),
+            None => vec![Rule::ActUnknown],
+        };
+        let remarks = broken.iter().map(|rule| rule.anomaly(Some(line.id)));
+        ruling.anomalies.extend(remarks);
+        let Some(act) = act.filter(|_| broken.is_empty()) else {
+            ruling.lines.push(uncovered(act, line));
             continue;
         };
-        let minor = matricule.is_some_and(|m| is_minor(m, line.day));
-        let broken = broken(act, line, lines, minor, billed);
-        let remark = |rule: Rule| rule.anomaly(Some(line.id));
-        ruling.anomalies.extend(broken.into_iter().map(remark));
         ruling.lines.push(priced(act, line, minor));
         if let Trait::Companion(code) = act.trait_of {
             ruling.lines.push(Priced {
                 id: format!("SBX-{}", line.id).into(),
                 act: code,
                 count: line.count,
-                opposable: Decimal::new(0, 2),
-                non_opposable: Decimal::new(0, 2),
-                statutory: Decimal::new(0, 2),
-                personal: Decimal::new(0, 2),
+                ..Priced::default()
             });
         }
     }
@@ -112,7 +126,7 @@ fn broken(act: &Act, line: &Line<'_>, all: &[Line<'_>], minor: bool, billed: Dat
         rules.push(Rule::DayAfterBill);
     }
     let unknown = |letter: &&str| tariff::with_suffix(Decimal::ONE, letter).is_none();
-    if line.suffixes.iter().any(|letter| unknown(&letter)) {
+    if line.suffixes.iter().any(unknown) {
         rules.push(Rule::SuffixUnknown);
     }
     let same_day = |other: &&Line<'_>| other.day == line.day;
@@ -142,14 +156,34 @@ fn broken(act: &Act, line: &Line<'_>, all: &[Line<'_>], minor: bool, billed: Dat
     rules
 }
 
+/// A line that breaks a rule. Of an act that is not in the list only what is
+/// asked is known.
+fn uncovered<'a>(act: Option<&Act>, line: &Line<'a>) -> Priced<'a> {
+    let by_tariff = || act.map_or(Decimal::ZERO, |act| by_tariff(act, line));
+    Priced {
+        id: line.id.into(),
+        act: line.act,
+        non_opposable: cents(line.asked.unwrap_or_else(by_tariff)),
+        ..Priced::default()
+    }
+}
+
+fn cents(mut amount: Decimal) -> Decimal {
+    amount.rescale(2);
+    amount
+}
+
+/// The tariff of the whole line.
+fn by_tariff(act: &Act, line: &Line<'_>) -> Decimal {
+    let plain = tariff::tariff(act.coefficient);
+    let each = line.suffixes.iter().fold(plain, |tariff, letter| {
+        tariff::with_suffix(tariff, letter).unwrap_or(tariff)
+    });
+    each * Decimal::from(line.count)
+}
+
 fn priced<'a>(act: &Act, line: &Line<'a>, minor: bool) -> Priced<'a> {
-    let each = line
-        .suffixes
-        .iter()
-        .fold(tariff::tariff(act.coefficient), |tariff, letter| {
-            tariff::with_suffix(tariff, letter).unwrap_or(tariff)
-        });
-    let by_tariff = each * Decimal::from(line.count);
+    let by_tariff = by_tariff(act, line);
     let (opposable, non_opposable) = match (act.trait_of == Trait::NonOpposable, line.asked) {
         (true, asked) => (Decimal::ZERO, asked.unwrap_or(by_tariff)),
         (false, Some(asked)) => (by_tariff, (asked - by_tariff).max(Decimal::ZERO)),
@@ -161,10 +195,6 @@ fn priced<'a>(act: &Act, line: &Line<'a>, minor: bool) -> Priced<'a> {
         tariff::RATE_ADULT
     };
     let (statutory, personal) = tariff::shares(opposable, rate);
-    let cents = |mut amount: Decimal| {
-        amount.rescale(2);
-        amount
-    };
     Priced {
         id: line.id.into(),
         act: line.act,

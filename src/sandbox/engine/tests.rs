@@ -62,6 +62,26 @@ fn a_companion_is_answered_without_amount() {
 }
 
 #[test]
+fn what_breaks_a_rule_is_not_covered_and_the_patient_pays_it() {
+    let mut unknown = line("a", "Y1");
+    unknown.asked = Some(Decimal::new(4000, 2));
+    let ruling = price(
+        ADULT,
+        &[unknown, line("b", "X5"), line("c", "Y2"), line("d", "C1")],
+        TODAY,
+    );
+    let counts: Vec<_> = ruling.lines.iter().map(|p| p.count).collect();
+    assert_eq!(counts, [0, 0, 0, 1]);
+    let expected = [
+        ["0.00", "40.00", "0.00", "0.00"],
+        ["0.00", "47.10", "0.00", "0.00"],
+        ["0.00", "0.00", "0.00", "0.00"],
+        ["62.60", "0.00", "55.09", "7.51"],
+    ];
+    assert_eq!(amounts(&ruling), expected);
+}
+
+#[test]
 fn each_rule_is_broken_alone_and_its_near_miss_passes() {
     let with = |act: &'static str, change: fn(&mut Line<'_>)| {
         let mut line = line("7", act);

@@ -29,7 +29,8 @@ pub fn deposit(case: &Case<'_, '_>) -> Result<Decision, DomError> {
         anomalies.push(Rule::ConsentMissing.anomaly(None));
     }
     for (line, personal) in &lines {
-        let Some(priced) = ruling.lines.iter().find(|p| p.id == line.id) else {
+        let priced = ruling.lines.iter().find(|p| p.id == line.id);
+        let Some(priced) = priced.filter(|p| p.count > 0) else {
             continue;
         };
         if !priced.non_opposable.is_zero() && !priced.opposable.is_zero() {

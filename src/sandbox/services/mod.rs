@@ -178,3 +178,6 @@ fn amount(text: &str) -> Result<Decimal, DomError> {
 fn is_withdrawn(entry: &Entry) -> bool {
     matches!(entry.status(), Status::Cancelled | Status::Replaced)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,21 +2,28 @@
 //! then one validation or contestation of it, once.
 
 use super::Case;
-use crate::anomaly::Rule;
+use crate::anomaly::{Anomaly, Rule};
 use crate::dom::{self, DomError};
 use crate::engine::{self, Line, Priced};
 use crate::ledger::{Decision, Entry, Status, Totals};
 use roxmltree::Node;
 use rust_decimal::Decimal;
 
-/// Prices what is to be paid. A refused simulation is priced too: its remarks
-/// can be contested.
+/// Prices what is to be paid. A line that breaks a rule is not covered, which
+/// can be contested; refused is only what cannot be priced at all.
 pub fn simulation(case: &Case<'_, '_>) -> Result<Decision, DomError> {
     let billed = case.day(case.root, "dateEtablissementMemoireHonoraires")?;
     let matricule = case.text(case.root, "matricule")?;
     let list = case.node(&["lignes"])?;
     let lines: Result<Vec<_>, _> = case.list(list, "ligne").map(|n| line(case, n)).collect();
-    let ruling = engine::price(Some(matricule), &lines?, billed);
+    let lines = lines?;
+    let ruling = engine::price(Some(matricule), &lines, billed);
+    if !lines.iter().any(|line| engine::knows(line.act)) {
+        return Ok(Decision {
+            anomalies: ruling.anomalies,
+            ..Decision::default()
+        });
+    }
     let sum = |of: fn(&Priced<'_>) -> Decimal| {
         let mut sum: Decimal = ruling.lines.iter().map(of).sum();
         sum.rescale(2);
@@ -32,8 +39,9 @@ pub fn simulation(case: &Case<'_, '_>) -> Result<Decision, DomError> {
         case.secu_id,
         statutory + personal,
     );
+    let anomalies = ruling.anomalies.into_iter();
     Ok(Decision {
-        anomalies: ruling.anomalies,
+        anomalies: anomalies.map(Anomaly::of_line_only).collect(),
         content,
         totals: Some(Totals {
             statutory: statutory.to_string(),
@@ -81,7 +89,9 @@ fn line_xml(line: &Priced<'_>) -> String {
 /// The simulation a document names, and why it cannot be answered.
 fn named<'a>(case: &Case<'a, '_>) -> Result<(Option<&'a Entry>, Option<Rule>), DomError> {
     let id = case.text(case.root, "identifiantReponseSimulation")?;
+    // The answer to a refused one gave no identifier.
     let simulation = case.earlier("simulation", id);
+    let simulation = simulation.filter(|entry| entry.status() != Status::Refused);
     let obstacle = match simulation {
         None => Some(Rule::SimulationUnknown),
         Some(entry) if entry.code_prestataire != case.code => Some(Rule::SimulationForeign),
@@ -105,10 +115,6 @@ pub fn validation(case: &Case<'_, '_>) -> Result<Decision, DomError> {
     }
     if !flag("indicateurAcquittementParticipationPersonnelle")? {
         anomalies.push(Rule::ShareUnpaid.anomaly(None));
-    }
-    let refused = simulation.is_some_and(|entry| entry.status() == Status::Refused);
-    if obstacle.is_none() && refused {
-        anomalies.push(Rule::SimulationRefused.anomaly(None));
     }
     let paid = simulation.and_then(|entry| entry.totals.as_ref());
     let content = match paid {

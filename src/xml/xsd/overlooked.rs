@@ -112,6 +112,7 @@ impl Overlooked {
             xpath: attribute.map_or(xpath.clone(), |name| format!("{xpath}/@{name}")),
             message: wording::sentence(&subject, constraint, "", None),
             expected: Vec::new(),
+            incomplete: false,
         }
     }
 }

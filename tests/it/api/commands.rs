@@ -219,8 +219,10 @@ fn unlocking_without_a_token_is_a_problem() {
         let headers = [("Content-Type", "application/json")];
         service.ask_with(&administrator, "POST", "/v1/tokens/unlock", &headers, body)
     };
-    assert_eq!(unlock(b"{\"pin\":\"1234\"}").problem(), "token-not-ready");
-    for body in ["", "{}", "{\"pin\":1234}", "{\"pin\":\"1\",\"puk\":\"2\"}"] {
+    for body in ["{\"pin\":\"1234\"}", "{}"] {
+        assert_eq!(unlock(body.as_bytes()).problem(), "token-not-ready");
+    }
+    for body in ["", "{\"pin\":1234}", "{\"pin\":\"1\",\"puk\":\"2\"}"] {
         assert_eq!(
             unlock(body.as_bytes()).problem(),
             "body-malformed",

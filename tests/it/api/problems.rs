@@ -3,19 +3,18 @@
 //! And what must never be in them, nor in the log, nor on disk in clear.
 
 use super::raw::Answer;
-use super::{DEPOT, DRY_RUN, Service, differs, example, files, root};
+use super::{DEPOT, Service, differs, example, files, root};
 use crate::daemon::{self, Setup};
+use crate::forms::{Example, built_in};
 use sceau::api::Problem;
 use sceau::forms::Packs;
 use sceau::intake::IntakeError;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-fn invalid() -> Vec<PathBuf> {
-    let mut found = files(&root().join("xsd/memoire-honoraires/2/examples/invalid/depot"));
-    found.retain(|path| path.extension().is_some_and(|e| e == "xml"));
-    assert!(found.len() >= 25);
-    found
+/// The invalid examples of all built-in packs and operations.
+fn invalid() -> impl Iterator<Item = Example> {
+    built_in().iter().flat_map(|case| case.examples("invalid"))
 }
 
 fn golden(example: &Path) -> PathBuf {
@@ -26,18 +25,18 @@ fn golden(example: &Path) -> PathBuf {
 /// fault, and it is named as exactly as it can be.
 #[test]
 fn invalid_examples_give_exactly_the_problem_on_file() {
-    let packs = Packs::builtin().unwrap();
-    let pack = packs.pack("memoire-honoraires", Some("2")).unwrap();
     let mut different = Vec::new();
-    for path in invalid() {
-        let xml = std::fs::read(&path).unwrap();
-        let name = path.display();
-        let Err(rejected) = pack.check("depot", &xml) else {
+    for example in invalid() {
+        let name = example.path.display();
+        let pack = &example.case.pack;
+        let Err(rejected) = pack.check(&example.operation, &example.bytes()) else {
             panic!("{name} is valid");
         };
         let problem = Problem::from(IntakeError::Xml(rejected));
-        assert_eq!(problem.faults.len(), 1, "{name}");
-        let fault = &problem.faults[0];
+        let [fault] = &problem.faults[..] else {
+            different.push(format!("{name}: {:#?}", problem.faults));
+            continue;
+        };
         assert_eq!(fault.severity, "error", "{name}");
         let pointer = fault.pointer.as_ref().expect("a place");
         assert!(pointer.line >= 1 && pointer.column >= 1, "{name}");
@@ -50,7 +49,7 @@ fn invalid_examples_give_exactly_the_problem_on_file() {
         assert!(fault.message.ends_with('.'), "{name}");
         assert!(fault.doctor.is_some(), "{name}");
         let json = serde_json::to_string_pretty(&problem).unwrap() + "\n";
-        different.extend(differs(&golden(&path), json.as_bytes()));
+        different.extend(differs(&golden(&example.path), json.as_bytes()));
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
 }
@@ -86,12 +85,14 @@ fn all_faults_of_a_document_are_told_at_once() {
 
 #[test]
 fn every_problem_on_file_belongs_to_an_example() {
-    let folder = root().join("xsd/memoire-honoraires/2/examples/invalid/depot");
-    for path in files(&folder) {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let stem = name.strip_suffix(".problem.json");
-        let stem = stem.or_else(|| name.strip_suffix(".xml")).expect(&name);
-        assert!(folder.join(format!("{stem}.xml")).is_file(), "{name}");
+    for case in built_in() {
+        for path in files(&case.folder.join("examples/invalid")) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let stem = name.strip_suffix(".problem.json");
+            let stem = stem.or_else(|| name.strip_suffix(".xml")).expect(&name);
+            let example = path.with_file_name(format!("{stem}.xml"));
+            assert!(example.is_file(), "{}", path.display());
+        }
     }
 }
 
@@ -100,13 +101,16 @@ fn every_problem_on_file_belongs_to_an_example() {
 fn the_service_answers_with_the_problems_on_file() {
     let service = Service::start(&Setup::default());
     let mut different = Vec::new();
-    for path in invalid() {
-        let answer = service.post(DEPOT, "application/xml", &std::fs::read(&path).unwrap());
-        assert_eq!(answer.status, 422, "{}", path.display());
-        assert_eq!(answer.problem(), "document-invalid");
-        let kept = std::fs::read(golden(&path)).unwrap_or_default();
+    for example in invalid() {
+        let name = example.path.display();
+        let form = &example.case.pack.form;
+        let target = format!("/v1/forms/{form}/{}", example.operation);
+        let answer = service.post(&target, "application/xml", &example.bytes());
+        assert_eq!(answer.status, 422, "{name}");
+        assert_eq!(answer.problem(), "document-invalid", "{name}");
+        let kept = std::fs::read(golden(&example.path)).unwrap_or_default();
         if answer.body != kept {
-            different.push(path.display().to_string());
+            different.push(name.to_string());
         }
     }
     assert!(
@@ -197,7 +201,7 @@ fn refused(service: &Service) -> Vec<(String, Answer)> {
         "form-unknown",
         json("/v1/forms/ordonnance/depot", b"{\"xml\": \"<a/>\"}"),
     );
-    let target = "/v1/forms/memoire-honoraires/annulation";
+    let target = "/v1/forms/memoire-honoraires/retrait";
     add("operation-unknown", json(target, b"{\"xml\": \"<a/>\"}"));
     let target = "/v1/submissions/f47ac10b-58cc-4372-a567-0e02b2c3d479";
     add("submission-unknown", service.get(target));
@@ -282,11 +286,10 @@ const MATRICULE: &str = "1900123456712";
 
 /// An example with our patient in the place of its own.
 fn with_canary(xml: &str) -> Option<String> {
-    let (head, patient) = xml.split_once("<mh:patient>")?;
-    let start = patient.find("<mh:nom>")? + "<mh:nom>".len();
-    let end = start + patient[start..].find('<')?;
-    let patient = format!("{}{CANARY}{}", &patient[..start], &patient[end..]);
-    Some(format!("{head}<mh:patient>{patient}"))
+    let patient = xml.find(":patient>")?;
+    let name = patient + xml[patient..].find(":nom>")? + ":nom>".len();
+    let end = name + xml[name..].find('<')?;
+    Some(format!("{}{CANARY}{}", &xml[..name], &xml[end..]))
 }
 
 fn holds(bytes: &[u8], needle: &str) -> bool {
@@ -302,21 +305,23 @@ fn no_patient_is_in_a_problem_in_the_log_or_on_disk_in_clear() {
     let pdf = daemon::pdf("memoire-gs-a2b.pdf");
     // Refused, dry and real, with the patient's name in the document.
     let mut told = 0;
-    for path in invalid() {
-        let Ok(text) = std::fs::read_to_string(&path) else {
+    for example in invalid() {
+        let Ok(text) = String::from_utf8(example.bytes()) else {
             continue;
         };
         let Some(xml) = with_canary(&text) else {
             continue;
         };
-        for target in [DEPOT, DRY_RUN] {
-            let answer = service.hand_in(target, xml.as_bytes(), Some(&pdf));
-            assert_eq!(answer.status, 422, "{}", path.display());
-            assert!(!holds(&answer.body, CANARY), "{}", path.display());
+        let (form, operation) = (&example.case.pack.form, &example.operation);
+        for query in ["", "?dry-run=true"] {
+            let target = format!("/v1/forms/{form}/{operation}{query}");
+            let answer = service.hand_in(&target, xml.as_bytes(), Some(&pdf));
+            assert_eq!(answer.status, 422, "{}", example.path.display());
+            assert!(!holds(&answer.body, CANARY), "{}", example.path.display());
             told += 1;
         }
     }
-    assert!(told > 60, "{told}");
+    assert!(told > 150, "{told}");
     // The faulty value itself is told to who sent it, and to nobody else.
     let (_, xml) = daemon::example("une-ligne.xml");
     let xml = with_canary(std::str::from_utf8(&xml).unwrap()).unwrap();
@@ -332,8 +337,14 @@ fn no_patient_is_in_a_problem_in_the_log_or_on_disk_in_clear() {
     service.daemon.wait_for(&uuid, &["receipted"]);
     let signed = service.get(&format!("/v1/submissions/{uuid}/xml"));
     assert!(holds(&signed.body, CANARY), "the canary was never there");
-    let submission = service.get(&format!("/v1/submissions/{uuid}"));
-    assert!(!holds(&submission.body, CANARY));
+    // Who handed it in is shown what the form shows, and no more.
+    let mut submission = service.get(&format!("/v1/submissions/{uuid}")).json();
+    let facts = submission["facts"].take().to_string();
+    assert!(holds(facts.as_bytes(), CANARY));
+    let list = service.get("/v1/submissions");
+    for other in [submission.to_string().as_bytes(), &list.body] {
+        assert!(!holds(other, CANARY));
+    }
 
     let log = service.daemon.log();
     assert!(log.contains("TRACE") && log.contains(&uuid));

@@ -40,7 +40,7 @@ fn xsd(bytes: &[u8]) -> Result<(), String> {
 
 fn form(bytes: &[u8]) -> Result<(), String> {
     let packs = Packs::builtin().map_err(|error| causes(&error))?;
-    let pack = packs.offered().into_iter().next().expect("a pack");
+    let pack = packs.pack("memoire-honoraires", None).expect("a pack");
     let checked = pack.check("depot", bytes);
     checked.map(drop).map_err(|rejected| {
         let first = rejected.findings.first();

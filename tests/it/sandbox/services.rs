@@ -220,10 +220,7 @@ mod cancellations {
         };
         assert_eq!(send(|x| x.replace("62.60", "62.70")), refused(&["SBX-010"]));
         assert_eq!(send(|x| x.replace("7.51", "7.50")), accepted(&["SBX-012"]));
-        assert_eq!(
-            send(|x| x.replace(">C1<", ">X7<")),
-            refused(&["SBX-009", "SBX-012"])
-        );
+        assert_eq!(send(|x| x.replace(">C1<", ">X7<")), refused(&["SBX-009"]));
         assert_eq!(send(|x| x.replace(">C1<", ">Y1<")), accepted(&[]));
 
         let consent = |given: bool| {
@@ -346,9 +343,24 @@ mod pid {
         let (answer, _) = priced(&own, ADULT, &[("X3", wrong, ""), ("Y1", ONCE, "")]);
         assert_eq!(
             verdict(&answer),
-            refused(&["SBX-003", "SBX-005", "SBX-001"])
+            accepted(&["SBX-003", "SBX-005", "SBX-001"])
         );
-        assert_eq!(texts(&answer, "ligne").len(), 4, "{answer}");
+        assert_eq!(texts(&answer, "ligne").len(), 5, "{answer}");
+        assert_eq!(
+            text(&answer, "totalPartStatutaire").as_deref(),
+            Some("0.00")
+        );
+        let (answer, _) = priced(&own, ADULT, &[("Y1", ONCE, asked)]);
+        assert_eq!(verdict(&answer), refused(&["SBX-001"]));
+        assert_eq!(text(&answer, "identifiantReponseSimulation"), None);
+        let (answer, _) = priced(&own, ADULT, &[("C2", ONCE, ""), ("Y1", ONCE, asked)]);
+        assert_eq!(verdict(&answer), accepted(&["SBX-001"]));
+        assert_eq!(texts(&answer, "type"), ["ligne"]);
+        assert_eq!(texts(&answer, "nombre"), ["1", "0"]);
+        assert_eq!(
+            texts(&answer, "participationPersonnelle"),
+            ["6.89", "100.00"]
+        );
     }
 
     #[test]
@@ -362,36 +374,38 @@ mod pid {
         let (answer, _) = priced(&own, ADULT, &[("X0", ONCE, "")]);
         assert_eq!(verdict(&answer), refused(&["TEST-1"]));
         assert_eq!(text(&answer, "identifiantReponseSimulation"), None);
+        let never = "SANDBOX-00000001";
         let id = simulated(&own, "X0");
         let validate = |id: &str, flags| own.send("VAL", &validation(&client, CODE, id, flags));
         let contest = |id: &str, code: &str| own.send("CON", &contestation(&client, id, code));
-        assert_eq!(verdict(&validate("SANDBOX-0", yes)), refused(&["SBX-040"]));
+        for unknown in ["SANDBOX-0", never] {
+            assert_eq!(verdict(&validate(unknown, yes)), refused(&["SBX-040"]));
+        }
         let other = desk(&client, SECOND, "9000000002");
         let foreign = other.send("VAL", &validation(&client, SECOND, &id, yes));
         assert_eq!(verdict(&foreign), refused(&["SBX-041"]));
         let alone = validate(&id, [true, false, true]);
-        assert_eq!(verdict(&alone), refused(&["SBX-044"]));
+        assert_eq!(verdict(&alone), refused(&["SBX-043"]));
         assert_eq!(text(&alone, "montantPaye"), None);
 
         let answer = validate(&id, [true, true, false]);
-        assert_eq!(verdict(&answer), accepted(&["SBX-045"]));
+        assert_eq!(verdict(&answer), accepted(&["SBX-044"]));
         assert_eq!(text(&answer, "montantPaye").as_deref(), Some("50.78"));
         assert!(text(&answer, "identifiantInitiationPaiement").is_some());
         assert_eq!(verdict(&validate(&id, yes)), refused(&["SBX-042"]));
         assert_eq!(
             verdict(&contest(&id, "SBX-005")),
-            refused(&["SBX-042", "SBX-047"])
+            refused(&["SBX-042", "SBX-046"])
         );
 
         let (answer, uuid) = priced(&own, ADULT, &[("X5", ONCE, "")]);
-        assert_eq!(verdict(&answer), refused(&["SBX-007"]));
+        assert_eq!(verdict(&answer), accepted(&["SBX-007"]));
         let id = text(&answer, "identifiantReponseSimulation").unwrap();
-        assert_eq!(verdict(&validate(&id, yes)), refused(&["SBX-043"]));
         // R24: a standard mémoire follows, and the patient claims.
         let answer = contest(&id, "SBX-007");
-        assert_eq!(verdict(&answer), accepted(&["SBX-046"]));
+        assert_eq!(verdict(&answer), accepted(&["SBX-045"]));
         assert!(answer.contains("mémoire d'honoraires standard"), "{answer}");
-        assert_eq!(statuses(&sandbox, &uuid), ["refused", "contested"]);
+        assert_eq!(statuses(&sandbox, &uuid), ["received", "contested"]);
         assert_eq!(verdict(&contest(&id, "SBX-007")), refused(&["SBX-042"]));
     }
 }
