@@ -155,19 +155,16 @@ impl Packs {
             return false;
         };
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = match source::found(folder) {
-            Ok(found) => {
-                let healed = self.forget(folder);
-                (found, healed)
-            }
+        let unreadable =
+            |error: &io::Error| self.tell(folder, vec![format!("cannot be read: {error}")]);
+        let (found, mut changed) = match source::found(folder) {
+            Ok(found) => (found, self.forget(folder)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let told = self.tell(folder, vec![format!("cannot be read: {error}")]);
-                (BTreeMap::new(), told)
+                (BTreeMap::new(), unreadable(&error))
             }
             // Nobody knows what is in it: all stays as it is.
-            Err(error) => return self.tell(folder, vec![format!("cannot be read: {error}")]),
+            Err(error) => return unreadable(&error),
         };
-        let (found, mut changed) = found;
         changed |= self.withdraw_all_but(&found);
         looks.retain(|key, _| found.contains_key(key));
         for (key, (path, stamp)) in found {
@@ -177,7 +174,8 @@ impl Packs {
             let now = !is_read && (same || patience == Patience::None);
             if now {
                 changed |= self.take(&key, &path);
-            } else if is_read {
+                // A broken folder is there all the same: its last good state
+                // is offered, also when it was gone for a while.
                 changed |= self.offer_again(&key);
             }
             let read = is_read || now;

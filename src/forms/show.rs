@@ -33,18 +33,6 @@ impl ShowKind {
         ("boolean", Self::Boolean),
         ("matricule", Self::Matricule),
     ];
-
-    /// The pack's word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Date => "date",
-            Self::Amount => "amount",
-            Self::Number => "number",
-            Self::Boolean => "boolean",
-            Self::Matricule => "matricule",
-        }
-    }
 }
 
 /// Something to show.

@@ -94,14 +94,22 @@ pub(super) type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
 pub(super) fn found(folder: &Path) -> io::Result<BTreeMap<Key, (PathBuf, Stamp)>> {
     let mut all = BTreeMap::new();
     for (form, path) in folders(folder)? {
-        for (version, path) in folders(&path)? {
+        for (version, path) in or_gone(folders(&path))? {
             if path.join(MANIFEST).is_file() {
-                let stamp = stamp(&path)?;
+                let stamp = or_gone(stamp(&path))?;
                 all.insert((form.clone(), version), (path, stamp));
             }
         }
     }
     Ok(all)
+}
+
+/// A folder that goes away under the look has nothing in it.
+fn or_gone<T: Default>(read: io::Result<T>) -> io::Result<T> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
+        read => read,
+    }
 }
 
 fn folders(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {

@@ -129,6 +129,13 @@ fn a_withdrawn_version_serves_what_it_has_accepted() {
     site.write("2", AS_IT_IS);
     assert!(settle(&packs));
     assert_eq!(offered(&packs), ["1", "2"]);
+    // One that comes back broken is offered as it was, as after a restart.
+    site.remove("2");
+    assert!(settle(&packs) && offered(&packs) == ["1"]);
+    site.write("2", BROKEN);
+    assert!(settle(&packs));
+    assert_eq!(offered(&packs), ["1", "2"]);
+    assert_eq!(about(&packs.faults(), &site.pack("2")).len(), 2);
 }
 
 #[test]
