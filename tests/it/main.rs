@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod daemon;
 mod docs;
+mod dropin;
 mod forms;
 mod fuzzed;
 mod gateway;

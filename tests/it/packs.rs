@@ -247,3 +247,31 @@ fn a_running_service_takes_refuses_and_withdraws_packs() {
         "{said}"
     );
 }
+
+/// What was accepted is brought to its end although its pack is gone, and the
+/// service was killed in between.
+#[test]
+fn a_submission_outlives_its_pack_and_a_kill() {
+    let scratch = tempfile::tempdir().unwrap();
+    let pack = guides_pack(&scratch.path().join("packs"));
+    let insurer = scratch.path().join("insurer");
+    guides_pack(&insurer);
+    let sandbox = Sandbox::start_with_packs(&scratch.path().join("sandbox"), &insurer);
+    let setup = Setup {
+        layer: "[forms]\nfolder = \"packs\"\n".to_owned(),
+        ..Setup::default()
+    };
+    let daemon = Daemon::start(scratch.path(), &sandbox, &setup);
+    sandbox.scenario("tsa", "unavailable", None);
+    let uuid = hand_in(&daemon, &pack);
+    daemon.wait_for(&uuid, &["signed"]);
+    fs::remove_dir_all(&pack).unwrap();
+    daemon.kill();
+
+    let daemon = Daemon::start(scratch.path(), &sandbox, &setup);
+    assert_eq!(daemon.call(FORM, None).status, 404);
+    sandbox.calm();
+    let hurried = daemon.call(&format!("/v1/submissions/{uuid}/retry"), Some(Vec::new()));
+    assert!(hurried.status < 300, "{}", hurried.status);
+    daemon.wait_for(&uuid, &["receipted"]);
+}

@@ -4,9 +4,10 @@
 usage: cases.py --bin DIR [--out DIR]     (DIR: the built programs; the default of --out is out/judges)
 
 A client written with the standard library alone starts `sceau-sandbox` and one `sceau run` for each kind of key on a SoftHSM2
-token, hands in every valid example of the pack with PDFs of several producers, and waits for the receipts. Two forms, one
-signed with RSA and one with EC, are left undelivered: copies with one changed byte are deposited first by a foreign SOAP
-client (python/mysecu_client.py), and the sandbox must refuse each; then it must accept the form, and refuse it once more.
+token, hands in every valid deposit of a mémoire with PDFs of several producers and one example of every other signed operation
+of the built-in packs, and waits for the receipts. Two forms, one signed with RSA and one with EC, are left undelivered: copies
+with one changed byte are deposited first by a foreign SOAP client (python/mysecu_client.py), and the sandbox must refuse each;
+then it must accept the form, and refuse it once more.
 What `sceau demo` leaves behind, signed by the software token, is one more case.
 
 In the folder of --out: `cases` for judge.py, `sandbox` (state of the sandbox, for dialogue.py), logs of each daemon.
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
@@ -32,7 +34,6 @@ from keys import PIN, available, http, make_key, run
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 VENV_PYTHON = REPOSITORY / ".judges/venv/bin/python"
-EXAMPLES = REPOSITORY / "xsd/memoire-honoraires/2/examples/valid/depot"
 PDFS = REPOSITORY / "tests/fixtures/pdf"
 # (file, signatures it bears already). Not: an encrypted PDF, one certified against any change, one whose signer locked every
 # field: Sceau refuses them.
@@ -158,7 +159,7 @@ class Daemon(Process):
         status, body = self.call("/v1/tokens/unlock", json.dumps({"pin": PIN}).encode(), bearer=admin)
         SCORE.expect("unlock over the API", status == 204 and self.token_status() == "ready", f"{status} {body.decode()}")
 
-    def hand_in(self, xml, pdf, way):
+    def hand_in(self, target, xml, pdf, way):
         if pdf is None:
             body, kind = xml, "application/xml"
         elif way == "json":
@@ -168,7 +169,7 @@ class Daemon(Process):
             part = '--{}\r\nContent-Disposition: form-data; name="{}"; filename="{}"\r\n\r\n'
             pieces = [part.format(line, "xml", "form.xml").encode(), xml, b"\r\n", part.format(line, "pdf", "form.pdf").encode(), pdf]
             body, kind = b"".join([*pieces, f"\r\n--{line}--\r\n".encode()]), f"multipart/form-data; boundary={line}"
-        return self.call("/v1/forms/memoire-honoraires/depot", body, kind)
+        return self.call(target, body, kind)
 
     def wait(self, identifier, wanted):
         """The submission once it is in the state wanted, or in a final one."""
@@ -180,22 +181,45 @@ class Daemon(Process):
         return until(f"{identifier} is {wanted}", look)
 
 
+def examples(folder, operation):
+    """Valid examples of an operation; the sandbox knows physicians only, no association."""
+    found = sorted((folder / "examples/valid" / operation).glob("*.xml"))
+    return [path for path in found if b">10000010<" not in path.read_bytes()]
+
+
 class Job:
     """One form to be handed in, and the case made of it."""
 
     def __init__(self, name, kind, example, fixtures):
         self.name, self.kind, self.example, self.way = name, kind, example, "json" if kind == "p256" else "multipart"
+        self.fixtures, self.folder = fixtures, example.parents[3]
+        pack = tomllib.loads((self.folder / "pack.toml").read_text())
+        self.operation = pack["operations"][example.parent.name]
+        self.target = f"/v1/forms/{pack['form']}/{example.parent.name}"
         self.uuid = str(uuid.uuid4())
         old = example.read_bytes()
         self.xml, count = re.subn(rb"(<(?:\w+:)?uuid>)[^<]*", rb"\g<1>" + self.uuid.encode(), old, count=1)
         embedded = re.search(rb"<(?:\w+:)?document>([^<]*)<", old)
         if embedded:
             self.before, self.pdf, self.earlier, self.source = base64.b64decode(embedded[1]), None, 0, "embedded"
-        else:
+        elif "document" in self.operation:
             self.source, self.earlier = next(fixtures)
             self.before = self.pdf = (PDFS / self.source).read_bytes()
+        else:
+            self.before, self.pdf, self.earlier, self.source = None, None, 0, "no PDF"
         if count != 1:
             raise ValueError(f"{example}: no uuid")
+
+    def hand_in(self, daemon):
+        """Status and body. A form that names an earlier document is preceded by one."""
+        for rule in self.operation.get("refers", []):
+            place = re.compile(rb"(<(?:\w+:)?" + rule["path"].rsplit(":", 1)[1].encode() + rb">)[^<]*")
+            if rule["by"] == "insurer-id" and place.search(self.xml):
+                earlier = Job(self.name, self.kind, examples(self.folder, rule["operations"][0])[0], self.fixtures)
+                earlier.hand_in(daemon)
+                insurer_id = daemon.wait(earlier.uuid, "receipted")["answer"]["insurer_id"]
+                self.xml = place.sub(rb"\g<1>" + insurer_id.encode(), self.xml, count=1)
+        return daemon.hand_in(self.target, self.xml, self.pdf, self.way)
 
     def work(self, daemon, sandbox, cases, *, delivered):
         """Hand-in was done; waits and writes the case."""
@@ -212,28 +236,39 @@ class Job:
         SCORE.expect(f"{self.name} ({self.source}, {self.way if self.pdf else 'xml'})", good, detail)
         if state in ("receipted", "ready"):
             part = {name: daemon.call(f"/v1/submissions/{self.uuid}/{name}")[1] for name in ("pdf", "timestamp")}
-            note = f"{self.kind} in SoftHSM2, {self.example.name}, {self.source}"
-            write_case(cases / self.name, note, self.earlier, signed, part["pdf"], self.before, part["timestamp"])
+            note = f"{self.kind} in SoftHSM2, {self.target.removeprefix('/v1/forms/')}, {self.example.name}, {self.source}"
+            pdf = part["pdf"] if self.before else None
+            write_case(cases / self.name, note, self.earlier, signed, pdf, self.before, part["timestamp"])
 
 
 def write_case(folder, note, earlier, signed, pdf, before, timestamp):
     folder.mkdir(parents=True)
     (folder / "signed.xml").write_bytes(signed)
-    (folder / "signed.pdf").write_bytes(pdf)
-    (folder / "before.pdf").write_bytes(before)
     (folder / "timestamp.der").write_bytes(timestamp)
-    expect = {"verdict": "accept", "xades": "XAdES-BASELINE-LT", "pades": "PAdES-BASELINE-B", "earlier_signatures": earlier, "note": note}
+    expect = {"verdict": "accept", "xades": "XAdES-BASELINE-LT", "note": note}
+    if pdf:
+        (folder / "signed.pdf").write_bytes(pdf)
+        (folder / "before.pdf").write_bytes(before)
+        expect |= {"pades": "PAdES-BASELINE-B", "earlier_signatures": earlier}
     (folder / "expect.json").write_text(json.dumps(expect) + "\n")
 
 
 def plan():
     """Kind of key -> (jobs to be delivered, jobs to be left undelivered)."""
-    examples, fixtures = sorted(EXAMPLES.glob("*.xml")), cycle(FIXTURES)
+    fixtures = cycle(FIXTURES)
+    memoire = REPOSITORY / "xsd/memoire-honoraires/2"
+    deposits = examples(memoire, "depot")
     jobs = {}
-    for kind, chosen, kept in (("rsa2048", examples, "une-ligne"), ("p256", examples, "accident"), ("rsa3072", examples[::2], None)):
+    for kind, chosen, kept in (("rsa2048", deposits, "une-ligne"), ("p256", deposits, "accident"), ("rsa3072", deposits[::2], None)):
         delivered = [Job(f"{kind}-{example.stem}", kind, example, fixtures) for example in chosen]
-        ready = [Job(f"{kind}-ready", kind, EXAMPLES / f"{kept}.xml", fixtures)] if kept else []
-        jobs[kind] = delivered, ready
+        kept = [example for example in deposits if example.stem == kept]
+        jobs[kind] = delivered, [Job(f"{kind}-ready", kind, example, fixtures) for example in kept]
+    for folder in sorted(path.parent for path in (REPOSITORY / "xsd").glob("*/*/pack.toml")):
+        pack = tomllib.loads((folder / "pack.toml").read_text())
+        for name in sorted(name for name, operation in pack["operations"].items() if "signature" in operation):
+            if (folder, name) != (memoire, "depot"):
+                job = Job(f"rsa2048-{pack['form']}-{name}", "rsa2048", examples(folder, name)[0], fixtures)
+                jobs["rsa2048"][0].append(job)
     return jobs
 
 
@@ -250,7 +285,7 @@ def daemon_work(options, sandbox, kind, delivered, ready):
                 daemon.unlock()
             taken = []
             for job in jobs:
-                status, body = daemon.hand_in(job.xml, job.pdf, job.way)
+                status, body = job.hand_in(daemon)
                 if status == 202:
                     taken.append(job)
                 else:

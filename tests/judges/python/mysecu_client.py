@@ -329,9 +329,9 @@ def perform(options):
     uuid = form.getroottree().xpath(operation["facts"]["uuid"], namespaces=spaces)[0].text.strip()
     dialogue = Dialogue(environment, options.ehealth, options.code)
     token = dialogue.token(dialogue.assertion())
-    model, payload = operation["model_id"], form
+    model, payload = operation["model_id"]["sandbox"], form
     if options.operation == "status":
-        model = operation["status"]["model_id"]
+        model = operation["status"]["model_id"]["sandbox"]
         payload = etree.fromstring(operation["status"]["request"].replace("{uuid}", uuid))
     answer, correlation = dialogue.exchange(token, model, payload)
     facts = values(answer, spaces)
