@@ -2,6 +2,8 @@
 //! without a PDF, about earlier documents, answered while the caller waits,
 //! of other environments and other days, by and for other people.
 
+mod outcomes;
+
 use crate::api::Service;
 use crate::api::raw::Answer;
 use crate::daemon::{Setup, example, pdf};
