@@ -89,8 +89,10 @@ fn the_guides_pack_loads_and_its_examples_are_as_they_say() {
 fn the_built_in_packs_pass_the_check() {
     let mut folders = Vec::new();
     for form in fs::read_dir(root().join("xsd")).unwrap() {
-        for version in fs::read_dir(form.unwrap().path()).unwrap() {
-            folders.push(version.unwrap().path());
+        let form = form.unwrap().path();
+        if form.is_dir() {
+            let versions = fs::read_dir(&form).unwrap();
+            folders.extend(versions.map(|version| version.unwrap().path()));
         }
     }
     folders.retain(|folder| folder.join("pack.toml").is_file());

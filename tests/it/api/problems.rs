@@ -137,6 +137,7 @@ fn the_service_answers_with_the_problems_on_file() {
     let elsewhere = [
         "practitioner-not-allowed",
         "not-allowed-now",
+        "not-printable",
         "pin-refused",
         "not-yet-available",
         "token-not-ready",
