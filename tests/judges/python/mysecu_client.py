@@ -338,7 +338,7 @@ def perform(options):
     tell(options.operation, uuid=uuid, correlation_id=correlation, answer=etree.QName(answer).localname, **facts)
     if facts.get("uuidPrestataire") != uuid:
         raise DialogueError("the answer is about another form")
-    return 0 if facts.get("statut") == operation["answer"]["accepted"] else 1
+    return 0 if facts.get("statut") in operation["answer"]["accepted"] else 1
 
 
 def main():
