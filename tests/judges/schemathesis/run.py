@@ -45,7 +45,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409",
 include-name = "POST /v1/validations"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "422"]
 # A part of a multipart body has no type: a number there is a document like any other, and that it is no XML is the verdict.
-checks.negative_data_rejection.expected-statuses = ["200", "400", "404", "413", "415", "422"]
+checks.negative_data_rejection.expected-statuses = ["200", "400", "401", "403", "404", "405", "413", "415", "421", "422"]
 
 # Whether a PIN is needed depends on the reader that is plugged in.
 [[operations]]
