@@ -383,7 +383,9 @@ impl From<OutboxError> for Problem {
         match error {
             OutboxError::Conflict(uuid) => Self::new(
                 &UUID_CONFLICT,
-                format!("The UUID {uuid} belongs to a document with other bytes."),
+                format!(
+                    "The UUID {uuid} belongs to a document with other bytes, or for another environment."
+                ),
             ),
             OutboxError::Standing { .. }
             | OutboxError::LeaseLost(_)

@@ -6,7 +6,7 @@ use super::people::{WORD, is_word};
 use super::{ConfigError, DEFAULT, is_pem, layer, layers, merge, none, parse, read, state_folder};
 use crate::base::file;
 use crate::base::settings::{Faults, Section};
-use crate::forms::{Environment, EnvironmentKind};
+use crate::forms::{Environment, EnvironmentKind, kept_from_production};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -82,13 +82,9 @@ fn models(section: &Section<'_>, kind: EnvironmentKind) -> BTreeMap<String, Stri
         if id.is_empty() {
             section.fault(key, "is empty");
         }
-        let of_sandbox = id.contains("SCEAU-");
-        let first_generation = id.starts_with("2022_") || id.starts_with("2023-");
-        if kind == EnvironmentKind::Production && (of_sandbox || first_generation) {
-            let why = match of_sandbox {
-                true => "a model of the sandbox",
-                false => "a model of the first generation",
-            };
+        if kind == EnvironmentKind::Production
+            && let Some(why) = kept_from_production(&id)
+        {
             let reason = format!("\"{id}\" is {why}; it must not reach production");
             section.fault(key, reason);
         }

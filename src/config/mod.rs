@@ -229,6 +229,7 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
     let outbox = root.section("outbox");
     let log = root.section("log");
     let store = store_settings(&root.section("store"));
+    let tokens = token::tokens(root);
     Configuration {
         listen: listen(&root.section("api")),
         forms_folder: root.section("forms").path("folder"),
@@ -236,7 +237,6 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
         inbox: inbox_settings(&root.section("inbox")),
         environment: environment::environment(&root.section("environment"), table),
         installation: installation::installation(&root.section("installation")),
-        tokens: token::tokens(root),
         rsa_scheme: match root
             .section("signature")
             .word("rsa_scheme", &["pkcs1-v1_5", "pss"])
@@ -248,7 +248,8 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
         pdfs: pdf_settings(&root.section("pdf"), &store.folder),
         store,
         mysecu: mysecu_settings(&root.section("mysecu")),
-        people: people::people(root),
+        people: people::people(root, tokens.len()),
+        tokens,
         outbox: OutboxSettings {
             lease: Duration::from_secs(outbox.number("lease_seconds", 10..=86_400)),
             intake_workers: outbox.number("intake_workers", 1..=64) as usize,

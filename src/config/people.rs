@@ -5,7 +5,7 @@ use crate::base::settings::Section;
 use crate::forms::CodePrestataire;
 use crate::sign::{Delegate, People, Practitioner};
 
-pub(super) fn people(root: &Section<'_>) -> People {
+pub(super) fn people(root: &Section<'_>, tokens: usize) -> People {
     let mut practitioners: Vec<Practitioner> = Vec::new();
     for section in root.tables("practitioner") {
         let Some(one) = practitioner(&section) else {
@@ -27,6 +27,13 @@ pub(super) fn people(root: &Section<'_>) -> People {
             section.fault("id", format!("\"{}\" is configured twice", one.id));
         }
         delegates.push(one);
+    }
+    if let ([only], true, true) = (practitioners.as_slice(), delegates.is_empty(), tokens > 1)
+        && only.certificate.is_none()
+    {
+        // Whichever token is plugged in would sign.
+        let reason = "needs certificate_sha256 when there are several tokens";
+        root.fault("practitioner", reason);
     }
     People::new(practitioners, delegates)
 }

@@ -242,7 +242,7 @@ impl Findings {
     }
 
     fn push(&mut self, code: Code, severity: Severity, node: Node<'_, '_>, message: String) {
-        self.add(node, |xpath| Finding {
+        self.add(node, severity, |xpath| Finding {
             code,
             severity,
             constraint: None,
@@ -254,8 +254,16 @@ impl Findings {
         });
     }
 
-    fn add(&mut self, node: Node<'_, '_>, finding: impl FnOnce(String) -> Finding) {
-        if self.found.len() < FINDINGS_MAX {
+    /// Takes a finding up to a limit for each severity: warnings must not hide an
+    /// error.
+    fn add(
+        &mut self,
+        node: Node<'_, '_>,
+        severity: Severity,
+        finding: impl FnOnce(String) -> Finding,
+    ) {
+        let like = |(_, known): &&(usize, Finding)| known.severity == severity;
+        if self.found.iter().filter(like).count() < FINDINGS_MAX {
             let finding = finding(xpath_of(node));
             self.found.push((node.range().start, finding));
         }
@@ -315,8 +323,10 @@ impl Findings {
 
     /// The findings in document order, with their lines and columns.
     fn located(mut self, xml: &[u8]) -> Vec<Finding> {
-        self.found.sort_by_key(|(offset, _)| *offset);
+        self.found
+            .sort_by_key(|(offset, finding)| (finding.severity != Severity::Error, *offset));
         self.found.truncate(FINDINGS_MAX);
+        self.found.sort_by_key(|(offset, _)| *offset);
         let mut positions = Positions::new(xml);
         let located = self.found.into_iter().map(|(offset, finding)| Finding {
             position: Some(positions.at(offset)),
@@ -564,4 +574,24 @@ fn embedded(
     };
     findings.error(Code::FormDocumentNotPdf, element, refusal);
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_hide_no_error() {
+        let document = Document::parse("<a/>").unwrap();
+        let root = document.root_element();
+        let mut findings = Findings::new();
+        for _ in 0..2 * FINDINGS_MAX {
+            findings.push(Code::FormDate, Severity::Warning, root, String::new());
+        }
+        findings.error(Code::FormSum, root, String::new());
+        assert!(!findings.none_is_error());
+        let told = findings.located(b"<a/>");
+        assert_eq!(told.len(), FINDINGS_MAX);
+        assert!(told.iter().any(|finding| finding.code == Code::FormSum));
+    }
 }

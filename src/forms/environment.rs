@@ -42,6 +42,17 @@ impl fmt::Display for EnvironmentKind {
     }
 }
 
+/// What a model id is that must never reach production: one of the sandbox, or
+/// of the first generation, which is not accepted any more (DSR 2, 6).
+pub fn kept_from_production(model_id: &str) -> Option<&'static str> {
+    let id = model_id.to_ascii_uppercase();
+    if id.contains("SCEAU-") {
+        return Some("a model of the sandbox");
+    }
+    let first_generation = id.starts_with("2022_") || id.starts_with("2023-");
+    first_generation.then_some("a model of the first generation")
+}
+
 /// An environment as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {

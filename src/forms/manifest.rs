@@ -4,7 +4,7 @@
 mod answer;
 mod checks;
 
-use super::environment::EnvironmentKind;
+use super::environment::{EnvironmentKind, kept_from_production};
 use super::pack::{
     CopyRule, DocumentPlace, Exchange, FactPaths, Models, Operation, Pack, QrPlace, Reference,
     RefersBy, SignaturePlace, StatusService, Title, Unknown,
@@ -607,6 +607,12 @@ fn models(section: &Section<'_>) -> Models {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         if id.len() > 32 || !id.bytes().all(allowed) {
             let reason = format!("`{id}` is no model id: 1 to 32 of A-Z a-z 0-9 _ -");
+            ids.fault(kind.as_str(), reason);
+        }
+        if kind == EnvironmentKind::Production
+            && let Some(why) = kept_from_production(&id)
+        {
+            let reason = format!("`{id}` is {why}; it must not reach production");
             ids.fault(kind.as_str(), reason);
         }
         models.insert(kind, id);

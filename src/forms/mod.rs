@@ -19,7 +19,7 @@ mod source;
 
 pub use answer::{Anomaly, Answer, Status};
 pub use check::{Checked, CodePrestataire, CodePrestataireError, Facts, Referred};
-pub use environment::{Environment, EnvironmentKind};
+pub use environment::{Environment, EnvironmentKind, kept_from_production};
 pub use finding::{Code, DoctorText, Finding, Rejected, Severity};
 pub use pack::{
     AnomalyPaths, AnswerPaths, CopyRule, DocumentPlace, Exchange, Operation, Pack, QrPlace,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -44,6 +44,9 @@ pub(super) fn from_folder(folder: &Path) -> Result<(Pack, Files), Vec<String>> {
         if Path::new(name).file_name() != Some(name.as_ref()) {
             return Err("is not the name of a file".to_owned());
         }
+        if used.borrow().contains_key(name) {
+            return Err("is named twice".to_owned());
+        }
         if used.borrow().len() >= limits::PACK_FILES_MAX {
             return Err(format!("is one file too many ({})", limits::PACK_FILES_MAX));
         }
@@ -77,13 +80,17 @@ fn compiled(manifest: &[u8], file: &manifest::Files<'_>) -> Result<Pack, Vec<Str
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let length = fs::metadata(path)?.len();
-    if length > limits::PACK_FILE_BYTES_MAX {
-        let most = limits::PACK_FILE_BYTES_MAX;
-        let reason = format!("{length} bytes are more than {most}");
-        return Err(io::Error::other(reason));
+    // A pipe would be waited for, and a device never ends.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
     }
-    fs::read(path)
+    let most = limits::PACK_FILE_BYTES_MAX;
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path)?;
+    if file.take(most + 1).read_to_end(&mut bytes)? as u64 > most {
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Name, size and time of every file of a folder: while they stay the same, the

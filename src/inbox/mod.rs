@@ -343,6 +343,17 @@ impl Inbox {
         if record.is_some() && record == followed.told {
             return Ok(());
         }
+        // A file beside a document may have been written by anybody.
+        let (place, practitioners) = (&followed.place, &self.settings.practitioners);
+        let is_ours = |record: &Record| {
+            let code = record.code_prestataire.as_str();
+            (&record.form, &record.operation) == (&place.form, &place.operation)
+                && (practitioners.is_empty() || practitioners.iter().any(|p| p.as_str() == code))
+        };
+        if !record.as_ref().is_some_and(is_ours) {
+            self.followed.remove(&uuid);
+            return Ok(());
+        }
         let words = self.words.submission(uuid).map_err(InboxError::Outbox)?;
         let Some(words) = words else {
             // Kept by another outbox: nothing new will be heard of it.
@@ -368,21 +379,36 @@ impl Inbox {
         Ok(())
     }
 
-    /// Follows again what is not final, and ends moves that broke off.
+    /// Follows again what is not final, and ends moves that broke off. What
+    /// cannot be read in one place stops neither the others nor the service.
     fn recover(&mut self) -> io::Result<()> {
         for kept in [&self.sent, &self.refused] {
             for place in places(kept)? {
-                place.open(kept)?.sweep()?;
-                self.end_moves(&place, &place.open(kept)?)?;
+                let tidied = place.open(kept).and_then(|folder| {
+                    folder.sweep()?;
+                    self.end_moves(&place, &folder)
+                });
+                if let Err(error) = tidied {
+                    tracing::warn!(%error, "a place of the drop folder cannot be tidied");
+                }
             }
         }
         for place in places(&self.sent)? {
-            let folder = place.open(&self.sent)?;
-            for name in folder.names()? {
-                let Some(stem) = name.strip_suffix(SUBMISSION) else {
-                    continue;
-                };
-                if let Some((uuid, false)) = told(&folder, stem)? {
+            if let Err(error) = self.follow_again(&place) {
+                tracing::warn!(%error, "a place of the drop folder cannot be read");
+            }
+        }
+        Ok(())
+    }
+
+    fn follow_again(&mut self, place: &Place) -> io::Result<()> {
+        let folder = place.open(&self.sent)?;
+        for name in folder.names()? {
+            let Some(stem) = name.strip_suffix(SUBMISSION) else {
+                continue;
+            };
+            match told(&folder, stem) {
+                Ok(Some((uuid, false))) => {
                     let followed = Followed {
                         place: place.clone(),
                         stem: stem.to_owned(),
@@ -390,6 +416,8 @@ impl Inbox {
                     };
                     self.followed.insert(uuid, followed);
                 }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "what became of a document cannot be read"),
             }
         }
         Ok(())

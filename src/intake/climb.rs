@@ -46,10 +46,17 @@ impl Intake {
         let operation = operation(&pack, &record.operation)?;
         let Some(SignaturePlace { level, slot, .. }) = &operation.signature else {
             return match way.state {
-                State::Received => self.complete(record, &pack, way, calls),
-                State::Signed
-                | State::Stamped
-                | State::Ready
+                State::Received if record.signer.is_some() == operation.document.is_some() => {
+                    self.complete(record, &pack, way, calls)
+                }
+                // Accepted to be signed, or signed already.
+                State::Received | State::Signed | State::Stamped => {
+                    Err(StepError::Configuration(
+                        "pack-changed",
+                        "The form pack says now that this document is not signed; it was accepted to be signed.".into(),
+                    ))
+                }
+                State::Ready
                 | State::Sending
                 | State::Unknown
                 | State::Receipted

@@ -280,6 +280,12 @@ impl Intake {
                 let code = record.code_prestataire;
                 return Err(IntakeError::PractitionerNotAllowed { code, place: None });
             }
+            // It was never sent to this one.
+            let place = (&record.environment, record.environment_kind);
+            if place != (&self.environment.name, self.environment.kind) {
+                let conflict = OutboxError::Conflict(record.uuid);
+                return Err(IntakeError::Outbox(conflict));
+            }
             return Ok((Accepted::Already(record), Vec::new()));
         }
         let vetted = self.vet(&draft)?;

@@ -90,9 +90,20 @@ impl Intake {
         let asked = draft.signer.as_deref();
         let executants = &checked.facts.executants;
         let signatory = self.people.signatory(sender, executants, asked)?;
-        // Naming somebody as executant must not open their key to the program.
-        if signatory.role == Role::Practitioner && !draft.client.may(&signatory.id) {
-            let code = signatory.id;
+        // Naming somebody as executant must not open their key to the program,
+        // nor that of their delegate.
+        let principals: Vec<&str> = match signatory.role {
+            Role::Practitioner => vec![&signatory.id],
+            Role::Delegate => {
+                let sender = &sender.code_prestataire;
+                match self.people.acts_for(&signatory.id, sender) {
+                    true => vec![sender.as_str()],
+                    false => executants.iter().map(|code| code.as_str()).collect(),
+                }
+            }
+        };
+        if let Some(code) = principals.into_iter().find(|code| !draft.client.may(code)) {
+            let code = code.to_owned();
             return Err(IntakeError::PractitionerNotAllowed { code, place: None });
         }
         Ok(Some(signatory))

@@ -126,8 +126,8 @@ pub struct Evidence {
 /// Why the outbox cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
-    /// The UUID is taken by other bytes.
-    #[error("UUID {0} was accepted before with other content")]
+    /// The UUID is taken by other bytes, or was accepted for another environment.
+    #[error("UUID {0} was accepted before with other content, or for another environment")]
     Conflict(Uuid4),
     /// Another document that names the same earlier one stands already.
     #[error("the document {by} says this of the same earlier one already")]

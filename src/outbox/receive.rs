@@ -59,12 +59,13 @@ impl Outbox {
     /// survives a crash; only then may the caller be told so.
     ///
     /// # Errors
-    /// [`OutboxError::Conflict`] when the UUID stands for other bytes,
+    /// [`OutboxError::Conflict`] when the UUID stands for other bytes or for
+    /// another environment,
     /// [`OutboxError::Standing`] when another document says the same, once, of
     /// the same earlier one.
     pub fn receive(&self, mut new: New) -> Result<Accepted, OutboxError> {
         if let Some(known) = self.find(new.uuid)? {
-            return same(known, &new.request_sha256).map(Accepted::Already);
+            return same(known, &new).map(Accepted::Already);
         }
         hold::point("d1-before");
         let mut bodies = vec![(Kind::RequestXml, std::mem::take(&mut new.xml))];
@@ -75,7 +76,7 @@ impl Outbox {
         let accepted = self.store.transact(|tx| {
             // Two equal requests may race to this point.
             if let Some(known) = rows::find(tx, new.uuid)? {
-                return same(known, &new.request_sha256).map(Accepted::Already);
+                return same(known, &new).map(Accepted::Already);
             }
             let record = rows::insert(tx, &new, now)?;
             for (place, link) in new.links.iter().enumerate() {
@@ -120,8 +121,12 @@ impl Outbox {
     }
 }
 
-fn same(known: Record, sha256: &[u8; 32]) -> Result<Record, OutboxError> {
-    if known.request_sha256 == *sha256 {
+/// What was accepted for another environment was never sent to this one.
+fn same(known: Record, new: &New) -> Result<Record, OutboxError> {
+    let place = (&known.environment, known.environment_kind);
+    if known.request_sha256 == new.request_sha256
+        && place == (&new.environment, new.environment_kind)
+    {
         Ok(known)
     } else {
         Err(OutboxError::Conflict(known.uuid))

@@ -116,6 +116,11 @@ fn same_uuid_same_bytes_is_the_same_submission_and_other_bytes_conflict() {
     assert_eq!(again, Accepted::Already(first));
     let other = f.outbox.receive(new(uuid, 2));
     assert!(matches!(other, Err(OutboxError::Conflict(u)) if u == uuid));
+    // What was accepted for the sandbox has not been sent to anybody else.
+    let mut elsewhere = new(uuid, 1);
+    elsewhere.environment.push_str("-2");
+    let other = f.outbox.receive(elsewhere);
+    assert!(matches!(other, Err(OutboxError::Conflict(u)) if u == uuid));
 }
 
 #[test]

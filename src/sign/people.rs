@@ -172,6 +172,12 @@ impl People {
         self.own(named)
     }
 
+    /// Whether this delegate acts for this practitioner.
+    pub fn acts_for(&self, delegate: &str, code: &CodePrestataire) -> bool {
+        let found = self.delegates.iter().find(|d| d.id == delegate);
+        found.is_some_and(|delegate| delegate.acts_for.contains(code))
+    }
+
     /// The signatory of this id, as far as still configured with a certificate.
     pub fn by_id(&self, id: &str) -> Option<Signatory> {
         let delegate = self.delegates.iter().find(|delegate| delegate.id == id);

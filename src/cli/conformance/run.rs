@@ -287,7 +287,7 @@ impl Run<'_> {
         case.check(
             Verifier::Cns,
             "document invalide refusé avant signature",
-            answer.status == 422,
+            answer.status == 422 && code == "document-invalid",
             found.trim_end(),
         );
         self.cases.push(case);

@@ -61,7 +61,7 @@ fn broken<T>(
     (message, expected): (String, Vec<String>),
     findings: &mut Findings,
 ) {
-    findings.add(node, |xpath| Finding {
+    findings.add(node, rule.severity, |xpath| Finding {
         code,
         severity: rule.severity,
         constraint: None,

@@ -91,6 +91,16 @@ fn every_fault_of_a_pack_is_told_with_its_key() {
 /// What is written, what instead, and how the fault begins.
 const MISTAKES: &[(&str, &str, &str)] = &[
     ("format = 1", "format = 2", "format: "),
+    (
+        "\"ESSAI-P\"",
+        "\"sceau-essai-1\"",
+        "operations.depot.model_id.production: `sceau-essai-1` is a model of the sandbox",
+    ),
+    (
+        "\"ESSAI-P\"",
+        "\"2022_CNS_MEMHON_DEPOT-V1\"",
+        "operations.depot.model_id.production: `2022_CNS_MEMHON_DEPOT-V1` is a model of the first",
+    ),
     ("form = \"essai\"", "form = \"../essai\"", "form: must be"),
     ("version = \"1\"", "version = 1", "version: must be a text"),
     ("[\"essai.xsd\"]", "[]", "schemas: names no file"),

@@ -85,6 +85,25 @@ fn the_packs_compiled_in_have_no_fault() {
     assert!(!packs.refresh());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_device_in_a_pack_is_refused_and_not_read() {
+    let site = Site::new();
+    site.write("1", AS_IT_IS);
+    site.write("2", AS_IT_IS);
+    let schema = site.pack("2").join("essai.xsd");
+    fs::remove_file(&schema).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &schema).unwrap();
+    let packs = site.open();
+    settle(&packs);
+    assert_eq!(offered(&packs), ["1"]);
+    let faults = packs.faults();
+    let [fault] = about(&faults, &site.pack("2")) else {
+        panic!("{faults:?}");
+    };
+    assert!(fault.contains("not a plain file"), "{fault}");
+}
+
 #[test]
 fn versions_live_side_by_side() {
     let site = Site::new();
