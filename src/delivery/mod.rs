@@ -183,8 +183,7 @@ impl Delivery {
     }
 
     fn context(&self, record: &Record) -> Result<Context, Blocked> {
-        let own = (self.environment.name.as_str(), self.environment.kind);
-        if (record.environment.as_str(), record.environment_kind) != own {
+        if !record.is_for(&self.environment.name, self.environment.kind) {
             let text = "This document was accepted for another environment than the one configured now; it is sent to no other.";
             return Err(("other-environment", text));
         }

@@ -2,7 +2,7 @@
 //! nothing is sent.
 
 use super::vet::room_to_sign;
-use super::{Intake, IntakeError};
+use super::{Intake, IntakeError, allowed};
 use crate::forms::CodePrestataire;
 use crate::outbox::Client;
 use crate::sign::{Isolated, PeopleError, SignError, Signatory};
@@ -88,24 +88,17 @@ impl Intake {
         (practitioner, client): (Option<&str>, &Client),
         calls: &mut Vec<Call>,
     ) -> Result<Isolated, IsolatedError> {
-        let allowed = |signatory: &Signatory| {
-            if client.may(&signatory.id) {
-                return Ok(());
-            }
-            let code = signatory.id.clone();
-            Err(IntakeError::PractitionerNotAllowed { code, place: None })
-        };
         let signed = match original {
             Original::Xml(xml, place) => {
                 let (xml, slot, signatory) = self.placed(xml, place, practitioner)?;
-                allowed(&signatory)?;
+                allowed(client, &signatory.id)?;
                 room_to_sign(xml.len(), 0)?;
                 self.signer
                     .sign_xml((&xml, &slot), level, &signatory, calls)
             }
             Original::Pdf(pdf) => {
                 let signatory = self.named(practitioner)?;
-                allowed(&signatory)?;
+                allowed(client, &signatory.id)?;
                 self.pdfs.hybrid(&pdf).map_err(IntakeError::Screen)?;
                 self.signer.sign_pdf(&pdf, level, &signatory, calls)
             }

@@ -276,13 +276,9 @@ impl Intake {
         // What was accepted stays accepted, whatever has changed here since.
         let known = self.outbox.find_request(&request_sha256);
         if let Some(record) = known.map_err(IntakeError::Outbox)? {
-            if !draft.client.may(&record.code_prestataire) {
-                let code = record.code_prestataire;
-                return Err(IntakeError::PractitionerNotAllowed { code, place: None });
-            }
+            allowed(&draft.client, &record.code_prestataire)?;
             // It was never sent to this one.
-            let place = (&record.environment, record.environment_kind);
-            if place != (&self.environment.name, self.environment.kind) {
+            if !record.is_for(&self.environment.name, self.environment.kind) {
                 let conflict = OutboxError::Conflict(record.uuid);
                 return Err(IntakeError::Outbox(conflict));
             }
@@ -328,6 +324,15 @@ impl Intake {
             Err(error) => Err(IntakeError::Outbox(error)),
         }
     }
+}
+
+/// A program acts for the practitioners it was paired with only.
+fn allowed(client: &Client, code: &str) -> Result<(), IntakeError> {
+    if client.may(code) {
+        return Ok(());
+    }
+    let code = code.to_owned();
+    Err(IntakeError::PractitionerNotAllowed { code, place: None })
 }
 
 #[cfg(test)]

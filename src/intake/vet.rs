@@ -1,12 +1,12 @@
 //! The check of a draft: the pack and whether it may be used now, the form's
 //! own rules, who sends and who signs, the PDF, and the earlier documents named.
 
-use super::{Draft, Intake, IntakeError, NotNow};
+use super::{Draft, Intake, IntakeError, NotNow, allowed};
 use crate::base::limits;
 use crate::forms::{self, Checked, Operation, Pack, Rejected, Severity};
 use crate::outbox::{Link, Scope};
 use crate::pdf;
-use crate::sign::{Practitioner, Role, Signatory};
+use crate::sign::{Practitioner, Signatory};
 use std::sync::Arc;
 use time::Date;
 
@@ -92,19 +92,8 @@ impl Intake {
         let signatory = self.people.signatory(sender, executants, asked)?;
         // Naming somebody as executant must not open their key to the program,
         // nor that of their delegate.
-        let principals: Vec<&str> = match signatory.role {
-            Role::Practitioner => vec![&signatory.id],
-            Role::Delegate => {
-                let sender = &sender.code_prestataire;
-                match self.people.acts_for(&signatory.id, sender) {
-                    true => vec![sender.as_str()],
-                    false => executants.iter().map(|code| code.as_str()).collect(),
-                }
-            }
-        };
-        if let Some(code) = principals.into_iter().find(|code| !draft.client.may(code)) {
-            let code = code.to_owned();
-            return Err(IntakeError::PractitionerNotAllowed { code, place: None });
+        for code in self.people.principals(&signatory, sender, executants) {
+            allowed(&draft.client, code)?;
         }
         Ok(Some(signatory))
     }

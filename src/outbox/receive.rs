@@ -123,9 +123,8 @@ impl Outbox {
 
 /// What was accepted for another environment was never sent to this one.
 fn same(known: Record, new: &New) -> Result<Record, OutboxError> {
-    let place = (&known.environment, known.environment_kind);
     if known.request_sha256 == new.request_sha256
-        && place == (&new.environment, new.environment_kind)
+        && known.is_for(&new.environment, new.environment_kind)
     {
         Ok(known)
     } else {

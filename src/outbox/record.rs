@@ -172,6 +172,11 @@ impl Record {
             code_prestataire: &self.code_prestataire,
         }
     }
+
+    /// Whether this environment is the one it was accepted for.
+    pub fn is_for(&self, name: &str, kind: EnvironmentKind) -> bool {
+        (self.environment.as_str(), self.environment_kind) == (name, kind)
+    }
 }
 
 /// What a stored body is.

@@ -111,6 +111,25 @@ pub struct People {
     delegates: Vec<Delegate>,
 }
 
+impl Delegate {
+    /// For whom it signs a document: the sender, or else all who did the acts;
+    /// nobody when they have not authorised it.
+    fn principals<'a>(
+        &self,
+        sender: &'a CodePrestataire,
+        executants: &'a [CodePrestataire],
+    ) -> &'a [CodePrestataire] {
+        let acts_for = |code: &CodePrestataire| self.acts_for.contains(code);
+        if acts_for(sender) {
+            return std::slice::from_ref(sender);
+        }
+        match executants.iter().all(acts_for) {
+            true => executants,
+            false => &[],
+        }
+    }
+}
+
 impl People {
     /// Codes prestataires and ids are unique; the configuration sees to it.
     pub fn new(practitioners: Vec<Practitioner>, delegates: Vec<Delegate>) -> Self {
@@ -149,9 +168,10 @@ impl People {
             return self.own(self.by_default(sender, executants)?);
         };
         if let Some(delegate) = self.delegates.iter().find(|d| d.id == asked) {
-            let acts_for = |code: &CodePrestataire| delegate.acts_for.contains(code);
-            let for_all = !executants.is_empty() && executants.iter().all(acts_for);
-            if !for_all && !acts_for(&sender.code_prestataire) {
+            if delegate
+                .principals(&sender.code_prestataire, executants)
+                .is_empty()
+            {
                 let codes = [&sender.code_prestataire].into_iter().chain(executants);
                 return Err(PeopleError::NotAuthorised {
                     delegate: asked.to_owned(),
@@ -172,10 +192,20 @@ impl People {
         self.own(named)
     }
 
-    /// Whether this delegate acts for this practitioner.
-    pub fn acts_for(&self, delegate: &str, code: &CodePrestataire) -> bool {
-        let found = self.delegates.iter().find(|d| d.id == delegate);
-        found.is_some_and(|delegate| delegate.acts_for.contains(code))
+    /// Codes prestataires of those for whom a signatory signs a document of
+    /// `sender` with acts of `executants`: a delegate's principals, or itself.
+    pub fn principals<'a>(
+        &self,
+        signatory: &'a Signatory,
+        sender: &'a Practitioner,
+        executants: &'a [CodePrestataire],
+    ) -> Vec<&'a str> {
+        let delegate = self.delegates.iter().find(|d| d.id == signatory.id);
+        let Some(delegate) = delegate else {
+            return vec![&signatory.id];
+        };
+        let principals = delegate.principals(&sender.code_prestataire, executants);
+        principals.iter().map(CodePrestataire::as_str).collect()
     }
 
     /// The signatory of this id, as far as still configured with a certificate.

@@ -152,7 +152,29 @@ impl Run<'_> {
         }
     }
 
-    /// A valid example goes the whole way.
+    /// A case that begins with a valid example going the whole way; `judge` says
+    /// what is looked at then.
+    fn whole_way(
+        &mut self,
+        pack: &Arc<Pack>,
+        (operation, kind): (&str, &'static str),
+        example: &Example,
+        examples: &BTreeMap<String, Examples>,
+        judge: impl FnOnce(&Self, &mut Case, Draft, Value) -> Result<(), Box<dyn Error>>,
+    ) -> Result<(), Box<dyn Error>> {
+        let mut case = self.case(pack, operation, kind, &example.name);
+        match self.sent(pack, operation, example, examples) {
+            Ok((draft, submission)) => {
+                case.uuid = Some(draft.uuid.clone());
+                judge(self, &mut case, draft, submission)?;
+            }
+            Err(error) => case.check(Verifier::Cns, "document accepté", false, error.to_string()),
+        }
+        self.cases.push(case);
+        Ok(())
+    }
+
+    /// What is known of an accepted example, and its archive.
     fn accepted(
         &mut self,
         pack: &Arc<Pack>,
@@ -160,18 +182,17 @@ impl Run<'_> {
         example: &Example,
         examples: &BTreeMap<String, Examples>,
     ) -> Result<(), Box<dyn Error>> {
-        let mut case = self.case(pack, operation, "accepted", &example.name);
-        match self.sent(pack, operation, example, examples) {
-            Ok((draft, submission)) => {
-                case.uuid = Some(draft.uuid.clone());
-                let archive = self.save(&mut case, &draft.uuid)?;
-                let declared = pack.operations.get(operation);
-                look(&mut case, &submission, &archive, declared)?;
-            }
-            Err(error) => case.check(Verifier::Cns, "document accepté", false, error.to_string()),
-        }
-        self.cases.push(case);
-        Ok(())
+        let way = (operation, "accepted");
+        self.whole_way(
+            pack,
+            way,
+            example,
+            examples,
+            |run, case, draft, submission| {
+                let archive = run.save(case, &draft.uuid)?;
+                look(case, &submission, &archive, pack.operations.get(operation))
+            },
+        )
     }
 
     /// The same again, other bytes under the same UUID, and where the form says
@@ -183,44 +204,36 @@ impl Run<'_> {
         example: &Example,
         examples: &BTreeMap<String, Examples>,
     ) -> Result<(), Box<dyn Error>> {
-        let mut case = self.case(pack, operation, "repeated", &example.name);
-        match self.sent(pack, operation, example, examples) {
-            Ok((draft, _)) => {
-                case.uuid = Some(draft.uuid.clone());
-                let again = self.hand_in(pack, operation, &draft)?;
-                let same = again.status == 200;
-                case.check(
-                    Verifier::Incert,
-                    "unicité : renvoi identique, un seul document",
-                    same,
-                    refusal_or(&again),
-                );
-                let other = Draft {
-                    xml: format!("{}\n", draft.xml),
-                    ..draft
-                };
-                let conflict = self.hand_in(pack, operation, &other)?;
-                let refused = conflict.status == 409;
-                case.check(
-                    Verifier::Incert,
-                    "unicité : même UUID, autre contenu refusé",
-                    refused,
-                    refusal(&conflict),
-                );
-                let submission = self.submission(&other.uuid)?;
-                let sent = count(&submission, "receipted") + count(&submission, "rejected");
-                case.check(
-                    Verifier::Incert,
-                    "unicité : une seule réponse",
-                    sent == 1,
-                    format!("{sent}"),
-                );
-                self.only_once(&mut case, pack, operation, other)?;
-            }
-            Err(error) => case.check(Verifier::Cns, "document accepté", false, error.to_string()),
-        }
-        self.cases.push(case);
-        Ok(())
+        let way = (operation, "repeated");
+        self.whole_way(pack, way, example, examples, |run, case, draft, _| {
+            let again = run.hand_in(pack, operation, &draft)?;
+            case.check(
+                Verifier::Incert,
+                "unicité : renvoi identique, un seul document",
+                again.status == 200,
+                refusal_or(&again),
+            );
+            let other = Draft {
+                xml: format!("{}\n", draft.xml),
+                ..draft
+            };
+            let conflict = run.hand_in(pack, operation, &other)?;
+            case.check(
+                Verifier::Incert,
+                "unicité : même UUID, autre contenu refusé",
+                conflict.status == 409,
+                refusal(&conflict),
+            );
+            let submission = run.submission(&other.uuid)?;
+            let sent = count(&submission, "receipted") + count(&submission, "rejected");
+            case.check(
+                Verifier::Incert,
+                "unicité : une seule réponse",
+                sent == 1,
+                format!("{sent}"),
+            );
+            run.only_once(case, pack, operation, other)
+        })
     }
 
     fn only_once(
