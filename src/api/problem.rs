@@ -28,6 +28,13 @@ pub struct Texts {
     pub en: String,
 }
 
+impl From<[&str; 3]> for Texts {
+    fn from([fr, de, en]: [&str; 3]) -> Self {
+        let [fr, de, en] = [fr, de, en].map(str::to_owned);
+        Self { fr, de, en }
+    }
+}
+
 /// One kind of problem.
 #[derive(Debug)]
 pub struct Kind {
@@ -172,6 +179,9 @@ kinds! {
     PDF_VALIDATOR_FAILED = 503 "pdf-validator-failed", "The site's PDF validator gave no verdict",
         "The detail says why, the log has the cause. Nothing was kept: mend `pdf.validator` in the configuration, then send the same bytes again.",
         ["Le PDF n'a pas pu être contrôlé ; le document n'est pas accepté.", "Das PDF konnte nicht geprüft werden; das Dokument wurde nicht angenommen.", "The PDF could not be checked; the document is not accepted."];
+    TOO_MANY_STREAMS = 503 "too-many-streams", "Too many streams of events are open",
+        "Close one: a program needs one stream. Until then ask GET /v1/health and GET /v1/submissions.",
+        ["Trop de programmes suivent Sceau en même temps.", "Zu viele Programme verfolgen Sceau gleichzeitig.", "Too many programs follow Sceau at once."];
     STORAGE_FAILED = 503 "storage-failed", "The document could not be stored durably",
         "It was not accepted. Check disk space and the log, then repeat the request.",
         ["Le document n'a pas pu être enregistré ; il n'est pas accepté. Réessayez.", "Das Dokument konnte nicht gespeichert werden und ist nicht angenommen. Versuchen Sie es erneut.", "The document could not be stored and is not accepted. Try again."];

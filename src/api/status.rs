@@ -1,14 +1,16 @@
 //! Health, tokens, UUIDs and the API's own description.
 
+use super::events::Fault;
 use super::packs::PackHealth;
 use super::problem::{BODY_MALFORMED, Problem, QUERY_MALFORMED};
 use super::{Api, blocking, openapi_json};
 use crate::base::clock::rfc3339;
 use crate::base::{Secret, Uuid4};
+use crate::conditions::warned;
 use crate::outbox::OutboxError;
 use crate::sign::fingerprint;
 use crate::token::several::Named;
-use crate::token::{self, LastTry, PinEntry, PinWarning, TokenError, TokenStatus};
+use crate::token::{self, LastTry, PinEntry, TokenError, TokenStatus};
 use crate::trust::{AuthorityHealth, ClockReading};
 use axum::Json;
 use axum::body::Bytes;
@@ -28,6 +30,8 @@ const UUIDS_MAX: usize = 1000;
 pub struct Health {
     /// `ok`; `degraded` when documents are accepted but wait, or the clock is wrong.
     status: &'static str,
+    /// The faults there are, see docs/conditions.md.
+    conditions: Vec<Fault>,
     /// Exact version of the program.
     version: &'static str,
     /// Where documents are sent.
@@ -101,7 +105,7 @@ pub struct Authority {
 
 impl From<AuthorityHealth> for Authority {
     fn from(health: AuthorityHealth) -> Self {
-        let (last_failure, failure) = health.last_failure.unzip();
+        let (last_failure, failure) = health.last_failure.map(|f| (f.at, f.reason)).unzip();
         Self {
             name: health.name,
             last_success: health.last_success.map(rfc3339),
@@ -216,10 +220,12 @@ pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem
     });
     let (last_stamped, last_sealed, last_receipted) = last.await??;
     let trust = api.signer.trust().health();
+    let conditions = api.conditions.look();
     let all_ready = api.signer.token().status() == TokenStatus::Ready;
-    let ready = all_ready && api.delivers && trust.is_good();
+    let ready = all_ready && !conditions.iter().any(|c| c.holds_up);
     Ok(Json(Health {
         status: if ready { "ok" } else { "degraded" },
+        conditions: conditions.iter().map(Fault::of_nobody).collect(),
         version: env!("CARGO_PKG_VERSION"),
         environment: api.environment.name.clone(),
         environment_kind: api.environment.kind.as_str(),
@@ -345,18 +351,11 @@ fn word(status: &TokenStatus) -> (&'static str, Option<String>) {
     match status {
         TokenStatus::Starting => ("starting", None),
         TokenStatus::Absent => ("absent", None),
-        TokenStatus::Locked { warning } => ("locked", warning.map(|w| warning_text(w).to_owned())),
+        TokenStatus::Locked { warning } => ("locked", warning.map(|w| warned(w).to_owned())),
         TokenStatus::Ready => ("ready", None),
         TokenStatus::Blocked => ("blocked", None),
         TokenStatus::Restarting => ("restarting", None),
         TokenStatus::Quarantined => ("quarantined", None),
         TokenStatus::Unusable { detail } => ("unusable", Some(detail.clone())),
-    }
-}
-
-fn warning_text(warning: PinWarning) -> &'static str {
-    match warning {
-        PinWarning::CountLow => "A wrong PIN was entered before; few attempts are left.",
-        PinWarning::FinalTry => "One attempt is left; a wrong PIN locks the token.",
     }
 }

@@ -13,6 +13,7 @@
 
 mod clients;
 mod links;
+mod news;
 mod proof;
 mod receive;
 mod record;
@@ -23,6 +24,7 @@ mod waiters;
 
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use links::{Link, Name, Scope};
+pub use news::{Page, Step};
 pub use proof::Proof;
 pub use receive::{Accepted, New};
 pub use record::{Kind, Queue, Record, Stage, State, Wait};
@@ -32,6 +34,7 @@ use crate::base::{Clock, Uuid4, hold, random};
 use crate::forms::CodePrestataire;
 use crate::store::rusqlite::Transaction;
 use crate::store::{Body, Store, StoreError, files};
+use news::Followers;
 use serde_json::{Value, json};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -205,6 +208,7 @@ pub struct Outbox {
     changed: Mutex<u64>,
     wake: Condvar,
     waiters: Waiters,
+    followers: Followers,
 }
 
 impl Outbox {
@@ -229,6 +233,7 @@ impl Outbox {
             changed: Mutex::new(0),
             wake: Condvar::new(),
             waiters: Waiters::default(),
+            followers: Followers::default(),
         };
         outbox.recover()?;
         Ok(outbox)
@@ -242,9 +247,10 @@ impl Outbox {
         let queue = queue.into();
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
+        let mut put_back = Vec::new();
         let claimed = self.store.transact(|tx| {
             for claim in &upkeep.abandoned {
-                self.put_back(tx, *claim)?;
+                put_back.extend(self.put_back(tx, *claim)?);
             }
             if now < upkeep.latest {
                 rows::clock_set_back(tx, now)?;
@@ -253,6 +259,7 @@ impl Outbox {
         })?;
         upkeep.abandoned.clear();
         upkeep.latest = now;
+        put_back.iter().for_each(|r| self.followers.committed(r));
         Ok(claimed.map(|(record, number)| Lease { record, number }))
     }
 
@@ -292,6 +299,7 @@ impl Outbox {
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d2-after");
         self.discard(&replaced);
+        self.followers.committed(&record);
         self.notify();
         Ok(record)
     }
@@ -319,6 +327,7 @@ impl Outbox {
             )
         })?;
         hold::point("d3-after");
+        self.followers.ring();
         Ok(Lease {
             record,
             number: claim.number,
@@ -367,6 +376,7 @@ impl Outbox {
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d4-after");
         self.discard(&replaced);
+        self.followers.committed(&record);
         self.notify();
         if record.state.is_final() {
             self.waiters.end(record.uuid);
@@ -495,6 +505,7 @@ impl Outbox {
     pub fn notify(&self) {
         *self.changed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.wake.notify_all();
+        self.followers.ring();
     }
 
     fn recover(&self) -> Result<(), OutboxError> {
@@ -515,10 +526,10 @@ impl Outbox {
     /// Puts a submission back whose claim was abandoned, after a back-off: what
     /// failed once may fail each time, and must not stop all others. An attempt
     /// that had begun may have arrived.
-    fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<(), StoreError> {
+    fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<Option<Record>, StoreError> {
         let found = rows::find(tx, claim.uuid)?;
         let Some(record) = found.filter(|record| !record.state.is_final()) else {
-            return Ok(());
+            return Ok(None);
         };
         let wait = Wait {
             class: "ours".into(),
@@ -531,11 +542,12 @@ impl Outbox {
         if begun {
             record.state = State::Unknown;
         }
-        if rows::update(tx, &record, claim.number)? {
-            let subject = record.uuid.to_string();
-            audit::append(tx, record.updated_at, &subject, word, &detail)?;
+        if !rows::update(tx, &record, claim.number)? {
+            return Ok(None);
         }
-        Ok(())
+        let subject = record.uuid.to_string();
+        audit::append(tx, record.updated_at, &subject, word, &detail)?;
+        Ok(Some(record))
     }
 
     /// Stores all bodies or leaves none behind.

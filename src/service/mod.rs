@@ -1,13 +1,15 @@
 //! The composition root: builds every part from the configuration, starts the
 //! workers, serves the API, and stops in order. No business rule stands here.
 
+mod conditions;
 #[cfg(unix)]
 mod inbox;
 mod packs;
 mod workers;
 
 use crate::api::{self, Api, Server};
-use crate::base::{Secret, SystemClock, file, hex, random};
+use crate::base::{Secret, SystemClock, file, hex, limits, random};
+use crate::conditions::{Conditions, Sources};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
 use crate::evidence::Evidence;
@@ -25,6 +27,7 @@ use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
 use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
+use conditions::ConditionWatch;
 #[cfg(unix)]
 use inbox::InboxWatch;
 use packs::PackWatch;
@@ -33,7 +36,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use workers::Workers;
 
 /// File in the state folder with the administrator's token of this run.
@@ -169,6 +172,14 @@ impl Parts {
             configuration.pdfs,
             clock.clone(),
         ));
+        let conditions = Conditions::new(Sources {
+            tokens: tokens.clone(),
+            signer: signer.clone(),
+            outbox: outbox.clone(),
+            clock: clock.clone(),
+            delivers: delivery.is_some(),
+        });
+        let conditions = Arc::new(conditions.map_err(ServiceError::Outbox)?);
         let evidence = Evidence::new(intake.clone(), outbox.clone(), clock, installation);
         #[cfg(unix)]
         let inbox = inbox::open(configuration.inbox, &intake, &outbox)?;
@@ -178,6 +189,8 @@ impl Parts {
             evidence,
             signer,
             tokens,
+            conditions,
+            streams: Arc::new(Semaphore::new(limits::EVENT_STREAMS_MAX)),
             environment,
             delivers: delivery.is_some(),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
@@ -212,6 +225,8 @@ impl Parts {
             .map_err(ServiceError::Runtime)?;
         #[cfg(unix)]
         let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
+        let condition_watch =
+            ConditionWatch::start(api.conditions.clone()).map_err(ServiceError::Runtime)?;
         let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
@@ -229,6 +244,7 @@ impl Parts {
             #[cfg(unix)]
             inbox_watch.stop();
             pack_watch.stop();
+            condition_watch.stop();
             workers.stop(&outbox);
         });
         if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {

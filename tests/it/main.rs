@@ -9,6 +9,8 @@ mod daemon;
 mod docs;
 mod dropin;
 mod evidence;
+#[cfg(target_os = "linux")] // uses `crash`
+mod faults;
 mod forms;
 mod fuzzed;
 mod gateway;
