@@ -548,6 +548,8 @@ impl From<TokenError> for Problem {
             TokenError::PinPossiblyUsed => Self::new(&PIN_UNCERTAIN, text),
             TokenError::PinLocked => Self::new(&PIN_LOCKED, text),
             TokenError::Absent
+            | TokenError::Pulled
+            | TokenError::Wrong { .. }
             | TokenError::Locked
             | TokenError::FinalTry
             | TokenError::PinCancelled

@@ -142,7 +142,7 @@ impl Parts {
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
-        let tokens = Arc::new(tokens(configuration.tokens)?);
+        let tokens = Arc::new(tokens(configuration.tokens, &configuration.store.folder)?);
         let rsa_scheme = configuration.rsa_scheme;
         let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
         let signer = Arc::new(signer);
@@ -318,15 +318,15 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
     file::write_atomic(path, bytes).map_err(ServiceError::file("write", path))
 }
 
-fn tokens(settings: Vec<TokenSettings>) -> Result<Several, ServiceError> {
+fn tokens(settings: Vec<TokenSettings>, folder: &Path) -> Result<Several, ServiceError> {
     let named = settings.into_iter().map(|TokenSettings { name, key }| {
-        let token = token(&name, key)?;
+        let token = token(&name, key, folder)?;
         Ok(Named { name, token })
     });
     Ok(Several::new(named.collect::<Result<_, ServiceError>>()?))
 }
 
-fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
+fn token(name: &str, key: KeySettings, folder: &Path) -> Result<Arc<dyn Token>, ServiceError> {
     match key {
         KeySettings::Soft { p12, password_file } => {
             tracing::warn!(
@@ -343,6 +343,9 @@ fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
             module,
             serial,
             pin_file,
+            session,
+            module_sha256,
+            deadlines,
         } => {
             let program = std::env::current_exe().map_err(ServiceError::Runtime)?;
             let worker = WorkerCommand {
@@ -353,6 +356,10 @@ fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
             let mut settings = pkcs11::Settings::new(module, worker);
             settings.token_serial = serial;
             settings.pin_file = pin_file;
+            settings.pin_file_note = Some(folder.join(format!("{name}.pin-file-failed")));
+            settings.session = session;
+            settings.module_sha256 = module_sha256;
+            settings.deadlines = deadlines;
             let token = Pkcs11Token::start(settings).map_err(ServiceError::Runtime)?;
             Ok(Arc::new(token))
         }
