@@ -247,7 +247,7 @@ pub async fn one(
             headers(("preference-applied" = String, description = "`wait=<seconds>`"))),
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
         (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
-        (status = 422, body = Problem), (status = 503, body = Problem)))]
+        (status = 422, body = Problem), (status = 503, body = Problem), (status = 507, body = Problem)))]
 pub async fn submit(
     State(api): State<Arc<Api>>,
     Extension(Caller(client)): Extension<Caller>,

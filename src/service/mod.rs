@@ -3,6 +3,7 @@
 
 #[cfg(unix)]
 mod inbox;
+mod keeper;
 mod packs;
 mod workers;
 
@@ -27,6 +28,7 @@ use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
 #[cfg(unix)]
 use inbox::InboxWatch;
+use keeper::{Keeper, Kept};
 use packs::PackWatch;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -34,7 +36,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use workers::Workers;
 
 /// File in the state folder with the administrator's token of this run.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
@@ -133,7 +134,8 @@ impl Parts {
         let clock = SystemClock::shared();
         let installation = installation(&configuration)?;
         let store = Store::open(&configuration.store, &outbox::migrations())
-            .map_err(ServiceError::Store)?;
+            .map_err(ServiceError::Store)?
+            .with_room(configuration.room);
         let lease = configuration.outbox.lease;
         let outbox =
             Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
@@ -208,8 +210,13 @@ impl Parts {
 
         let outbox = api.outbox.clone();
         let waiting = outbox.clone();
-        let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
-            .map_err(ServiceError::Runtime)?;
+        let kept = Kept {
+            outbox,
+            intake: self.intake,
+            delivery: self.delivery,
+            settings: self.workers,
+        };
+        let keeper = Keeper::start(kept).map_err(ServiceError::Runtime)?;
         #[cfg(unix)]
         let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
         let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
@@ -229,7 +236,7 @@ impl Parts {
             #[cfg(unix)]
             inbox_watch.stop();
             pack_watch.stop();
-            workers.stop(&outbox);
+            keeper.stop();
         });
         if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
             tracing::warn!("a step takes too long; it is taken up again at the next start");
