@@ -86,6 +86,7 @@ pub fn router(api: Arc<Api>) -> Router {
             get(submissions::timestamp),
         )
         .route("/v1/submissions/{uuid}/receipt", get(submissions::receipt))
+        .route("/v1/submissions/{uuid}/copies/{name}", get(paper::copy))
         .route("/v1/submissions/{uuid}/evidence", get(evidence::archive))
         .route("/v1/submissions/{uuid}/qr", get(paper::qr))
         .route("/v1/submissions/{uuid}/print", get(paper::print))
@@ -141,7 +142,7 @@ pub fn router(api: Arc<Api>) -> Router {
         forms::list, forms::one, forms::submit, signatures::sign, validations::validate, status::uuids,
         submissions::list, submissions::one, submissions::retry, submissions::xml,
         submissions::pdf, submissions::timestamp, submissions::receipt,
-        evidence::archive, paper::qr, paper::print,
+        evidence::archive, paper::qr, paper::print, paper::copy,
         status::tokens, status::unlock, status::lock, status::health, status::openapi
     ),
     components(schemas(Problem, forms::DryRun)),

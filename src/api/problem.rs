@@ -92,6 +92,9 @@ kinds! {
     NOT_PRINTABLE = 404 "not-printable", "The document has no QR symbol or no print copy",
         "The detail says why: the form's pack asks for none, there is no PDF, or the PDF has no such page.",
         ["Ce document n'a pas de code QR ni de copie à imprimer.", "Zu diesem Dokument gibt es keinen QR-Code und keine Druckkopie.", "This document has no QR code and no print copy."];
+    COPY_UNKNOWN = 404 "copy-unknown", "The form has no such copy",
+        "GET /v1/forms/{form} lists the copies of each operation.",
+        ["Cet exemplaire n'existe pas pour ce document.", "Dieses Exemplar gibt es zu diesem Dokument nicht.", "There is no such copy of this document."];
     METHOD_REFUSED = 405 "method-refused", "The address does not take this method",
         "See openapi.json for the methods there are.",
         ["Le logiciel a demandé une fonction inconnue.", "Die Software hat eine unbekannte Funktion angefragt.", "Your software asked for an unknown function."];
