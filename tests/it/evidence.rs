@@ -408,7 +408,11 @@ fn a_conformance_run_leaves_out_what_is_not_sent_and_counts_no_refusal_for_other
     };
     assert_eq!([accepted.0, repeated.0], ["accepted", "repeated"]);
     assert!(accepted.2 && repeated.2 && bad.2, "{cases:#?}");
-    assert!(bad.1.starts_with("422 document-invalid xsd."), "{}", bad.1);
+    assert!(
+        bad.1.starts_with("422 document-invalid form.schema"),
+        "{}",
+        bad.1
+    );
 }
 
 fn assert_no_patient_in_reports(out: &Path) {

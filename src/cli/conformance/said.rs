@@ -76,12 +76,12 @@ mod tests {
     }
 
     const INVALID: &str = r#"{"code":"document-invalid","detail":"TEST-SECRET","faults":[
-        {"code":"xsd.pattern","message":"TEST-SECRET"},{"code":"form.correlation"}]}"#;
+        {"code":"form.schema","message":"TEST-SECRET"},{"code":"form.correlation"}]}"#;
 
     #[test]
     fn no_sentence_is_told() {
         let told = said(422, INVALID).to_string();
-        assert_eq!(told, "422 document-invalid xsd.pattern form.correlation");
+        assert_eq!(told, "422 document-invalid form.schema form.correlation");
         let told = said(
             403,
             r#"{"code":"practitioner-not-allowed","detail":"TEST-SECRET"}"#,
