@@ -6,7 +6,7 @@ use super::problem::{Problem, QUERY_MALFORMED, TOO_MANY_STREAMS, Texts};
 use super::{Api, blocking};
 use crate::base::clock::rfc3339;
 use crate::base::limits;
-use crate::conditions::Condition;
+use crate::conditions;
 use crate::outbox::{Client, OutboxError, Page, Step};
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, State};
@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A fault that is there now; docs/conditions.md lists all there are.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Fault {
+pub struct Condition {
     /// Stable name, as `tsa-down`.
     name: &'static str,
     /// Whose fault it is: `ours`, `token`, `network`, `tsa`, `ocsp`, `receiver` or `account`.
@@ -62,8 +62,8 @@ pub struct About {
     name: Option<String>,
 }
 
-impl From<&Condition> for Fault {
-    fn from(condition: &Condition) -> Self {
+impl From<&conditions::Condition> for Condition {
+    fn from(condition: &conditions::Condition) -> Self {
         let (kind, name) = condition.scope.parts();
         Self {
             name: condition.kind.name,
@@ -81,9 +81,9 @@ impl From<&Condition> for Fault {
     }
 }
 
-impl Fault {
+impl Condition {
     /// As those may see it who have shown no token: without whom it is about.
-    pub(super) fn of_nobody(condition: &Condition) -> Self {
+    pub(super) fn of_nobody(condition: &conditions::Condition) -> Self {
         let mut fault = Self::from(condition);
         if condition.is_about_a_person() {
             fault.scope.name = None;
@@ -152,7 +152,7 @@ struct Stream {
     client: Client,
     sender: Sender<Bytes>,
     /// The faults as last told.
-    shown: Arc<Vec<Condition>>,
+    shown: Arc<Vec<conditions::Condition>>,
     /// Number of the last step looked at.
     after: i64,
     _slot: OwnedSemaphorePermit,
@@ -163,7 +163,7 @@ impl Stream {
         mut self,
         after: Option<i64>,
         mut bell: watch::Receiver<Option<u64>>,
-        mut faults: watch::Receiver<Arc<Vec<Condition>>>,
+        mut faults: watch::Receiver<Arc<Vec<conditions::Condition>>>,
     ) {
         let told = self.begin(after, &mut faults).await;
         if told.is_err() {
@@ -197,7 +197,7 @@ impl Stream {
     async fn begin(
         &mut self,
         after: Option<i64>,
-        faults: &mut watch::Receiver<Arc<Vec<Condition>>>,
+        faults: &mut watch::Receiver<Arc<Vec<conditions::Condition>>>,
     ) -> Result<(), Ended> {
         let newest = self.after;
         let known =
@@ -205,7 +205,7 @@ impl Stream {
         self.after = after.filter(known).unwrap_or(newest);
         self.shown = faults.borrow_and_update().clone();
         let all = self.shown.iter().filter(|c| c.is_for(&self.client));
-        let all: Vec<Fault> = all.map(Fault::from).collect();
+        let all: Vec<Condition> = all.map(Condition::from).collect();
         // With the number, so that one who breaks off at once misses nothing.
         let all = message("conditions", Some(self.after), &json!(all));
         self.send(all).await?;
@@ -221,7 +221,7 @@ impl Stream {
     /// Whatever is new.
     async fn tell(
         &mut self,
-        faults: &mut watch::Receiver<Arc<Vec<Condition>>>,
+        faults: &mut watch::Receiver<Arc<Vec<conditions::Condition>>>,
     ) -> Result<(), Ended> {
         let now = faults.borrow_and_update().clone();
         for text in differences(&self.shown, &now, &self.client) {
@@ -263,10 +263,16 @@ impl Stream {
 }
 
 /// What began, changed or ended between two looks.
-fn differences(before: &[Condition], after: &[Condition], client: &Client) -> Vec<String> {
-    let same = |a: &Condition, b: &Condition| a.kind == b.kind && a.scope == b.scope;
-    let tell = |word: &str, condition: &Condition| {
-        let mut fault = json!(Fault::from(condition));
+fn differences(
+    before: &[conditions::Condition],
+    after: &[conditions::Condition],
+    client: &Client,
+) -> Vec<String> {
+    let same = |a: &conditions::Condition, b: &conditions::Condition| {
+        a.kind == b.kind && a.scope == b.scope
+    };
+    let tell = |word: &str, condition: &conditions::Condition| {
+        let mut fault = json!(Condition::from(condition));
         fault["change"] = word.into();
         message("condition", None, &fault)
     };

@@ -46,9 +46,9 @@ kinds! {
     TOKEN_PULLED = "token-pulled" "token" "token",
         ["La carte a été retirée alors qu'elle était déverrouillée.", "Die Karte wurde entriegelt aus dem Leser gezogen.", "The card was pulled while it was unlocked."],
         ["Réinsérez la carte et entrez le code PIN. Aucune signature n'est perdue ni faite deux fois.", "Stecken Sie die Karte wieder ein und geben Sie die PIN ein. Keine Signatur geht verloren oder entsteht doppelt.", "Insert the card again and enter the PIN. No signature is lost or stored twice."];
-    TOKEN_WRONG = "token-wrong" "token" "signer",
-        ["La carte présente n'a pas le certificat de cette personne.", "Die eingesteckte Karte hat das Zertifikat dieser Person nicht.", "The card that is there lacks the certificate of this person."],
-        ["Insérez la carte de cette personne, ou corrigez le certificat dans la configuration.", "Stecken Sie die Karte dieser Person ein, oder berichtigen Sie das Zertifikat in der Konfiguration.", "Insert the card of this person, or correct the certificate in the configuration."];
+    TOKEN_WRONG = "token-wrong" "token" "token",
+        ["Une autre carte que celle configurée est dans le lecteur.", "Im Leser steckt eine andere Karte als die eingerichtete.", "Another card than the configured one is in the reader."],
+        ["Insérez la carte attendue. Les documents attendent et repartent d'eux-mêmes après le code PIN.", "Stecken Sie die erwartete Karte ein. Die Dokumente warten und gehen nach der PIN von selbst weiter.", "Insert the card that is expected. Documents wait and go on by themselves after the PIN."];
     PIN_NEEDED = "pin-needed" "token" "token",
         ["La carte attend le code PIN.", "Die Karte wartet auf die PIN.", "The card waits for the PIN."],
         ["Entrez le code PIN avec « sceau unlock » ; chaque essai compte.", "Geben Sie die PIN mit „sceau unlock“ ein; jeder Versuch zählt.", "Enter the PIN with `sceau unlock`; every try counts."];
@@ -67,6 +67,9 @@ kinds! {
     TOKEN_REFUSES = "token-refuses" "token" "signer",
         ["La carte refuse de signer, ou sa signature est fausse.", "Die Karte verweigert die Signatur, oder ihre Signatur ist falsch.", "The card refuses to sign, or its signature is wrong."],
         ["Le détail nomme la cause ; adressez-vous à votre administrateur. Sceau réessaie de lui-même.", "Die Einzelheit nennt die Ursache; wenden Sie sich an Ihren Administrator. Sceau versucht es von selbst wieder.", "The detail names the cause; ask your administrator. Sceau tries again by itself."];
+    CERTIFICATE_MISSING = "certificate-missing" "token" "signer",
+        ["Aucune carte présente n'a le certificat de signature de cette personne, ou plusieurs en ont un.", "Keine vorhandene Karte hat das Signaturzertifikat dieser Person, oder mehrere haben eines.", "No card that is there has the signing certificate of this person, or several have one."],
+        ["Insérez la carte de cette personne, ou nommez son certificat dans la configuration.", "Stecken Sie die Karte dieser Person ein, oder nennen Sie ihr Zertifikat in der Konfiguration.", "Insert the card of this person, or name its certificate in the configuration."];
     CERTIFICATE_EXPIRED = "certificate-expired" "ours" "signer",
         ["Le certificat de signature n'est pas valable à cette date.", "Das Signaturzertifikat ist an diesem Tag nicht gültig.", "The signing certificate is not valid on this day."],
         ["Vérifiez la date de l'ordinateur, ou procurez-vous un nouveau certificat.", "Prüfen Sie das Datum des Computers, oder besorgen Sie ein neues Zertifikat.", "Check this computer's date, or get a new certificate."];
@@ -133,4 +136,13 @@ kinds! {
     VERDICT_UNKNOWN = "verdict-unknown" "receiver" "practitioner",
         ["On ne sait pas si l'assureur a un document, et il ne le dit pas.", "Ob der Versicherer ein Dokument hat, ist nicht bekannt, und er sagt es nicht.", "Whether the insurer has a document is not known, and it does not say."],
         ["Demandez à l'assureur avec l'UUID du document. Sceau ne le transmet pas à l'aveugle.", "Fragen Sie den Versicherer mit der UUID des Dokuments. Sceau übermittelt es nicht blind.", "Ask the insurer with the document's UUID. Sceau does not send it blindly."];
+    DISK_FULL = "disk-full" "ours" "installation",
+        ["Le disque est plein.", "Der Datenträger ist voll.", "The disk is full."],
+        ["Libérez de la place. Les documents acceptés partent ; de nouveaux ne sont acceptés que lorsqu'il y a de la place.", "Schaffen Sie Platz. Angenommene Dokumente gehen hinaus; neue werden erst angenommen, wenn Platz ist.", "Make room. Accepted documents leave; new ones are accepted only when there is room."];
+    STORE_STOPPED = "store-stopped" "ours" "installation",
+        ["Le disque a signalé une erreur ; plus rien n'est accepté ni transmis.", "Der Datenträger meldete einen Fehler; es wird nichts angenommen und nichts übermittelt.", "The disk reported an error; nothing is accepted and nothing is sent."],
+        ["Vérifiez le disque. Sceau contrôle la base et reprend de lui-même ; ce qui est accepté reste là.", "Prüfen Sie den Datenträger. Sceau prüft die Datenbank und arbeitet von selbst weiter; Angenommenes bleibt erhalten.", "Check the disk. Sceau checks the database and goes on by itself; what was accepted is still there."];
+    STORE_DAMAGED = "store-damaged" "ours" "installation",
+        ["La base de données est endommagée ; elle n'est plus que lue.", "Die Datenbank ist beschädigt; sie wird nur noch gelesen.", "The database is damaged; it is read only."],
+        ["Restaurez une sauvegarde avec « sceau restore ». Rien n'est accepté ni transmis d'ici là.", "Spielen Sie mit „sceau restore“ eine Sicherung ein. Bis dahin wird nichts angenommen und nichts übermittelt.", "Restore a backup with `sceau restore`. Until then nothing is accepted and nothing is sent."];
 }

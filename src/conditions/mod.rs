@@ -10,8 +10,9 @@ pub use catalogue::{KINDS, Kind};
 use crate::base::Clock;
 use crate::outbox::{Client, Outbox, OutboxError, Record};
 use crate::sign::Signer;
+use crate::store;
 use crate::token::several::{Named, Several};
-use crate::token::{PinWarning, TokenStatus};
+use crate::token::{DriverFault, PinWarning, TokenStatus};
 use crate::trust::{AuthorityHealth, ClockReading, FailureKind, Health};
 use catalogue::*;
 use pauses::Pauses;
@@ -174,6 +175,17 @@ impl Conditions {
         if !self.sources.delivers {
             found.push(Found::new(&NO_INSURER, Scope::Installation));
         }
+        found.extend(self.sources.outbox.store().health().map(|health| {
+            let kind = match health.fault {
+                store::Fault::Full => &DISK_FULL,
+                store::Fault::Stopped => &STORE_STOPPED,
+                store::Fault::ReadOnly => &STORE_DAMAGED,
+            };
+            Found {
+                since: Some(health.since),
+                ..Found::new(kind, Scope::Installation).with(health.cause)
+            }
+        }));
         let pauses = lock(&self.pauses);
         found.extend(pauses.iter().map(|(scope, pause)| Found {
             since: Some(pause.since),
@@ -203,9 +215,10 @@ impl Conditions {
                 TokenStatus::Absent => was_unlocked,
                 TokenStatus::Starting
                 | TokenStatus::Locked { .. }
+                | TokenStatus::Wrong { .. }
                 | TokenStatus::Blocked
-                | TokenStatus::Restarting
-                | TokenStatus::Quarantined
+                | TokenStatus::Restarting { .. }
+                | TokenStatus::Quarantined { .. }
                 | TokenStatus::Unusable { .. } => unlocked.remove(name),
             };
             let new = |kind| Found::new(kind, Scope::Token(name.clone()));
@@ -218,11 +231,19 @@ impl Conditions {
                     ..new(&PIN_NEEDED)
                 }),
                 TokenStatus::Blocked => Some(new(&PIN_BLOCKED)),
-                TokenStatus::Restarting => Some(new(&MODULE_CRASHED)),
-                TokenStatus::Quarantined => Some(new(&MODULE_CRASHED).with(QUARANTINED)),
+                TokenStatus::Wrong { detail } => Some(new(&TOKEN_WRONG).with(detail)),
+                TokenStatus::Restarting { after } => Some(new(failed(after))),
+                TokenStatus::Quarantined { after } => Some(new(failed(after)).with(QUARANTINED)),
                 TokenStatus::Unusable { detail } => Some(new(&TOKEN_UNUSABLE).with(detail)),
             });
         }
+    }
+}
+
+fn failed(fault: DriverFault) -> &'static Kind {
+    match fault {
+        DriverFault::Crashed => &MODULE_CRASHED,
+        DriverFault::Hung => &MODULE_HUNG,
     }
 }
 

@@ -117,7 +117,7 @@ fn climbing(record: &Record, wait: &Wait) -> Option<(&'static Kind, Scope)> {
     let kind = match (wait.class.as_str(), wait.code.as_str()) {
         ("token", code) => match code {
             "certificate-missing" | "certificate-not-for-signing" | "certificate-ambiguous" => {
-                &TOKEN_WRONG
+                &CERTIFICATE_MISSING
             }
             "algorithm"
             | "key-too-short"
