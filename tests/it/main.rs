@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod daemon;
 mod delegates;
+mod discretion;
 mod docs;
 mod dropin;
 mod evidence;
