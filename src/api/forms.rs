@@ -269,7 +269,7 @@ pub async fn one(
             headers(("preference-applied" = String, description = "`wait=<seconds>`"))),
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
         (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
-        (status = 422, body = Problem), (status = 503, body = Problem)))]
+        (status = 422, body = Problem), (status = 503, body = Problem), (status = 507, body = Problem)))]
 pub async fn submit(
     State(api): State<Arc<Api>>,
     Extension(Caller(client)): Extension<Caller>,
@@ -289,6 +289,7 @@ pub async fn submit(
         xml: documents.xml,
         pdf: documents.pdf,
     };
+    let program = draft.client.name.clone();
     let intake = api.intake.clone();
     if query.dry_run {
         let preview = blocking(move || intake.preview(&draft)).await??;
@@ -302,7 +303,7 @@ pub async fn submit(
     let location = [(header::LOCATION, format!("/v1/submissions/{}", record.uuid))];
     let wait = Wait::read(&headers);
     if let Some(wait) = wait {
-        record = wait.end_of(&api, record).await?;
+        record = wait.end_of(&api, &program, record).await?;
     }
     let Some(wait) = wait.filter(|_| record.state.is_final()) else {
         let body = Json(Submission::brief(&record).with_warnings(warnings));

@@ -107,6 +107,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route_layer(middleware::from_fn_with_state(api.clone(), guard::program));
     let administrator = Router::new()
         .route("/v1/tokens/unlock", post(status::unlock))
+        .route("/v1/tokens/lock", post(status::lock))
         .route_layer(middleware::from_fn_with_state(
             api.clone(),
             guard::administrator,
@@ -142,7 +143,7 @@ pub fn router(api: Arc<Api>) -> Router {
         submissions::list, submissions::one, submissions::retry, submissions::xml,
         submissions::pdf, submissions::timestamp, submissions::receipt,
         evidence::archive, paper::qr, paper::print, paper::copy,
-        status::tokens, status::unlock, status::health, status::openapi
+        status::tokens, status::unlock, status::lock, status::health, status::openapi
     ),
     components(schemas(Problem, forms::DryRun)),
     modifiers(&Security, &Problems)

@@ -7,6 +7,7 @@ use crate::forms::{Code, Finding, FormsError, Rejected, Severity};
 use crate::intake::{IntakeError, IsolatedError, ScreenError};
 use crate::outbox::OutboxError;
 use crate::sign::SignError;
+use crate::store::Class;
 use crate::token::TokenError;
 use crate::trust::TrustError;
 use crate::xades::XadesError;
@@ -178,6 +179,15 @@ kinds! {
     STORAGE_FAILED = 503 "storage-failed", "The document could not be stored durably",
         "It was not accepted. Check disk space and the log, then repeat the request.",
         ["Le document n'a pas pu être enregistré ; il n'est pas accepté. Réessayez.", "Das Dokument konnte nicht gespeichert werden und ist nicht angenommen. Versuchen Sie es erneut.", "The document could not be stored and is not accepted. Try again."];
+    STORE_STOPPED = 503 "store-stopped", "The disk failed and the store is being checked",
+        "Nothing is accepted or sent until the check is done; what was answered with 202 is there. Then repeat the same request: if the document was kept after all, the answer is 200.",
+        ["Le disque a signalé une erreur ; Sceau vérifie ses données. Réessayez dans un instant.", "Die Festplatte hat einen Fehler gemeldet; Sceau prüft seine Daten. Versuchen Sie es gleich noch einmal.", "The disk reported an error; Sceau is checking its data. Try again in a moment."];
+    STORE_DAMAGED = 503 "store-damaged", "Stored data are damaged",
+        "The database or this document's bytes are not what was written. What can be read is still given; nothing damaged is sent. Restore a backup: docs/administrator.md.",
+        ["Des données enregistrées sont endommagées. Prévenez votre administrateur.", "Gespeicherte Daten sind beschädigt. Verständigen Sie Ihren Administrator.", "Stored data are damaged. Tell your administrator."];
+    DISK_FULL = 507 "disk-full", "There is no room for another document",
+        "It was not accepted. Documents accepted before are still sent. Make room on the disk of the state folder, then repeat the request.",
+        ["Le disque est plein ; le document n'est pas accepté. Libérez de la place.", "Die Festplatte ist voll; das Dokument ist nicht angenommen. Schaffen Sie Platz.", "The disk is full; the document is not accepted. Make room."];
 }
 
 /// One fault of a submitted document.
@@ -355,7 +365,9 @@ impl IntoResponse for Problem {
         let more = match status {
             // RFC 9110 §15.5.2
             StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer")),
-            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "30")),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => {
+                Some((header::RETRY_AFTER, "30"))
+            }
             _ => None,
         };
         if let Some((name, value)) = more {
@@ -394,7 +406,19 @@ impl From<OutboxError> for Problem {
             | OutboxError::LeaseLost(_)
             | OutboxError::Store { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, "store failed");
-                Self::new(&STORAGE_FAILED, "The store failed; the log has the cause.")
+                let class = match &error {
+                    OutboxError::Store { source, .. } => source.class(),
+                    OutboxError::Conflict(_)
+                    | OutboxError::Standing { .. }
+                    | OutboxError::LeaseLost(_) => Class::Other,
+                };
+                let kind = match class {
+                    Class::Full => &DISK_FULL,
+                    Class::Failing => &STORE_STOPPED,
+                    Class::Damaged => &STORE_DAMAGED,
+                    Class::Other => &STORAGE_FAILED,
+                };
+                Self::new(kind, "The store failed; the log has the cause.")
             }
         }
     }
@@ -551,6 +575,8 @@ impl From<TokenError> for Problem {
             TokenError::PinPossiblyUsed => Self::new(&PIN_UNCERTAIN, text),
             TokenError::PinLocked => Self::new(&PIN_LOCKED, text),
             TokenError::Absent
+            | TokenError::Pulled
+            | TokenError::Wrong { .. }
             | TokenError::Locked
             | TokenError::FinalTry
             | TokenError::PinCancelled

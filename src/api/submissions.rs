@@ -253,6 +253,7 @@ pub async fn list(
         (status = 404, body = Problem)))]
 pub async fn one(
     State(api): State<Arc<Api>>,
+    Extension(Caller(client)): Extension<Caller>,
     uuid: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -262,7 +263,7 @@ pub async fn one(
     let mut record = record.ok_or_else(|| unknown(uuid))?;
     let wait = Wait::read(&headers);
     if let Some(wait) = wait {
-        record = wait.end_of(&api, record).await?;
+        record = wait.end_of(&api, &client.name, record).await?;
     }
     let applied = wait.filter(|_| record.state.is_final());
     let outbox = api.outbox.clone();

@@ -10,6 +10,8 @@ pub const CONNECTIONS_MAX: usize = 64;
 /// Most callers that wait for a document's end at once; the others get the
 /// present state.
 pub const WAITERS_MAX: usize = CONNECTIONS_MAX / 2;
+/// Most of these that one program has, so that others find room.
+pub const WAITERS_PROGRAM_MAX: usize = WAITERS_MAX / 2;
 /// Longest such wait, in seconds.
 pub const WAIT_SECONDS_MAX: u64 = 60;
 /// Time a client has to send its request head, in seconds.

@@ -60,6 +60,8 @@ pub struct Configuration {
     pub listen: SocketAddr,
     /// State folder and sealing key.
     pub store: store::Settings,
+    /// Room kept on its disk.
+    pub room: store::Room,
     /// Folder with more form packs.
     pub forms_folder: Option<PathBuf>,
     /// The drop folder, if there is one.
@@ -228,7 +230,12 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
     let root = &Section::new("", table, faults);
     let outbox = root.section("outbox");
     let log = root.section("log");
-    let store = store_settings(&root.section("store"));
+    let store_section = root.section("store");
+    let store = store_settings(&store_section);
+    let room = store::Room {
+        reserve_mebibytes: store_section.number("reserve_mebibytes", 0..=1_048_576),
+        free_mebibytes_min: store_section.number("free_mebibytes", 0..=1_048_576),
+    };
     let tokens = token::tokens(root);
     Configuration {
         listen: listen(&root.section("api")),
@@ -247,6 +254,7 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
         trust: trust_settings(&root.section("trust"), &store.folder),
         pdfs: pdf_settings(&root.section("pdf"), &store.folder),
         store,
+        room,
         mysecu: mysecu_settings(&root.section("mysecu")),
         people: people::people(root, tokens.len()),
         tokens,

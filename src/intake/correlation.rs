@@ -79,7 +79,7 @@ pub(super) fn standing(operation: &Operation, facts: &Facts, link: usize, by: Uu
 fn link(rule: &Reference, referred: &Referred) -> Link {
     Link {
         name: match rule.by {
-            RefersBy::InsurerId => Name::InsurerId(referred.value.clone()),
+            RefersBy::InsurerId => Name::insurer_id(&referred.value),
             RefersBy::Uuid => Name::uuid(&referred.value),
         },
         once: rule.once.clone(),

@@ -231,7 +231,28 @@ impl Outbox {
             waiters: Waiters::default(),
         };
         outbox.recover()?;
+        // Only now: later, a file without a row may be one about to get it.
+        let named = outbox.store.read(rows::body_files)?;
+        outbox.store.sweep(|name| named.contains(name))?;
         Ok(outbox)
+    }
+
+    /// The store, for who keeps it at work and who shows its health.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Puts the store back to work after [`Fault::Stopped`](crate::store::Fault),
+    /// as [`Outbox::open`] does. No step may be under way.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`]: to be called again later.
+    pub fn reopen(&self) -> Result<(), OutboxError> {
+        self.store.reopen()?;
+        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        upkeep.abandoned.clear();
+        drop(upkeep);
+        self.recover()
     }
 
     /// Claims the next submission that is due in `queue`.
@@ -505,11 +526,8 @@ impl Outbox {
                 audit::append(tx, now, &uuid, "unknown", &detail)?;
             }
             rows::clock_set_back(tx, now)?;
-            rows::recover(tx, now)
-        })?;
-        let named = self.store.read(rows::body_files)?;
-        self.store.sweep(|name| named.contains(name))?;
-        Ok(())
+            Ok(rows::recover(tx, now)?)
+        })
     }
 
     /// Puts a submission back whose claim was abandoned, after a back-off: what

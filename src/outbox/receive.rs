@@ -67,6 +67,7 @@ impl Outbox {
         if let Some(known) = self.find(new.uuid)? {
             return same(known, &new).map(Accepted::Already);
         }
+        self.store.admit()?;
         hold::point("d1-before");
         let mut bodies = vec![(Kind::RequestXml, std::mem::take(&mut new.xml))];
         bodies.extend(new.pdf.take().map(|pdf| (Kind::RequestPdf, pdf)));

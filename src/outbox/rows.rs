@@ -1,8 +1,8 @@
 //! The SQL of the outbox, and nothing else.
 
 use super::{Kind, Link, Name, New, Queue, Record, Scope, Stage, State, Wait};
-use crate::base::Uuid4;
 use crate::base::clock::{from_unix_ms, unix_ms};
+use crate::base::{Uuid4, ids};
 use crate::forms::EnvironmentKind;
 use crate::store::rusqlite::types::Type;
 use crate::store::rusqlite::{self, Connection, OptionalExtension, Row, Transaction, params};
@@ -265,17 +265,25 @@ pub(super) fn named(
     name: &Name,
 ) -> Result<Vec<Record>, StoreError> {
     let failed = StoreError::sql("find a named submission");
-    let column = match name {
-        Name::InsurerId(_) => "insurer_id",
-        Name::Uuid(_) => "uuid",
+    // An id of the receiver stands as it was given, a UUID maybe in capitals.
+    let (column, value) = match name {
+        Name::InsurerId(id) => ("insurer_id", id),
+        Name::Uuid(uuid) => ("uuid", uuid),
+    };
+    let capitals = match ids::is_uuid(value) {
+        true => &value.to_uppercase(),
+        false => value,
     };
     let sql = format!(
-        "SELECT {COLUMNS} FROM submission WHERE {column} = ?1 AND environment = ?2 AND form = ?3 \
+        "SELECT {COLUMNS} FROM submission WHERE {column} IN (?1, ?4) AND environment = ?2 AND form = ?3 \
          ORDER BY received_ms DESC LIMIT {NAMED_MAX}"
     );
     let mut statement = connection.prepare_cached(&sql).map_err(&failed)?;
     let rows = statement
-        .query_map(params![name.value(), scope.environment, scope.form], record)
+        .query_map(
+            params![value, scope.environment, scope.form, capitals],
+            record,
+        )
         .map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
@@ -295,7 +303,7 @@ pub(super) fn standing(
     for record in named(connection, scope, &link.name)? {
         if record.code_prestataire == scope.code_prestataire {
             names.push(Name::Uuid(record.uuid.to_string()));
-            names.extend(record.insurer_id.map(Name::InsurerId));
+            names.extend(record.insurer_id.as_deref().map(Name::insurer_id));
         }
     }
     for name in names {
@@ -380,6 +388,7 @@ pub(super) fn referring(
     record: &Record,
 ) -> Result<Vec<Uuid4>, StoreError> {
     let failed = StoreError::sql("find referring submissions");
+    let insurer_id = record.insurer_id.as_deref().map(Name::insurer_id);
     let mut statement = connection
         .prepare_cached(
             "SELECT DISTINCT s.uuid FROM link l JOIN submission s ON s.uuid = l.uuid \
@@ -392,7 +401,7 @@ pub(super) fn referring(
         .query_map(
             params![
                 record.uuid.to_string(),
-                record.insurer_id,
+                insurer_id.as_ref().map(Name::value),
                 record.environment,
                 record.form,
                 record.code_prestataire

@@ -6,6 +6,9 @@
 //! 10 to 14 ms inside every thirteenth insert; files never cost above 2 ms.
 //! Small ones stay in their row, where they cost no flush of their own.
 
+mod check;
+mod health;
+mod room;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -13,11 +16,18 @@ mod tests;
 use crate::base::{Secret, Uuid4, digest, file, hex};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use seal::Seal;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use check::Check;
+pub use health::{Class, Fault, Health};
+pub use room::Room;
 pub use rusqlite;
+
+use health::{Present, store_error};
+use room::Guarded;
 
 /// SQLite before this version can lose a WAL reset (fixed in 3.51.3 and 3.53.0).
 const SQLITE_VERSION_MIN: i32 = 3_053_000;
@@ -82,6 +92,23 @@ pub enum StoreError {
     /// A stored body is missing, altered, or sealed with another key.
     #[error("the stored body {0} is damaged")]
     Damaged(String),
+    /// The disk has less room than what is kept free.
+    #[error("only {free} MiB are free, {wanted} MiB are kept free")]
+    NoRoom {
+        /// Free space, in MiB.
+        free: u64,
+        /// The bound, in MiB.
+        wanted: u64,
+    },
+    /// A failure has stopped the store.
+    #[error("the store is stopped after a failure")]
+    Stopped,
+    /// The database is damaged and only read.
+    #[error("the database is damaged and only read")]
+    ReadOnly,
+    /// A check of the database found faults.
+    #[error("the database is damaged: {0}")]
+    DatabaseDamaged(String),
 }
 
 impl StoreError {
@@ -102,8 +129,11 @@ impl StoreError {
 /// The open store.
 pub struct Store {
     connection: Mutex<Connection>,
+    database: PathBuf,
     bodies: PathBuf,
     seal: Seal,
+    present: Present,
+    room: Guarded,
 }
 
 /// A sealed body, to be kept by a row. A file not yet named by one is garbage
@@ -146,38 +176,114 @@ impl Store {
         migrate(&mut connection, migrations)?;
         Ok(Self {
             connection: Mutex::new(connection),
+            database: path,
             bodies,
             seal,
+            present: Present::default(),
+            room: Guarded::new(&settings.folder, Room::default()),
         })
     }
 
+    /// Keeps room on the disk from now on. A disk that has too little already
+    /// is a fault of the store, not an error: what is queued still goes on.
+    #[must_use]
+    pub fn with_room(mut self, room: Room) -> Self {
+        let folder = self.database.parent().unwrap_or(Path::new("."));
+        self.room = Guarded::new(folder, room);
+        self.note(self.room.make()).ok();
+        self
+    }
+
+    /// What is wrong with the store; `None` when it is sound.
+    pub fn health(&self) -> Option<Health> {
+        self.present.get()
+    }
+
+    /// Whether something new may be accepted.
+    ///
+    /// # Errors
+    /// [`StoreError`] of class [`Class::Full`] while there is no room, else what
+    /// every call answers.
+    pub fn admit(&self) -> Result<(), StoreError> {
+        self.writable()?;
+        match self.present.fault() {
+            // Only `look` ends it: by then the reserve is there again.
+            Some(Fault::Full) => self.look(),
+            Some(Fault::Stopped | Fault::ReadOnly) | None => self.note(self.room.is_enough()),
+        }
+    }
+
+    /// Looks whether there is room, and ends [`Fault::Full`] when the reserve
+    /// could be made again.
+    ///
+    /// # Errors
+    /// [`StoreError`] of class [`Class::Full`] while there is none.
+    pub fn look(&self) -> Result<(), StoreError> {
+        self.note(self.room.make())?;
+        self.present.end(Fault::Full);
+        Ok(())
+    }
+
     /// Runs `work` in one immediate transaction: all of it is durable when this
-    /// returns `Ok`, none of it otherwise.
+    /// returns `Ok`. After an error none of it is, with one exception: a commit
+    /// whose flush failed may turn out to be on disk.
     ///
     /// # Errors
     /// Whatever `work` returns, or a failure to begin or commit.
-    pub fn transact<T, E: From<StoreError>>(
+    pub fn transact<T, E: From<StoreError> + Error + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut connection = self.lock();
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(StoreError::sql("begin"))?;
-        let value = work(&transaction)?;
-        transaction.commit().map_err(StoreError::sql("commit"))?;
-        Ok(value)
+        self.writable()?;
+        let transacted = || -> Result<T, E> {
+            let transaction = connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)
+                .map_err(StoreError::sql("begin"))?;
+            let value = work(&transaction)?;
+            transaction.commit().map_err(StoreError::sql("commit"))?;
+            Ok(value)
+        };
+        // Noted while the connection is held: after a failed flush nothing
+        // more may be written through it.
+        self.note(transacted())
     }
 
     /// Runs read-only `work`.
     ///
     /// # Errors
     /// Whatever `work` returns.
-    pub fn read<T, E: From<StoreError>>(
+    pub fn read<T, E: From<StoreError> + Error + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        work(&self.lock())
+        let connection = self.lock();
+        self.readable()?;
+        self.note(work(&connection))
+    }
+
+    /// Takes a failure to heart.
+    fn note<T, E: Error + 'static>(&self, done: Result<T, E>) -> Result<T, E> {
+        let failed = done.as_ref().err().and_then(|error| store_error(error));
+        if failed.is_some_and(|error| self.present.note(error)) {
+            self.room.give_up();
+        }
+        done
+    }
+
+    fn readable(&self) -> Result<(), StoreError> {
+        match self.present.fault() {
+            Some(Fault::Stopped) => Err(StoreError::Stopped),
+            Some(Fault::Full | Fault::ReadOnly) | None => Ok(()),
+        }
+    }
+
+    fn writable(&self) -> Result<(), StoreError> {
+        match self.present.fault() {
+            Some(Fault::Stopped) => Err(StoreError::Stopped),
+            Some(Fault::ReadOnly) => Err(StoreError::ReadOnly),
+            Some(Fault::Full) | None => Ok(()),
+        }
     }
 
     /// Seals each of `plains`, large ones into durable files; after an error no
@@ -187,6 +293,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::File`] when the disk refuses.
     pub fn put_bodies(&self, plains: &[&[u8]]) -> Result<Vec<Body>, StoreError> {
+        self.writable()?;
         let mut put = Vec::with_capacity(plains.len());
         let written = plains
             .iter()
@@ -196,7 +303,7 @@ impl Store {
             // A full disk must not be filled further by each try; what cannot
             // be removed now is swept at the next start.
             let _ = self.discard(&files(&put));
-            return Err(error);
+            return self.note(Err(error));
         }
         Ok(put)
     }
@@ -231,8 +338,10 @@ impl Store {
     /// Reads a body back and compares its digest.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when it is not what was stored.
+    /// [`StoreError::Damaged`] when it is not what was stored. That stops the
+    /// store for no other body: it holds up one document, whatever is done.
     pub fn body(&self, body: &Body) -> Result<Vec<u8>, StoreError> {
+        self.readable()?;
         let sealed = match &body.sealed {
             Some(sealed) => sealed.clone(),
             None => {

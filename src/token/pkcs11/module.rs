@@ -88,19 +88,26 @@ impl Module {
     pub(super) fn open(&mut self, wanted: &Wanted<'_>) -> Result<Opened, Fault> {
         self.token = None;
         let mut found: Vec<(OpenToken, TokenInfo)> = Vec::new();
+        let mut others: Vec<String> = Vec::new();
         for slot in self.context.get_slots_with_token().map_err(fault)? {
             // A slot that cannot be read is no reason to miss the right one.
             let Ok(info) = self.context.get_token_info(slot) else {
                 continue;
             };
+            if !info.token_initialized() {
+                continue;
+            }
             let serial = info.serial_number().trim();
-            if !info.token_initialized() || wanted.serial.is_some_and(|w| w.trim() != serial) {
+            if wanted.serial.is_some_and(|wanted| wanted.trim() != serial) {
+                others.push(serial.to_owned());
                 continue;
             }
             let token = open_slot(&self.context, slot, &info)?;
             let holds = |sha256: &str| token.certificates.iter().any(|c| c.sha256 == sha256);
             if wanted.certificate.is_none_or(holds) {
                 found.push((token, info));
+            } else {
+                others.push(token.serial);
             }
         }
         if found.len() > 1 {
@@ -117,10 +124,7 @@ impl Module {
             });
         }
         let Some((mut token, info)) = found.pop() else {
-            return Err(Fault {
-                kind: FaultKind::Absent,
-                detail: "no such token".into(),
-            });
+            return Err(not_found(wanted, &others));
         };
         let keys = if info.login_required() {
             None
@@ -217,6 +221,23 @@ impl Module {
             self.raw.start(&token.session, mechanism, handle)?;
         }
         self.raw.finish(&token.session, input)
+    }
+}
+
+fn not_found(wanted: &Wanted<'_>, others: &[String]) -> Fault {
+    if others.is_empty() {
+        return Fault {
+            kind: FaultKind::Absent,
+            detail: "no token".into(),
+        };
+    }
+    let wanted = match (wanted.serial, wanted.certificate) {
+        (Some(serial), _) => format!("serial {}", serial.trim()),
+        (None, certificate) => format!("certificate {}", certificate.unwrap_or_default()),
+    };
+    Fault {
+        kind: FaultKind::Wrong,
+        detail: format!("serial {} is there, {wanted} is wanted", others.join(", ")),
     }
 }
 
