@@ -4,6 +4,8 @@
 
 mod catalogue;
 mod pauses;
+#[cfg(test)]
+mod tests;
 
 pub use catalogue::{KINDS, Kind};
 

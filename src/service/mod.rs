@@ -6,6 +6,7 @@ mod conditions;
 mod inbox;
 mod keeper;
 mod packs;
+mod upkeep;
 mod workers;
 
 use crate::api::{self, Api, Server};
@@ -39,6 +40,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
+use upkeep::{Tended, Upkeep};
 
 /// File in the state folder with the administrator's token of this run.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
@@ -130,6 +132,7 @@ struct Parts {
     delivery: Option<Arc<Delivery>>,
     listen: std::net::SocketAddr,
     workers: OutboxSettings,
+    tended: Tended,
 }
 
 impl Parts {
@@ -182,6 +185,12 @@ impl Parts {
             delivers: delivery.is_some(),
         });
         let conditions = Arc::new(conditions.map_err(ServiceError::Outbox)?);
+        let tended = Tended {
+            outbox: outbox.clone(),
+            clock: clock.clone(),
+            store: configuration.store,
+            settings: configuration.upkeep,
+        };
         let evidence = Evidence::new(intake.clone(), outbox.clone(), clock, installation);
         #[cfg(unix)]
         let inbox = inbox::open(configuration.inbox, &intake, &outbox)?;
@@ -207,6 +216,7 @@ impl Parts {
             delivery,
             listen: configuration.listen,
             workers: configuration.outbox,
+            tended,
         })
     }
 
@@ -230,6 +240,7 @@ impl Parts {
             settings: self.workers,
         };
         let keeper = Keeper::start(kept).map_err(ServiceError::Runtime)?;
+        let upkeep = Upkeep::start(self.tended).map_err(ServiceError::Runtime)?;
         #[cfg(unix)]
         let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
         let condition_watch =
@@ -253,6 +264,7 @@ impl Parts {
             pack_watch.stop();
             condition_watch.stop();
             keeper.stop();
+            upkeep.stop();
         });
         if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
             tracing::warn!("a step takes too long; it is taken up again at the next start");

@@ -7,6 +7,7 @@ mod stream;
 use crate::crash::{Paper, whole};
 use crate::daemon::{Daemon, Setup, until};
 use crate::sandbox::Sandbox;
+use sceau::conditions::Kind;
 use serde_json::{Value, json};
 use std::path::Path;
 use stream::Events;
@@ -194,4 +195,31 @@ fn faults_of_the_insurer_show_and_heal() {
         met_and_healed((&sandbox, &daemon), fault, &events);
     }
     whole(&daemon);
+}
+
+/// The list of `docs/conditions.md`; `SCEAU_BLESS=1` writes it anew.
+#[test]
+fn the_list_on_file_is_that_of_the_code() {
+    let mut list = String::new();
+    for kind in sceau::conditions::KINDS {
+        let Kind {
+            name, class, about, ..
+        } = kind;
+        list += &format!("\n### `{name}`\n\nClass `{class}`, about: {about}.\n\n");
+        for (language, n) in [("fr", 0), ("de", 1), ("en", 2)] {
+            list += &format!("- {language}: {} {}\n", kind.cause[n], kind.next_step[n]);
+        }
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conditions.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (head, _) = page.split_once("\n## The list\n").unwrap();
+    let found = format!("{head}\n## The list\n{list}");
+    if std::env::var_os("SCEAU_BLESS").is_some() {
+        std::fs::write(&path, &found).unwrap();
+    }
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        found,
+        "run with SCEAU_BLESS=1"
+    );
 }
