@@ -10,7 +10,7 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
-use crate::base::{Secret, Uuid4, digest, file, hex};
+use crate::base::{Secret, digest, file, hex};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use seal::Seal;
 use std::path::{Path, PathBuf};
@@ -103,15 +103,17 @@ impl StoreError {
 pub struct Store {
     connection: Mutex<Connection>,
     bodies: PathBuf,
+    /// Files whose row is being written or removed: what a start looks at.
+    staged: PathBuf,
     seal: Seal,
 }
 
-/// A sealed body, to be kept by a row. A file not yet named by one is garbage
-/// that [`Store::sweep`] removes.
+/// A sealed body, to be kept by a row. Its file is staged until
+/// [`Store::settle`]; a staged one that no row names is garbage that
+/// [`Store::sweep`] removes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
-    /// A random UUID the seal is bound to; names the file inside the bodies
-    /// folder, if there is one.
+    /// Unique; the seal is bound to it. Names the file, if there is one.
     pub name: String,
     /// A small body itself, sealed; `None` when it is in a file.
     pub sealed: Option<Vec<u8>>,
@@ -136,7 +138,8 @@ impl Store {
             return Err(StoreError::SqliteTooOld { found });
         }
         let bodies = settings.folder.join("bodies");
-        for folder in [&settings.folder, &bodies] {
+        let staged = settings.folder.join("staged");
+        for folder in [&settings.folder, &bodies, &staged] {
             file::create_private_dir(folder).map_err(StoreError::file("create", folder))?;
         }
         let seal = Seal::new(&load_key(settings)?);
@@ -147,6 +150,7 @@ impl Store {
         Ok(Self {
             connection: Mutex::new(connection),
             bodies,
+            staged,
             seal,
         })
     }
@@ -180,17 +184,18 @@ impl Store {
         work(&self.lock())
     }
 
-    /// Seals each of `plains`, large ones into durable files; after an error no
-    /// file is left. The rows that keep them must be committed after this
-    /// returns, never before.
+    /// Seals each of `plains`, large ones into durable files, staged; after an
+    /// error no file is left. The rows that keep them must be committed after
+    /// this returns, never before. Names are the caller's, unique, and never
+    /// used again; a row must be found by its body's name.
     ///
     /// # Errors
     /// [`StoreError::File`] when the disk refuses.
-    pub fn put_bodies(&self, plains: &[&[u8]]) -> Result<Vec<Body>, StoreError> {
+    pub fn put_bodies(&self, plains: &[(String, &[u8])]) -> Result<Vec<Body>, StoreError> {
         let mut put = Vec::with_capacity(plains.len());
         let written = plains
             .iter()
-            .try_for_each(|plain| self.put_body(plain, &mut put))
+            .try_for_each(|(name, plain)| self.put_body(name, plain, &mut put))
             .and_then(|()| self.flush_files(&put));
         if let Err(error) = written {
             // A full disk must not be filled further by each try; what cannot
@@ -202,12 +207,11 @@ impl Store {
     }
 
     /// No row names the file before it is whole, so it is written in its place.
-    fn put_body(&self, plain: &[u8], put: &mut Vec<Body>) -> Result<(), StoreError> {
-        let name = Uuid4::random().to_string();
-        let path = self.bodies.join(&name);
-        let (wrapped_key, sealed) = self.seal.seal(&name, plain);
+    fn put_body(&self, name: &str, plain: &[u8], put: &mut Vec<Body>) -> Result<(), StoreError> {
+        let path = self.staged.join(name);
+        let (wrapped_key, sealed) = self.seal.seal(name, plain);
         let body = |sealed| Body {
-            name,
+            name: name.to_owned(),
             sealed,
             wrapped_key,
             sha256: digest::sha256(plain),
@@ -225,7 +229,40 @@ impl Store {
         if put.iter().all(|body| body.sealed.is_some()) {
             return Ok(());
         }
-        file::sync_folder(&self.bodies).map_err(StoreError::file("flush", &self.bodies))
+        file::sync_folder(&self.staged).map_err(StoreError::file("flush", &self.staged))
+    }
+
+    /// Gives files their lasting place once a committed row names them. One that
+    /// stays where it is, is read there and settled at the next start.
+    pub fn settle(&self, files: &[String]) {
+        self.shift(files, &self.staged, &self.bodies);
+    }
+
+    /// The opposite, before the transaction that takes these files' rows away:
+    /// a crash after it leaves them where a start finds them.
+    pub fn stage(&self, files: &[String]) {
+        self.shift(files, &self.bodies, &self.staged);
+    }
+
+    /// Either place is right at any time, so a failure is none.
+    fn shift(&self, files: &[String], from: &Path, to: &Path) {
+        for name in files {
+            if let Err(error) = std::fs::rename(from.join(name), to.join(name)) {
+                tracing::debug!(name, %error, "a body's file stays where it is");
+            }
+        }
+    }
+
+    fn read_file(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let path = self.bodies.join(name);
+        // Settled, staged, or settled between the two looks.
+        for path in [&path, &self.staged.join(name)] {
+            match std::fs::read(path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                read => return read.map_err(StoreError::file("read", path)),
+            }
+        }
+        std::fs::read(&path).map_err(StoreError::file("read", &path))
     }
 
     /// Reads a body back and compares its digest.
@@ -235,10 +272,7 @@ impl Store {
     pub fn body(&self, body: &Body) -> Result<Vec<u8>, StoreError> {
         let sealed = match &body.sealed {
             Some(sealed) => sealed.clone(),
-            None => {
-                let path = self.bodies.join(&body.name);
-                std::fs::read(&path).map_err(StoreError::file("read", &path))?
-            }
+            None => self.read_file(&body.name)?,
         };
         let plain = self
             .seal
@@ -253,17 +287,26 @@ impl Store {
         self.seal.keyed_hash(text)
     }
 
-    /// Removes files in the bodies folder that no row names: left by a crash
-    /// between writing a body and committing its row. Returns how many.
+    /// Settles the staged files that a row names, and removes the others: left
+    /// by a crash between writing a body and committing its row. Looks at what
+    /// is staged alone, however many bodies there are. Returns how many were
+    /// removed.
     ///
     /// # Errors
-    /// [`StoreError::File`] when the folder cannot be listed.
-    pub fn sweep(&self, named: impl Fn(&str) -> bool) -> Result<usize, StoreError> {
-        let list = StoreError::file("list", &self.bodies);
+    /// [`StoreError::File`] when the folder cannot be listed; whatever `is_named`
+    /// returns.
+    pub fn sweep<E: From<StoreError>>(
+        &self,
+        is_named: impl Fn(&str) -> Result<bool, E>,
+    ) -> Result<usize, E> {
+        let list = StoreError::file("list", &self.staged);
         let mut removed = 0;
-        for entry in std::fs::read_dir(&self.bodies).map_err(&list)? {
+        for entry in std::fs::read_dir(&self.staged).map_err(&list)? {
             let entry = entry.map_err(&list)?;
-            if !named(&entry.file_name().to_string_lossy()) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_named(&name)? {
+                self.settle(&[name]);
+            } else {
                 std::fs::remove_file(entry.path())
                     .map_err(StoreError::file("remove", &entry.path()))?;
                 removed += 1;
@@ -272,15 +315,19 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes body files that a committed transaction no longer names.
+    /// Removes body files that no row names (any more).
     ///
     /// # Errors
     /// [`StoreError::File`] when one cannot be removed; the next
-    /// [`Store::sweep`] finds it.
+    /// [`Store::sweep`] finds it if it is staged.
     pub fn discard(&self, files: &[String]) -> Result<(), StoreError> {
         for name in files {
-            let path = self.bodies.join(name);
-            std::fs::remove_file(&path).map_err(StoreError::file("remove", &path))?;
+            let staged = self.staged.join(name);
+            let removed = std::fs::remove_file(&staged).or_else(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => std::fs::remove_file(self.bodies.join(name)),
+                _ => Err(error),
+            });
+            removed.map_err(StoreError::file("remove", &staged))?;
         }
         Ok(())
     }

@@ -48,11 +48,13 @@ pub struct Daemon {
 impl Daemon {
     /// Starts a service on `folder` (kept between starts) and pairs with it.
     pub fn start(folder: &Path, sandbox: &Sandbox, setup: &Setup) -> Self {
-        let layer = folder.join("test.toml");
+        let [layer, place] = ["test.toml", "place.toml"].map(|name| folder.join(name));
         let state = "[api]\nlisten = \"127.0.0.1:0\"\n[store]\nfolder = \"state\"\n";
-        std::fs::write(&layer, format!("{}\n{state}", setup.layer)).unwrap();
+        std::fs::write(&layer, &setup.layer).unwrap();
+        // A file of its own: the layer may have the same tables.
+        std::fs::write(&place, state).unwrap();
         let files = ["signer.toml", "environment.toml"].map(|name| sandbox.dir.join(name));
-        let files: Vec<PathBuf> = files.into_iter().chain([layer]).collect();
+        let files: Vec<PathBuf> = files.into_iter().chain([layer, place]).collect();
         let endpoint_file = folder.join("state/endpoint");
         let _ = std::fs::remove_file(&endpoint_file);
         let log = std::fs::File::create(folder.join("sceau.log")).unwrap();
