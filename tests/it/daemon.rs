@@ -48,7 +48,7 @@ pub struct Daemon {
 impl Daemon {
     /// Starts a service on `folder` (kept between starts) and pairs with it.
     pub fn start(folder: &Path, sandbox: &Sandbox, setup: &Setup) -> Self {
-        let [layer, place] = ["test.toml", "place.toml"].map(|name| folder.join(name));
+        let [layer, place] = ["layer.toml", "test.toml"].map(|name| folder.join(name));
         let state = "[api]\nlisten = \"127.0.0.1:0\"\n[store]\nfolder = \"state\"\n";
         std::fs::write(&layer, &setup.layer).unwrap();
         // A file of its own: the layer may have the same tables.
