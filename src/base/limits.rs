@@ -7,6 +7,10 @@ pub const BODY_BYTES_MAX: usize = 32 << 20;
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most open connections to the local API.
 pub const CONNECTIONS_MAX: usize = 64;
+/// Most requests of one paired program under way at once.
+pub const PROGRAM_REQUESTS_MAX: usize = CONNECTIONS_MAX / 2;
+/// Most documents of one batch.
+pub const BATCH_DOCUMENTS_MAX: usize = 500;
 /// Most callers that wait for a document's end at once; the others get the
 /// present state.
 pub const WAITERS_MAX: usize = CONNECTIONS_MAX / 2;

@@ -9,7 +9,7 @@ mod packs;
 mod upkeep;
 mod workers;
 
-use crate::api::{self, Api, Server};
+use crate::api::{self, Api, Programs, Server};
 use crate::base::{Secret, SystemClock, file, hex, limits, random};
 use crate::conditions::{Conditions, Sources};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
@@ -145,7 +145,7 @@ impl Parts {
         let lease = configuration.outbox.lease;
         let outbox =
             Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
-        let outbox = Arc::new(outbox);
+        let outbox = Arc::new(outbox.bounded(configuration.outbox.open_max));
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
@@ -204,6 +204,7 @@ impl Parts {
             streams: Arc::new(Semaphore::new(limits::EVENT_STREAMS_MAX)),
             environment,
             delivers: delivery.is_some(),
+            programs: Programs::new(configuration.rate),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
             address: configuration.listen,
         };
