@@ -116,6 +116,9 @@ kinds! {
     LEVEL_UNAVAILABLE = 409 "level-unavailable", "The level cannot be reached as Sceau is set up",
         "The detail says what is missing. Change the configuration, or ask for a lower level.",
         ["Sceau n'est pas configuré pour ce niveau de signature.", "Sceau ist für diese Signaturstufe nicht eingerichtet.", "Sceau is not set up for this level of signature."];
+    DOCUMENT_PURGED = 410 "document-purged", "The documents of this submission were destroyed",
+        "They are kept for `store.keep_documents_days` after the insurer's verdict. Record, history, digests, receipt and timestamp are still there.",
+        ["Ce document n'est plus conservé ; son accusé de réception l'est encore.", "Dieses Dokument wird nicht mehr aufbewahrt; seine Empfangsbestätigung noch.", "This document is no longer kept; its receipt still is."];
     BODY_TOO_LARGE = 413 "body-too-large", "The request body is over the limit",
         "The limit stands in the detail, in bytes.",
         ["Le document est trop volumineux.", "Das Dokument ist zu groß.", "The document is too large."];
@@ -402,6 +405,7 @@ impl From<OutboxError> for Problem {
                     "The UUID {uuid} belongs to a document with other bytes, or for another environment."
                 ),
             ),
+            OutboxError::Purged(_) => Self::new(&DOCUMENT_PURGED, sentence(&error.to_string())),
             OutboxError::Standing { .. }
             | OutboxError::LeaseLost(_)
             | OutboxError::Store { .. } => {
@@ -409,6 +413,7 @@ impl From<OutboxError> for Problem {
                 let class = match &error {
                     OutboxError::Store { source, .. } => source.class(),
                     OutboxError::Conflict(_)
+                    | OutboxError::Purged(_)
                     | OutboxError::Standing { .. }
                     | OutboxError::LeaseLost(_) => Class::Other,
                 };

@@ -104,6 +104,10 @@ pub const SOAP_BYTES_MAX: usize = 32 << 20;
 /// Longest message between the daemon and a token worker, in bytes.
 pub const WORKER_FRAME_BYTES_MAX: usize = 1 << 20;
 
+/// Most data a token worker and its module may have in memory, in bytes
+/// (`RLIMIT_DATA`).
+pub const WORKER_MEMORY_BYTES_MAX: u64 = 1 << 30;
+
 /// Longest name of a dropped document without its ending, in bytes: the names
 /// of what is written beside it must fit into 255.
 pub const INBOX_NAME_BYTES_MAX: usize = 180;

@@ -35,9 +35,10 @@ use toml::{Table, Value};
 pub const DEFAULT: &str = include_str!("../../service-config/default.toml");
 
 /// Keys that hold paths, made absolute against the file they stand in.
-const PATH_KEYS: [&str; 15] = [
+const PATH_KEYS: [&str; 16] = [
     "store.folder",
     "store.key_file",
+    "store.backup_folder",
     "forms.folder",
     "inbox.folder",
     "token.module",
@@ -67,6 +68,8 @@ pub struct Configuration {
     /// The drop folder, if there is one.
     #[cfg(unix)]
     pub inbox: Option<crate::inbox::Settings>,
+    /// What is done for the store in the long run.
+    pub upkeep: UpkeepSettings,
     /// Where documents go.
     pub environment: Environment,
     /// What reports say of this installation.
@@ -98,6 +101,17 @@ pub struct OutboxSettings {
     pub intake_workers: usize,
     /// Threads that send.
     pub delivery_workers: usize,
+}
+
+/// What is done for the store in the long run.
+#[derive(Debug)]
+pub struct UpkeepSettings {
+    /// How long documents are kept after the insurer's verdict; `None`: for good.
+    pub documents_kept: Option<Duration>,
+    /// Folder of the daily backups.
+    pub backup_folder: PathBuf,
+    /// How many of them are kept; 0: none is made.
+    pub backups_kept: usize,
 }
 
 /// What is logged.
@@ -232,6 +246,14 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
     let log = root.section("log");
     let store_section = root.section("store");
     let store = store_settings(&store_section);
+    let days = store_section.number("keep_documents_days", 0..=36_500);
+    let upkeep = UpkeepSettings {
+        documents_kept: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+        backup_folder: store_section
+            .path("backup_folder")
+            .unwrap_or_else(|| store.folder.join("backups")),
+        backups_kept: store_section.number("backups_kept", 0..=1000) as usize,
+    };
     let room = store::Room {
         reserve_mebibytes: store_section.number("reserve_mebibytes", 0..=1_048_576),
         free_mebibytes_min: store_section.number("free_mebibytes", 0..=1_048_576),
@@ -255,6 +277,7 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
         pdfs: pdf_settings(&root.section("pdf"), &store.folder),
         store,
         room,
+        upkeep,
         mysecu: mysecu_settings(&root.section("mysecu")),
         people: people::people(root, tokens.len()),
         tokens,

@@ -11,16 +11,19 @@
 //! `D1` is [`Outbox::receive`], `D2` [`Outbox::prepared`], `D3`
 //! [`Outbox::begin_attempt`], `D4` [`Outbox::conclude`].
 
+mod backup;
 mod clients;
 mod links;
 mod proof;
 mod receive;
 mod record;
+mod retention;
 mod rows;
 #[cfg(test)]
 mod tests;
 mod waiters;
 
+pub use backup::{back_up, restore};
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use links::{Link, Name, Scope};
 pub use proof::Proof;
@@ -51,7 +54,10 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 
 /// All migrations of the store, in order.
 pub fn migrations() -> Vec<String> {
-    vec![format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA)]
+    vec![
+        format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA),
+        include_str!("schema-3.sql").to_owned(),
+    ]
 }
 
 /// A step in the history of a submission.
@@ -141,6 +147,9 @@ pub enum OutboxError {
     /// what the late holder found out is not recorded.
     #[error("the lease on {0} was lost to another worker")]
     LeaseLost(Uuid4),
+    /// The documents were destroyed when their time had come.
+    #[error("the documents of {0} were destroyed: they are kept for a limited time")]
+    Purged(Uuid4),
     /// The store failed.
     #[error("the outbox could not {operation}")]
     Store {
@@ -380,6 +389,9 @@ impl Outbox {
             let subject = record.uuid.to_string();
             audit::append(tx, record.updated_at, &subject, word, &detail)?;
             release(tx, &record, claim)?;
+            if let State::Ready = record.state {
+                record.state = rows::resume(tx, record.uuid)?.unwrap_or(State::Ready);
+            }
             if record.state == State::Rejected {
                 rows::end_links(tx, record.uuid)?;
             }
@@ -481,11 +493,15 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxError::Store`], also when the body is damaged.
+    /// [`OutboxError::Purged`].
     pub fn body(&self, uuid: Uuid4, kind: Kind) -> Result<Option<Vec<u8>>, OutboxError> {
         let named = || self.store.read(|c| rows::body(c, uuid, kind));
         let Some(body) = named()? else {
             return Ok(None);
         };
+        if body.wrapped_key.is_empty() {
+            return Err(OutboxError::Purged(uuid));
+        }
         match self.store.body(&body) {
             Ok(bytes) => Ok(Some(bytes)),
             // It may have been replaced between the look at the row and the file.

@@ -496,16 +496,8 @@ pub(super) fn body(
             "SELECT name, sealed, wrapped_key, sha256, bytes FROM body WHERE uuid = ?1 AND kind = ?2",
         )
         .and_then(|mut s| {
-            s.query_row([uuid.to_string().as_str(), kind.word()], |row| {
-                Ok(Body {
-                    name: row.get(0)?,
-                    sealed: row.get(1)?,
-                    wrapped_key: row.get(2)?,
-                    sha256: row.get(3)?,
-                    bytes: row.get::<_, i64>(4)? as usize,
-                })
-            })
-            .optional()
+            s.query_row([uuid.to_string().as_str(), kind.word()], body_row)
+                .optional()
         })
         .map_err(StoreError::sql("find a body"))
 }
@@ -513,10 +505,59 @@ pub(super) fn body(
 pub(super) fn body_files(connection: &Connection) -> Result<HashSet<String>, StoreError> {
     let failed = StoreError::sql("list files");
     let mut statement = connection
-        .prepare("SELECT name FROM body WHERE sealed IS NULL")
+        .prepare("SELECT name FROM body WHERE sealed IS NULL AND wrapped_key <> x''")
         .map_err(&failed)?;
     let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// Every body that can still be read.
+pub(super) fn bodies(connection: &Connection) -> Result<Vec<Body>, StoreError> {
+    let failed = StoreError::sql("list bodies");
+    let mut statement = connection
+        .prepare(
+            "SELECT name, sealed, wrapped_key, sha256, bytes FROM body WHERE wrapped_key <> x''",
+        )
+        .map_err(&failed)?;
+    let rows = statement.query_map([], body_row).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// UUIDs of all that has not ended.
+pub(super) fn open(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let failed = StoreError::sql("find what is open");
+    let mut statement = connection
+        .prepare("SELECT uuid FROM submission WHERE state NOT IN ('receipted', 'rejected')")
+        .map_err(&failed)?;
+    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// Takes one that the receiver does not have back to where it was when the
+/// backup was made it was restored from.
+pub(super) fn resume(tx: &Transaction<'_>, uuid: Uuid4) -> Result<Option<State>, StoreError> {
+    tx.prepare_cached(
+        "UPDATE submission SET state = resume, resume = NULL \
+         WHERE uuid = ?1 AND resume IS NOT NULL RETURNING state",
+    )
+    .and_then(|mut s| {
+        let back = |row: &Row<'_>| {
+            let word: String = row.get(0)?;
+            State::from_word(&word).ok_or_else(|| unreadable(0))
+        };
+        s.query_row([uuid.to_string()], back).optional()
+    })
+    .map_err(StoreError::sql("resume a submission"))
+}
+
+fn body_row(row: &Row<'_>) -> rusqlite::Result<Body> {
+    Ok(Body {
+        name: row.get(0)?,
+        sealed: row.get(1)?,
+        wrapped_key: row.get(2)?,
+        sha256: row.get(3)?,
+        bytes: row.get::<_, i64>(4)? as usize,
+    })
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {

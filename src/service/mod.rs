@@ -5,6 +5,7 @@
 mod inbox;
 mod keeper;
 mod packs;
+mod upkeep;
 mod workers;
 
 use crate::api::{self, Api, Server};
@@ -36,6 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use upkeep::{Tended, Upkeep};
 
 /// File in the state folder with the administrator's token of this run.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
@@ -127,6 +129,7 @@ struct Parts {
     delivery: Option<Arc<Delivery>>,
     listen: std::net::SocketAddr,
     workers: OutboxSettings,
+    tended: Tended,
 }
 
 impl Parts {
@@ -171,6 +174,12 @@ impl Parts {
             configuration.pdfs,
             clock.clone(),
         ));
+        let tended = Tended {
+            outbox: outbox.clone(),
+            clock: clock.clone(),
+            store: configuration.store,
+            settings: configuration.upkeep,
+        };
         let evidence = Evidence::new(intake.clone(), outbox.clone(), clock, installation);
         #[cfg(unix)]
         let inbox = inbox::open(configuration.inbox, &intake, &outbox)?;
@@ -194,6 +203,7 @@ impl Parts {
             delivery,
             listen: configuration.listen,
             workers: configuration.outbox,
+            tended,
         })
     }
 
@@ -217,6 +227,7 @@ impl Parts {
             settings: self.workers,
         };
         let keeper = Keeper::start(kept).map_err(ServiceError::Runtime)?;
+        let upkeep = Upkeep::start(self.tended).map_err(ServiceError::Runtime)?;
         #[cfg(unix)]
         let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
         let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
@@ -237,6 +248,7 @@ impl Parts {
             inbox_watch.stop();
             pack_watch.stop();
             keeper.stop();
+            upkeep.stop();
         });
         if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
             tracing::warn!("a step takes too long; it is taken up again at the next start");

@@ -6,10 +6,12 @@
 //! 10 to 14 ms inside every thirteenth insert; files never cost above 2 ms.
 //! Small ones stay in their row, where they cost no flush of their own.
 
+mod backup;
 mod check;
 mod health;
 mod room;
 mod seal;
+mod sealed_file;
 #[cfg(test)]
 mod tests;
 
@@ -21,11 +23,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use backup::{Made, restore};
 pub use check::Check;
 pub use health::{Class, Fault, Health};
 pub use room::Room;
 pub use rusqlite;
 
+use backup::Removal;
 use health::{Present, store_error};
 use room::Guarded;
 
@@ -100,6 +104,9 @@ pub enum StoreError {
         /// The bound, in MiB.
         wanted: u64,
     },
+    /// The folder is not free for this.
+    #[error("{0}")]
+    InUse(&'static str),
     /// A failure has stopped the store.
     #[error("the store is stopped after a failure")]
     Stopped,
@@ -134,6 +141,7 @@ pub struct Store {
     seal: Seal,
     present: Present,
     room: Guarded,
+    removal: Removal,
 }
 
 /// A sealed body, to be kept by a row. A file not yet named by one is garbage
@@ -169,7 +177,13 @@ impl Store {
         for folder in [&settings.folder, &bodies] {
             file::create_private_dir(folder).map_err(StoreError::file("create", folder))?;
         }
-        let seal = Seal::new(&load_key(settings)?);
+        let key = match settings.folder.join(DATABASE).exists() {
+            // Beside an old database a new one would hide that the right one is
+            // lost, and seal new bodies apart from the old.
+            true => Key::MustBeThere,
+            false => Key::MadeIfMissing,
+        };
+        let seal = Seal::new(&load_key(settings, key)?);
         let path = settings.folder.join(DATABASE);
         let mut connection = Connection::open(&path).map_err(StoreError::sql("open"))?;
         configure(&connection).map_err(StoreError::sql("configure"))?;
@@ -181,6 +195,7 @@ impl Store {
             seal,
             present: Present::default(),
             room: Guarded::new(&settings.folder, Room::default()),
+            removal: Removal::in_folder(&settings.folder),
         })
     }
 
@@ -188,9 +203,16 @@ impl Store {
     /// is a fault of the store, not an error: what is queued still goes on.
     #[must_use]
     pub fn with_room(mut self, room: Room) -> Self {
-        let folder = self.database.parent().unwrap_or(Path::new("."));
-        self.room = Guarded::new(folder, room);
+        self.room = Guarded::new(self.folder(), room);
         self.note(self.room.make()).ok();
+        self
+    }
+
+    /// Bounded as by [`Store::with_room`], without a reserve: for a command
+    /// beside the service.
+    #[must_use]
+    pub fn with_bound(mut self, room: Room) -> Self {
+        self.room = Guarded::new(self.folder(), room);
         self
     }
 
@@ -345,7 +367,7 @@ impl Store {
         let sealed = match &body.sealed {
             Some(sealed) => sealed.clone(),
             None => {
-                let path = self.bodies.join(&body.name);
+                let path = self.body_file(&body.name);
                 std::fs::read(&path).map_err(StoreError::file("read", &path))?
             }
         };
@@ -354,6 +376,10 @@ impl Store {
             .open(&body.name, &body.wrapped_key, sealed)
             .filter(|plain| digest::sha256(plain) == body.sha256);
         plain.ok_or_else(|| StoreError::Damaged(body.name.clone()))
+    }
+
+    fn body_file(&self, name: &str) -> PathBuf {
+        self.bodies.join(name)
     }
 
     /// A keyed hash of a searchable text, so that the text itself need not be
@@ -381,17 +407,25 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes body files that a committed transaction no longer names.
+    /// Removes body files that a committed transaction no longer names; while a
+    /// backup is made, after it.
     ///
     /// # Errors
     /// [`StoreError::File`] when one cannot be removed; the next
     /// [`Store::sweep`] finds it.
     pub fn discard(&self, files: &[String]) -> Result<(), StoreError> {
-        for name in files {
-            let path = self.bodies.join(name);
-            std::fs::remove_file(&path).map_err(StoreError::file("remove", &path))?;
-        }
-        Ok(())
+        let paths = files.iter().map(|name| self.body_file(name));
+        self.removal.remove(paths.collect())
+    }
+
+    /// Takes what was destroyed in rows out of the write-ahead log too, where
+    /// older copies of pages are kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn forget(&self) -> Result<(), StoreError> {
+        let failed = StoreError::sql("empty its log");
+        self.read(|connection| check::checkpoint(connection).map_err(failed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -408,13 +442,17 @@ pub fn files<'a>(bodies: impl IntoIterator<Item = &'a Body>) -> Vec<String> {
     in_files.map(|body| body.name.clone()).collect()
 }
 
-fn load_key(settings: &Settings) -> Result<Secret, StoreError> {
+/// What is done without a sealing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    MustBeThere,
+    MadeIfMissing,
+}
+
+fn load_key(settings: &Settings, missing: Key) -> Result<Secret, StoreError> {
     let own = settings.folder.join("seal.key");
     let path = settings.key_file.as_ref().unwrap_or(&own);
-    // Only a new store gets a key: beside an old database a new one would hide
-    // that the right one is lost, and seal new bodies apart from the old.
-    let is_new = !settings.folder.join(DATABASE).exists();
-    if settings.key_file.is_none() && is_new && !path.exists() {
+    if settings.key_file.is_none() && missing == Key::MadeIfMissing && !path.exists() {
         let key = hex::encode(&crate::base::random::bytes::<SEAL_KEY_BYTES>());
         match file::write_once(path, key.as_bytes()) {
             // Another process has just made it: that one counts for both.
