@@ -2,11 +2,11 @@
 //! unzip, sha256sum and Python.
 
 use crate::daemon::{Daemon, Setup, example, pdf};
+use crate::paper;
 use crate::sandbox::Sandbox;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
 /// Recomputes the hash of every entry of a history, by docs/evidence.md.
 const CHAIN: &str = r#"
@@ -23,14 +23,7 @@ for e in json.load(open("history.json")):
 "#;
 
 fn run(program: &str, arguments: &[&str], folder: &Path) -> String {
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap_or_else(|error| panic!("{program} (packaging/dev/ensure.sh test): {error}"));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(paper::run(program, arguments, folder)).unwrap()
 }
 
 /// The archive of a document, opened in a folder; and its manifest.
@@ -172,9 +165,7 @@ fn archives_of_the_same_state_differ_in_what_was_judged_anew_alone() {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
     let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
-    let (uuid, xml) = example("une-ligne.xml");
-    assert_eq!(daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf")).status, 202);
-    daemon.wait_for(&uuid, &["receipted"]);
+    let (uuid, _, _) = daemon.receipted("une-ligne.xml");
     let opened: Vec<_> = ["first", "second"]
         .map(|name| {
             let opened = folder.path().join(name);
@@ -510,9 +501,7 @@ fn a_connection_report_lists_what_is_missing_and_joins_workstations() {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
     let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
-    let (uuid, xml) = example("une-ligne.xml");
-    assert_eq!(daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf")).status, 202);
-    daemon.wait_for(&uuid, &["receipted"]);
+    let (uuid, _, _) = daemon.receipted("une-ligne.xml");
     let report = |arguments: &[&str]| {
         let arguments = [&["connection-report"], arguments].concat();
         let printed = daemon.command(&arguments);
