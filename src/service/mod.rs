@@ -211,7 +211,7 @@ impl Parts {
         let outbox = api.outbox.clone();
         let waiting = outbox.clone();
         let kept = Kept {
-            outbox,
+            outbox: outbox.clone(),
             intake: self.intake,
             delivery: self.delivery,
             settings: self.workers,
@@ -219,7 +219,7 @@ impl Parts {
         let keeper = Keeper::start(kept).map_err(ServiceError::Runtime)?;
         #[cfg(unix)]
         let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
-        let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
+        let pack_watch = PackWatch::start(self.packs, outbox).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
         tracing::info!(%url, environment = %api.environment.name, kind = %api.environment.kind, version = env!("CARGO_PKG_VERSION"), "listening");
