@@ -485,7 +485,6 @@ impl From<IsolatedError> for Problem {
             IsolatedError::Slot(_)
             | IsolatedError::PractitionerOpen
             | IsolatedError::Unsigned { .. }
-            | IsolatedError::Signer(_)
             | IsolatedError::PractitionerOther { .. } => Self::new(&QUERY_MALFORMED, text),
             IsolatedError::Sign(error) => Self::unsigned(error, text),
         }
