@@ -5,9 +5,10 @@
 mod inbox;
 mod keeper;
 mod packs;
+mod upkeep;
 mod workers;
 
-use crate::api::{self, Api, Server};
+use crate::api::{self, Api, Programs, Server};
 use crate::base::{Secret, SystemClock, file, hex, random};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
@@ -36,6 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use upkeep::{Tended, Upkeep};
 
 /// File in the state folder with the administrator's token of this run.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
@@ -127,6 +129,7 @@ struct Parts {
     delivery: Option<Arc<Delivery>>,
     listen: std::net::SocketAddr,
     workers: OutboxSettings,
+    tended: Tended,
 }
 
 impl Parts {
@@ -139,7 +142,7 @@ impl Parts {
         let lease = configuration.outbox.lease;
         let outbox =
             Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
-        let outbox = Arc::new(outbox);
+        let outbox = Arc::new(outbox.bounded(configuration.outbox.open_max));
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
@@ -171,6 +174,12 @@ impl Parts {
             configuration.pdfs,
             clock.clone(),
         ));
+        let tended = Tended {
+            outbox: outbox.clone(),
+            clock: clock.clone(),
+            store: configuration.store,
+            settings: configuration.upkeep,
+        };
         let evidence = Evidence::new(intake.clone(), outbox.clone(), clock, installation);
         #[cfg(unix)]
         let inbox = inbox::open(configuration.inbox, &intake, &outbox)?;
@@ -182,6 +191,7 @@ impl Parts {
             tokens,
             environment,
             delivers: delivery.is_some(),
+            programs: Programs::new(configuration.rate),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
             address: configuration.listen,
         };
@@ -194,6 +204,7 @@ impl Parts {
             delivery,
             listen: configuration.listen,
             workers: configuration.outbox,
+            tended,
         })
     }
 
@@ -217,6 +228,7 @@ impl Parts {
             settings: self.workers,
         };
         let keeper = Keeper::start(kept).map_err(ServiceError::Runtime)?;
+        let upkeep = Upkeep::start(self.tended).map_err(ServiceError::Runtime)?;
         #[cfg(unix)]
         let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
         let pack_watch = PackWatch::start(self.packs, outbox).map_err(ServiceError::Runtime)?;
@@ -237,6 +249,7 @@ impl Parts {
             inbox_watch.stop();
             pack_watch.stop();
             keeper.stop();
+            upkeep.stop();
         });
         if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
             tracing::warn!("a step takes too long; it is taken up again at the next start");

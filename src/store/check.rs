@@ -74,14 +74,14 @@ impl Store {
 }
 
 /// A connection of its own that writes nothing.
-fn read_only(path: &std::path::Path) -> rusqlite::Result<Connection> {
+pub(super) fn read_only(path: &std::path::Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(super::BUSY_TIMEOUT)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 
-fn check(connection: &Connection, thorough: Check) -> Result<(), StoreError> {
+pub(super) fn check(connection: &Connection, thorough: Check) -> Result<(), StoreError> {
     let failed = StoreError::sql("check itself");
     let sql = format!("PRAGMA {}(1)", thorough.pragma());
     let found: String = connection

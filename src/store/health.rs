@@ -65,7 +65,10 @@ impl StoreError {
             Self::NoRoom { .. } => Class::Full,
             Self::Stopped => Class::Failing,
             Self::Damaged(_) | Self::DatabaseDamaged(_) | Self::ReadOnly => Class::Damaged,
-            Self::Key(_) | Self::SqliteTooOld { .. } | Self::NewerSchema { .. } => Class::Other,
+            Self::Key(_)
+            | Self::SqliteTooOld { .. }
+            | Self::NewerSchema { .. }
+            | Self::InUse(_) => Class::Other,
         }
     }
 }

@@ -42,9 +42,17 @@ impl Guarded {
 
     /// Whether something new may be taken in.
     pub(super) fn is_enough(&self) -> Result<(), StoreError> {
+        self.is_enough_after(0, &self.folder.join(RESERVE))
+    }
+
+    /// Whether `bytes` more beside `target` leave the room that is kept free.
+    pub(super) fn is_enough_after(&self, bytes: u64, target: &Path) -> Result<(), StoreError> {
+        let folder = target.parent().unwrap_or(Path::new("."));
         let wanted = self.room.free_mebibytes_min;
-        match free_mebibytes(&self.folder) {
-            Some(free) if free < wanted => Err(StoreError::NoRoom { free, wanted }),
+        match free_mebibytes(folder) {
+            Some(free) if free < wanted.saturating_add(bytes >> 20) => {
+                Err(StoreError::NoRoom { free, wanted })
+            }
             Some(_) | None => Ok(()),
         }
     }

@@ -340,18 +340,10 @@ fn a_conformance_run_passes_in_the_sandbox_and_names_no_patient() {
     assert!(!text(&paired.stdout).contains("conformance"));
 }
 
-#[test]
-fn a_conformance_run_leaves_out_what_is_not_sent_and_counts_no_refusal_for_other_reasons() {
-    let folder = tempfile::tempdir().unwrap();
-    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
-    let model = "[environment.models]\n\"pid/2/simulation\" = \"SCEAU-PID-SIM-2\"\n";
-    let setup = Setup {
-        layer: format!("[environment]\nkind = \"test\"\n{model}"),
-        ..Setup::default()
-    };
-    let daemon = Daemon::start(folder.path(), &sandbox, &setup);
+/// Simulations for a run: a good one, and as bad ones one that is bad, the good
+/// one, and one of somebody who is not configured.
+fn simulations(examples: &Path) {
     let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd/pid/2/examples");
-    let examples = folder.path().join("examples");
     let put = |name: &str, xml: &str| {
         let path = examples.join("pid/2/examples").join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -365,7 +357,20 @@ fn a_conformance_run_leaves_out_what_is_not_sent_and_counts_no_refusal_for_other
     put("invalid/simulation/bon.xml", &good);
     let bad = read("invalid/simulation/aucune-ligne.xml");
     put("invalid/simulation/mauvais.xml", &bad);
+}
 
+#[test]
+fn a_conformance_run_leaves_out_what_is_not_sent_and_counts_no_refusal_for_other_reasons() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let model = "[environment.models]\n\"pid/2/simulation\" = \"SCEAU-PID-SIM-2\"\n";
+    let setup = Setup {
+        layer: format!("[environment]\nkind = \"test\"\n{model}"),
+        ..Setup::default()
+    };
+    let daemon = Daemon::start(folder.path(), &sandbox, &setup);
+    let examples = folder.path().join("examples");
+    simulations(&examples);
     let (out, examples) = (folder.path().join("runs"), examples.to_str().unwrap());
     let run = |form: &str| {
         let out = out.to_str().unwrap();

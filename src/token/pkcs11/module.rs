@@ -23,6 +23,8 @@ use std::ptr;
 
 /// Most certificates read from one token.
 const CERTIFICATES_MAX: usize = 64;
+/// Most private keys looked at on one token.
+const KEYS_MAX: usize = 256;
 /// Largest signature taken from a token, in bytes: RSA with 8,192 bits.
 const SIGNATURE_BYTES_MAX: usize = 1024;
 
@@ -66,6 +68,8 @@ pub(super) struct Wanted<'a> {
 
 impl Module {
     pub(super) fn load(path: &Path) -> Result<Self, Fault> {
+        // Looks at the function list before cryptoki believes in it.
+        let raw = RawSign::load(path)?;
         let context = Pkcs11::new(path).map_err(|error| not_loaded(&error))?;
         let initialised = context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
         match initialised {
@@ -77,7 +81,6 @@ impl Module {
             other => other,
         }
         .map_err(|error| not_loaded(&error))?;
-        let raw = RawSign::load(path)?;
         Ok(Self {
             token: None,
             context,
@@ -248,8 +251,7 @@ fn open_slot(context: &Pkcs11, slot: Slot, info: &TokenInfo) -> Result<OpenToken
         Attribute::CertificateType(CertificateType::X_509),
     ];
     let mut certificates = Vec::new();
-    let handles = session.find_objects(&template).map_err(fault)?;
-    for handle in handles.into_iter().take(CERTIFICATES_MAX) {
+    for handle in find(&session, &template, CERTIFICATES_MAX)? {
         let wanted = [AttributeType::Value, AttributeType::Id];
         let (mut der, mut id) = (Vec::new(), Vec::new());
         for attribute in session.get_attributes(handle, &wanted).map_err(fault)? {
@@ -275,6 +277,16 @@ fn open_slot(context: &Pkcs11, slot: Slot, info: &TokenInfo) -> Result<OpenToken
     })
 }
 
+/// At most `most` objects: a module may find more without end.
+fn find(
+    session: &Session,
+    template: &[Attribute],
+    most: usize,
+) -> Result<Vec<ObjectHandle>, Fault> {
+    let handles = session.iter_objects(template).map_err(fault)?.take(most);
+    handles.map(|handle| handle.map_err(fault)).collect()
+}
+
 impl OpenToken {
     fn login(&self, user: UserType, pin: Option<&Secret>) -> Result<(), Fault> {
         let done = match pin {
@@ -295,7 +307,7 @@ impl OpenToken {
     fn find_keys(&mut self) -> Result<Vec<KeyFact>, Fault> {
         let template = [Attribute::Class(ObjectClass::PRIVATE_KEY)];
         self.keys.clear();
-        for handle in self.session.find_objects(&template).map_err(fault)? {
+        for handle in find(&self.session, &template, KEYS_MAX)? {
             let wanted = [AttributeType::Id, AttributeType::AlwaysAuthenticate];
             let (mut id, mut always_authenticate) = (Vec::new(), false);
             for attribute in self
@@ -351,10 +363,10 @@ impl RawSign {
             kind: FaultKind::Module,
             detail: detail.to_owned(),
         };
-        // SAFETY: the library is mapped already by `Pkcs11::new`, so no new
-        // initialiser runs; its symbols have the types PKCS#11 gives them.
+        // SAFETY: the module's initialisers run, which is what this process is
+        // for; its symbols have the types PKCS#11 gives them.
         let library = unsafe { sys::Pkcs11::new(path) }
-            .map_err(|_| broken("the module cannot be opened twice"))?;
+            .map_err(|error| not_loaded(&Error::LibraryLoading(error)))?;
         let get_list = *library
             .C_GetFunctionList
             .as_ref()

@@ -48,6 +48,9 @@ pub(super) struct Supervisor {
     view: Arc<Mutex<View>>,
     worker: Option<Worker>,
     opened: Option<Opened>,
+    /// The serial number of a token that refused a PIN since: some tell no
+    /// warning themselves.
+    refused: Option<String>,
     /// The keys found after login.
     keys: Option<Vec<KeyFact>>,
     /// What is left of the PIN entry of the person who unlocked it.
@@ -84,18 +87,6 @@ pub(super) fn trouble(status: &TokenStatus) -> Option<TokenError> {
     })
 }
 
-fn locked(flags: PinFlags) -> TokenStatus {
-    if flags.locked {
-        return TokenStatus::Blocked;
-    }
-    let warning = match (flags.final_try, flags.count_low) {
-        (true, _) => Some(PinWarning::FinalTry),
-        (false, true) => Some(PinWarning::CountLow),
-        (false, false) => None,
-    };
-    TokenStatus::Locked { warning }
-}
-
 impl Supervisor {
     pub(super) fn new(settings: Settings, view: Arc<Mutex<View>>) -> Self {
         let noted = settings.pin_file_note.as_ref().filter(|note| note.exists());
@@ -112,6 +103,7 @@ impl Supervisor {
             view,
             worker: None,
             opened: None,
+            refused: None,
             keys: None,
             session: None,
             crashes: VecDeque::new(),
@@ -225,6 +217,21 @@ impl Supervisor {
         }
     }
 
+    /// Locked, with what the token and we know about its PIN.
+    fn locked(&self, flags: PinFlags) -> TokenStatus {
+        if flags.locked {
+            return TokenStatus::Blocked;
+        }
+        let serial = self.opened.as_ref().map(|opened| &opened.serial);
+        let refused = serial.is_some() && serial == self.refused.as_ref();
+        let warning = match (flags.final_try, flags.count_low || refused) {
+            (true, _) => Some(PinWarning::FinalTry),
+            (false, true) => Some(PinWarning::CountLow),
+            (false, false) => None,
+        };
+        TokenStatus::Locked { warning }
+    }
+
     /// A person must act; try again at the longest interval.
     fn unusable(&mut self, detail: String) {
         tracing::warn!(detail, "token cannot be used");
@@ -256,11 +263,12 @@ impl Supervisor {
             Ok((Answer::Opened(opened), _)) => {
                 self.fruitless = 0;
                 self.keys = opened.keys.clone();
+                let flags = opened.flags;
+                self.opened = Some(opened);
                 let status = match self.keys {
                     Some(_) => TokenStatus::Ready,
-                    None => locked(opened.flags),
+                    None => self.locked(flags),
                 };
-                self.opened = Some(opened);
                 self.publish(status);
                 true
             }
@@ -307,7 +315,12 @@ impl Supervisor {
 
     fn check(&mut self) -> Result<PinFlags, CallError> {
         match self.call(&Request::Check, &[], self.settings.deadlines.init) {
-            Ok((Answer::Checked { flags }, _)) => Ok(flags),
+            Ok((Answer::Checked { flags }, _)) => {
+                if let Some(opened) = &mut self.opened {
+                    opened.flags = flags;
+                }
+                Ok(flags)
+            }
             Ok(_) => Err(self.failed("check", DriverFault::Crashed)),
             Err(CallError::Fault(fault)) => {
                 self.forget_token(TokenStatus::Absent);
@@ -322,19 +335,14 @@ impl Supervisor {
         self.rest_until = None;
         self.crashes.clear();
         self.settle();
+        if self.opened.is_some() && self.keys.is_none() && self.check().is_err() {
+            // Another card, or the same one put back: open it, once.
+            self.settle();
+        }
         if self.keys.is_some() {
             return Ok(());
         }
-        let mut flags = self.check();
-        if let Err(CallError::Fault(_)) = flags {
-            // Another card, or the same one put back: open it, once.
-            self.settle();
-            if self.keys.is_some() {
-                return Ok(());
-            }
-            flags = self.check();
-        }
-        let Ok(flags) = flags else {
+        let Some(flags) = self.opened.as_ref().map(|opened| opened.flags) else {
             return Err(self.trouble());
         };
         if flags.locked {
@@ -342,7 +350,7 @@ impl Supervisor {
             return Err(TokenError::PinLocked);
         }
         if flags.final_try && last_try == LastTry::Refuse {
-            self.publish(locked(flags));
+            self.publish(self.locked(flags));
             return Err(TokenError::FinalTry);
         }
         match (self.pin_on_reader(), pin) {
@@ -438,13 +446,15 @@ impl Supervisor {
                     // Mostly there is none.
                     let _ = std::fs::remove_file(note);
                 }
+                self.refused = None;
                 self.keys = Some(keys);
                 self.publish(TokenStatus::Ready);
                 Ok(())
             }
             Err(CallError::Fault(fault)) if fault.kind == FaultKind::PinIncorrect => {
+                self.refused = self.opened.as_ref().map(|opened| opened.serial.clone());
                 if let Ok(flags) = self.check() {
-                    self.publish(locked(flags));
+                    self.publish(self.locked(flags));
                 }
                 Err(TokenError::PinIncorrect)
             }
@@ -459,7 +469,12 @@ impl Supervisor {
             }
             Err(CallError::Fault(fault)) => {
                 tracing::warn!(code = fault.detail, "login broke off");
-                self.forget_token(TokenStatus::Absent);
+                // Nobody knows whether the module counts as logged in: then the
+                // next PIN would pass unseen.
+                if let Some(worker) = self.worker.take() {
+                    worker.dismiss();
+                }
+                self.forget_token(TokenStatus::Starting);
                 Err(TokenError::PinPossiblyUsed)
             }
             Ok(_) => {
@@ -481,17 +496,14 @@ impl Supervisor {
         }
         let done = self.call(&Request::Logout, &[], self.settings.deadlines.login);
         match done {
-            Ok((Answer::Done, _)) => {
-                self.forget_token(TokenStatus::Starting);
-                self.settle();
-            }
             Ok(_) | Err(CallError::Fault(_)) => {
-                // Whatever the token thinks: without its worker there is no
-                // login.
+                // Whatever module and token think: without the worker there is
+                // no login, and no copy of the PIN in the module's memory.
                 if let Some(worker) = self.worker.take() {
-                    worker.kill();
+                    worker.dismiss();
                 }
                 self.forget_token(TokenStatus::Starting);
+                self.settle();
             }
             Err(CallError::Hung | CallError::Died) => {}
         }
