@@ -59,6 +59,14 @@ enum Command {
         #[command(flatten)]
         files: Files,
     },
+    /// Lock a token, or all: the PIN is asked for again.
+    Lock {
+        /// Name of the token; all when absent.
+        #[arg(long)]
+        token: Option<String>,
+        #[command(flatten)]
+        files: Files,
+    },
     /// Say how the running service is.
     Status(Files),
     /// Check or print the configuration.
@@ -180,6 +188,7 @@ pub fn main() -> ExitCode {
             use_last_try,
             files,
         } => commands::unlock(&files.config, token.as_deref(), use_last_try),
+        Command::Lock { token, files } => commands::lock(&files.config, token.as_deref()),
         Command::Status(files) => commands::status(&files.config),
         Command::Config { what } => match what {
             ConfigCommand::Check(files) => commands::check(&files.config),

@@ -36,6 +36,8 @@ use crate::forms::CodePrestataire;
 use crate::store::rusqlite::Transaction;
 use crate::store::{Body, Store, StoreError, files};
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -56,6 +58,7 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 pub fn migrations() -> Vec<String> {
     vec![
         format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA),
+        include_str!("schema-2.sql").to_owned(),
         include_str!("schema-3.sql").to_owned(),
     ]
 }
@@ -150,6 +153,12 @@ pub enum OutboxError {
     /// The documents were destroyed when their time had come.
     #[error("the documents of {0} were destroyed: they are kept for a limited time")]
     Purged(Uuid4),
+    /// As many documents as may be are under way.
+    #[error("{open_max} documents wait here to be signed or sent, no more are taken")]
+    Full {
+        /// The bound, as configured.
+        open_max: usize,
+    },
     /// The store failed.
     #[error("the outbox could not {operation}")]
     Store {
@@ -197,8 +206,15 @@ pub struct Claim {
     number: i64,
 }
 
-/// What the next claim has to put right first.
+/// A stage, and whether somebody waits: what is in one line is equally urgent.
+type Line = (Stage, bool);
+/// Code prestataire of who was served last in each line. Not stored: after a
+/// restart the first one begins.
+type Turns = HashMap<Line, String>;
+
+/// What the next claim has to know, and to put right first.
 struct Upkeep {
+    turns: Turns,
     /// Claims whose holder failed.
     abandoned: Vec<Claim>,
     /// The latest time seen; an earlier one means the clock was set back.
@@ -214,6 +230,9 @@ pub struct Outbox {
     changed: Mutex<u64>,
     wake: Condvar,
     waiters: Waiters,
+    /// Submissions that are not final. Counted once, at the start.
+    open: AtomicUsize,
+    open_max: usize,
 }
 
 impl Outbox {
@@ -229,6 +248,7 @@ impl Outbox {
     ) -> Result<Self, OutboxError> {
         let outbox = Self {
             upkeep: Mutex::new(Upkeep {
+                turns: Turns::new(),
                 abandoned: Vec::new(),
                 latest: clock.now(),
             }),
@@ -238,11 +258,13 @@ impl Outbox {
             changed: Mutex::new(0),
             wake: Condvar::new(),
             waiters: Waiters::default(),
+            open: AtomicUsize::new(0),
+            open_max: usize::MAX,
         };
         outbox.recover()?;
         // Only now: later, a file without a row may be one about to get it.
-        let named = outbox.store.read(rows::body_files)?;
-        outbox.store.sweep(|name| named.contains(name))?;
+        let store = &outbox.store;
+        store.sweep(|name| store.read(|c| rows::is_body(c, name)))?;
         Ok(outbox)
     }
 
@@ -264,7 +286,29 @@ impl Outbox {
         self.recover()
     }
 
-    /// Claims the next submission that is due in `queue`.
+    /// With at most `open_max` documents that are not final; without, there is
+    /// no bound.
+    pub fn bounded(mut self, open_max: usize) -> Self {
+        self.open_max = open_max;
+        self
+    }
+
+    /// Whether one more document is taken. For what somebody waits for, a tenth
+    /// of the places is kept beyond the bound.
+    ///
+    /// # Errors
+    /// [`OutboxError::Full`].
+    pub fn admits(&self, is_interactive: bool) -> Result<(), OutboxError> {
+        let open_max = self.open_max;
+        let kept = if is_interactive { open_max / 10 } else { 0 };
+        if self.open.load(Ordering::Relaxed) < open_max.saturating_add(kept) {
+            Ok(())
+        } else {
+            Err(OutboxError::Full { open_max })
+        }
+    }
+
+    /// Claims the next submission that is due in `queue`; practitioners take turns.
     ///
     /// # Errors
     /// [`OutboxError::Store`].
@@ -272,17 +316,22 @@ impl Outbox {
         let queue = queue.into();
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
+        let Upkeep {
+            turns,
+            abandoned,
+            latest,
+        } = &mut *upkeep;
         let claimed = self.store.transact(|tx| {
-            for claim in &upkeep.abandoned {
+            for claim in &*abandoned {
                 self.put_back(tx, *claim)?;
             }
-            if now < upkeep.latest {
+            if now < *latest {
                 rows::clock_set_back(tx, now)?;
             }
-            rows::claim(tx, queue, now, now + self.lease)
+            rows::claim(tx, queue, turns, now, now + self.lease)
         })?;
-        upkeep.abandoned.clear();
-        upkeep.latest = now;
+        abandoned.clear();
+        *latest = now;
         Ok(claimed.map(|(record, number)| Lease { record, number }))
     }
 
@@ -302,26 +351,25 @@ impl Outbox {
     pub fn prepared(&self, lease: Lease, step: Prepared) -> Result<Record, OutboxError> {
         hold::point("d2-before");
         let claim = lease.claim();
-        let bodies = self.seal_all(&step.bodies)?;
+        let bodies = self.seal_all(claim.uuid, &step.bodies)?;
         let moved = step.state != lease.record.state;
         let mut record = self.paused(lease.record, step.wait, Duration::ZERO, moved);
         record.state = step.state;
         let replaced = self.store.transact(|tx| {
             let subject = record.uuid.to_string();
-            let mut replaced = Vec::new();
-            for (kind, body) in &bodies {
-                replaced.extend(rows::put_body(tx, record.uuid, *kind, body)?);
-            }
+            let replaced = self.keep_all(tx, record.uuid, &bodies)?;
             for event in &step.events {
                 audit::append(tx, event.at, &subject, event.word, &event.detail)?;
             }
             self.append_wait(tx, &record)?;
             release(tx, &record, claim)?;
+            // Last: whatever fails before leaves them where they are.
+            self.store.stage(&replaced);
             Ok::<_, OutboxError>(replaced)
         });
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d2-after");
-        self.discard(&replaced);
+        self.settle(&bodies, &replaced);
         self.notify();
         Ok(record)
     }
@@ -374,7 +422,7 @@ impl Outbox {
         if let Conclusion::Receipted(verdict) | Conclusion::Rejected(verdict) = &conclusion {
             bodies.push((Kind::AnswerFacts, verdict.reading.to_string().into_bytes()));
         }
-        let bodies = self.seal_all(&bodies)?;
+        let bodies = self.seal_all(claim.uuid, &bodies)?;
         let (mut record, word, detail) = self.concluded(lease.record, conclusion);
         record.correlation_id = evidence.correlation_id.or(record.correlation_id);
         let mut detail = detail;
@@ -382,10 +430,7 @@ impl Outbox {
             map.insert("correlation_id".into(), id.as_str().into());
         }
         let replaced = self.store.transact(|tx| {
-            let mut replaced = Vec::new();
-            for (kind, body) in &bodies {
-                replaced.extend(rows::put_body(tx, record.uuid, *kind, body)?);
-            }
+            let replaced = self.keep_all(tx, record.uuid, &bodies)?;
             let subject = record.uuid.to_string();
             audit::append(tx, record.updated_at, &subject, word, &detail)?;
             release(tx, &record, claim)?;
@@ -395,13 +440,15 @@ impl Outbox {
             if record.state == State::Rejected {
                 rows::end_links(tx, record.uuid)?;
             }
+            self.store.stage(&replaced);
             Ok::<_, OutboxError>(replaced)
         });
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d4-after");
-        self.discard(&replaced);
+        self.settle(&bodies, &replaced);
         self.notify();
         if record.state.is_final() {
+            self.open.fetch_sub(1, Ordering::Relaxed);
             self.waiters.end(record.uuid);
         }
         Ok(record)
@@ -542,8 +589,11 @@ impl Outbox {
                 audit::append(tx, now, &uuid, "unknown", &detail)?;
             }
             rows::clock_set_back(tx, now)?;
-            Ok(rows::recover(tx, now)?)
-        })
+            Ok::<_, OutboxError>(rows::recover(tx, now)?)
+        })?;
+        let open = self.store.read(rows::count_open)?;
+        self.open.store(open, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Puts a submission back whose claim was abandoned, after a back-off: what
@@ -573,10 +623,38 @@ impl Outbox {
     }
 
     /// Stores all bodies or leaves none behind.
-    fn seal_all(&self, bodies: &[(Kind, Vec<u8>)]) -> Result<Vec<(Kind, Body)>, StoreError> {
-        let plains: Vec<&[u8]> = bodies.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+    fn seal_all(
+        &self,
+        uuid: Uuid4,
+        bodies: &[(Kind, Vec<u8>)],
+    ) -> Result<Vec<(Kind, Body)>, StoreError> {
+        let named = bodies
+            .iter()
+            .map(|(kind, bytes)| (rows::body_name(uuid, *kind), bytes.as_slice()));
+        let named: Vec<_> = named.collect();
         let kinds = bodies.iter().map(|(kind, _)| *kind);
-        Ok(kinds.zip(self.store.put_bodies(&plains)?).collect())
+        Ok(kinds.zip(self.store.put_bodies(&named)?).collect())
+    }
+
+    /// Keeps `bodies`; the files they replace are to be discarded after the commit.
+    fn keep_all(
+        &self,
+        tx: &Transaction<'_>,
+        uuid: Uuid4,
+        bodies: &[(Kind, Body)],
+    ) -> Result<Vec<String>, StoreError> {
+        let mut replaced = Vec::new();
+        for (kind, body) in bodies {
+            replaced.extend(rows::put_body(tx, uuid, *kind, body)?);
+        }
+        Ok(replaced)
+    }
+
+    /// After the commit: files get their lasting place, those replaced go.
+    fn settle(&self, bodies: &[(Kind, Body)], replaced: &[String]) {
+        self.store
+            .settle(&files(bodies.iter().map(|(_, body)| body)));
+        self.discard(replaced);
     }
 
     /// Removes new bodies that no row will ever name. Only after a lost lease:

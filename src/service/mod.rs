@@ -8,7 +8,7 @@ mod packs;
 mod upkeep;
 mod workers;
 
-use crate::api::{self, Api, Server};
+use crate::api::{self, Api, Programs, Server};
 use crate::base::{Secret, SystemClock, file, hex, random};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
@@ -143,12 +143,12 @@ impl Parts {
         let lease = configuration.outbox.lease;
         let outbox =
             Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
-        let outbox = Arc::new(outbox);
+        let outbox = Arc::new(outbox.bounded(configuration.outbox.open_max));
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
-        let tokens = Arc::new(tokens(configuration.tokens)?);
+        let tokens = Arc::new(tokens(configuration.tokens, &configuration.store.folder)?);
         let rsa_scheme = configuration.rsa_scheme;
         let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
         let signer = Arc::new(signer);
@@ -192,6 +192,7 @@ impl Parts {
             tokens,
             environment,
             delivers: delivery.is_some(),
+            programs: Programs::new(configuration.rate),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
             address: configuration.listen,
         };
@@ -352,15 +353,15 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
     file::write_atomic(path, bytes).map_err(ServiceError::file("write", path))
 }
 
-fn tokens(settings: Vec<TokenSettings>) -> Result<Several, ServiceError> {
+fn tokens(settings: Vec<TokenSettings>, folder: &Path) -> Result<Several, ServiceError> {
     let named = settings.into_iter().map(|TokenSettings { name, key }| {
-        let token = token(&name, key)?;
+        let token = token(&name, key, folder)?;
         Ok(Named { name, token })
     });
     Ok(Several::new(named.collect::<Result<_, ServiceError>>()?))
 }
 
-fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
+fn token(name: &str, key: KeySettings, folder: &Path) -> Result<Arc<dyn Token>, ServiceError> {
     match key {
         KeySettings::Soft { p12, password_file } => {
             tracing::warn!(
@@ -377,6 +378,9 @@ fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
             module,
             serial,
             pin_file,
+            session,
+            module_sha256,
+            deadlines,
         } => {
             let program = std::env::current_exe().map_err(ServiceError::Runtime)?;
             let worker = WorkerCommand {
@@ -387,6 +391,10 @@ fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
             let mut settings = pkcs11::Settings::new(module, worker);
             settings.token_serial = serial;
             settings.pin_file = pin_file;
+            settings.pin_file_note = Some(folder.join(format!("{name}.pin-file-failed")));
+            settings.session = session;
+            settings.module_sha256 = module_sha256;
+            settings.deadlines = deadlines;
             let token = Pkcs11Token::start(settings).map_err(ServiceError::Runtime)?;
             Ok(Arc::new(token))
         }

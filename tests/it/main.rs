@@ -6,6 +6,8 @@ mod cli;
 #[cfg(target_os = "linux")] // looks processes up in /proc
 mod crash;
 mod daemon;
+mod delegates;
+mod discretion;
 mod docs;
 mod dropin;
 mod evidence;
