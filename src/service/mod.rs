@@ -105,6 +105,7 @@ pub enum ServiceError {
 /// # Errors
 /// [`ServiceError`] when a part cannot be built; nothing was accepted then.
 pub fn run(configuration: Configuration) -> Result<(), ServiceError> {
+    no_core_dump().map_err(ServiceError::Runtime)?;
     let folder = configuration.store.folder.clone();
     let _lock = lock(&folder)?;
     // Left behind by one that was killed.
@@ -291,6 +292,20 @@ impl ServiceError {
             source,
         }
     }
+}
+
+/// Documents are in memory in clear: a crash must not write them to disk.
+fn no_core_dump() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        setrlimit(Resource::Core, none)?;
+    }
+    Ok(())
 }
 
 /// What evidence says of this place.
