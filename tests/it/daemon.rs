@@ -35,6 +35,24 @@ pub fn on_token(table: &str) -> String {
     )
 }
 
+/// A layer with address and folder of a test's service in it.
+fn placed(layer: &str) -> String {
+    let mut layer = layer.to_owned();
+    let places = [
+        ("[api]", "listen = \"127.0.0.1:0\""),
+        ("[store]", "folder = \"state\""),
+    ];
+    for (table, line) in places {
+        let with = format!("{table}\n{line}");
+        if layer.contains(table) {
+            layer = layer.replacen(table, &with, 1);
+        } else {
+            layer = format!("{layer}\n{with}\n");
+        }
+    }
+    layer
+}
+
 /// A running service.
 pub struct Daemon {
     child: Child,
@@ -48,13 +66,19 @@ pub struct Daemon {
 impl Daemon {
     /// Starts a service on `folder` (kept between starts) and pairs with it.
     pub fn start(folder: &Path, sandbox: &Sandbox, setup: &Setup) -> Self {
-        let [layer, place] = ["layer.toml", "test.toml"].map(|name| folder.join(name));
-        let state = "[api]\nlisten = \"127.0.0.1:0\"\n[store]\nfolder = \"state\"\n";
-        std::fs::write(&layer, &setup.layer).unwrap();
-        // A file of its own: the layer may have the same tables.
-        std::fs::write(&place, state).unwrap();
+        let mut daemon = Self::start_paired(folder, sandbox, setup, String::new());
+        let paired = daemon.command(&["pair", "test"]);
+        assert!(paired.status.success());
+        daemon.token = String::from_utf8(paired.stdout).unwrap().trim().to_owned();
+        daemon
+    }
+
+    /// The same with the token of an earlier pairing.
+    pub fn start_paired(folder: &Path, sandbox: &Sandbox, setup: &Setup, token: String) -> Self {
+        let layer = folder.join("test.toml");
+        std::fs::write(&layer, placed(&setup.layer)).unwrap();
         let files = ["signer.toml", "environment.toml"].map(|name| sandbox.dir.join(name));
-        let files: Vec<PathBuf> = files.into_iter().chain([layer, place]).collect();
+        let files: Vec<PathBuf> = files.into_iter().chain([layer]).collect();
         let endpoint_file = folder.join("state/endpoint");
         let _ = std::fs::remove_file(&endpoint_file);
         let log = std::fs::File::create(folder.join("sceau.log")).unwrap();
@@ -72,23 +96,24 @@ impl Daemon {
             }
             std::fs::read_to_string(&endpoint_file).ok()
         });
-        let mut daemon = Self {
+        Self {
             child,
             folder: folder.to_owned(),
             files,
             endpoint,
-            token: String::new(),
+            token,
             client: Client::new(&Settings {
                 connect_timeout: Duration::from_secs(5),
                 timeout: LIMIT,
                 ..Settings::default()
             })
             .unwrap(),
-        };
-        let paired = daemon.command(&["pair", "test"]);
-        assert!(paired.status.success());
-        daemon.token = String::from_utf8(paired.stdout).unwrap().trim().to_owned();
-        daemon
+        }
+    }
+
+    /// The paired program's token.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// Runs `sceau` with this service's configuration.
