@@ -200,7 +200,11 @@ fn chained(
     Ok((seq, row.get(5)?, computed.to_vec()))
 }
 
-fn entry(row: &Row<'_>) -> crate::store::rusqlite::Result<Entry> {
+/// An entry out of the first five columns `seq, at_ms, subject, event, detail`.
+///
+/// # Errors
+/// When a column is of another type.
+pub fn entry(row: &Row<'_>) -> crate::store::rusqlite::Result<Entry> {
     let detail: String = row.get(4)?;
     Ok(Entry {
         seq: row.get(0)?,

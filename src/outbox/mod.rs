@@ -14,6 +14,7 @@
 mod backup;
 mod clients;
 mod links;
+mod news;
 mod proof;
 mod receive;
 mod record;
@@ -26,6 +27,7 @@ mod waiters;
 pub use backup::{back_up, restore};
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use links::{Link, Name, Scope};
+pub use news::{Page, Step};
 pub use proof::Proof;
 pub use receive::{Accepted, New};
 pub use record::{Kind, Queue, Record, Stage, State, Wait};
@@ -35,6 +37,7 @@ use crate::base::{Clock, Uuid4, hold, random};
 use crate::forms::CodePrestataire;
 use crate::store::rusqlite::Transaction;
 use crate::store::{Body, Store, StoreError, files};
+use news::Followers;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -230,6 +233,7 @@ pub struct Outbox {
     changed: Mutex<u64>,
     wake: Condvar,
     waiters: Waiters,
+    followers: Followers,
     /// Submissions that are not final. Counted once, at the start.
     open: AtomicUsize,
     open_max: usize,
@@ -258,6 +262,7 @@ impl Outbox {
             changed: Mutex::new(0),
             wake: Condvar::new(),
             waiters: Waiters::default(),
+            followers: Followers::default(),
             open: AtomicUsize::new(0),
             open_max: usize::MAX,
         };
@@ -316,6 +321,7 @@ impl Outbox {
         let queue = queue.into();
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
+        let mut put_back = Vec::new();
         let Upkeep {
             turns,
             abandoned,
@@ -323,7 +329,7 @@ impl Outbox {
         } = &mut *upkeep;
         let claimed = self.store.transact(|tx| {
             for claim in &*abandoned {
-                self.put_back(tx, *claim)?;
+                put_back.extend(self.put_back(tx, *claim)?);
             }
             if now < *latest {
                 rows::clock_set_back(tx, now)?;
@@ -332,6 +338,7 @@ impl Outbox {
         })?;
         abandoned.clear();
         *latest = now;
+        put_back.iter().for_each(|r| self.followers.committed(r));
         Ok(claimed.map(|(record, number)| Lease { record, number }))
     }
 
@@ -370,6 +377,7 @@ impl Outbox {
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d2-after");
         self.settle(&bodies, &replaced);
+        self.followers.committed(&record);
         self.notify();
         Ok(record)
     }
@@ -397,6 +405,7 @@ impl Outbox {
             )
         })?;
         hold::point("d3-after");
+        self.followers.ring();
         Ok(Lease {
             record,
             number: claim.number,
@@ -446,6 +455,7 @@ impl Outbox {
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d4-after");
         self.settle(&bodies, &replaced);
+        self.followers.committed(&record);
         self.notify();
         if record.state.is_final() {
             self.open.fetch_sub(1, Ordering::Relaxed);
@@ -600,6 +610,7 @@ impl Outbox {
     pub fn notify(&self) {
         *self.changed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.wake.notify_all();
+        self.followers.ring();
     }
 
     fn recover(&self) -> Result<(), OutboxError> {
@@ -620,10 +631,10 @@ impl Outbox {
     /// Puts a submission back whose claim was abandoned, after a back-off: what
     /// failed once may fail each time, and must not stop all others. An attempt
     /// that had begun may have arrived.
-    fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<(), StoreError> {
+    fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<Option<Record>, StoreError> {
         let found = rows::find(tx, claim.uuid)?;
         let Some(record) = found.filter(|record| !record.state.is_final()) else {
-            return Ok(());
+            return Ok(None);
         };
         let wait = Wait {
             class: "ours".into(),
@@ -636,11 +647,12 @@ impl Outbox {
         if begun {
             record.state = State::Unknown;
         }
-        if rows::update(tx, &record, claim.number)? {
-            let subject = record.uuid.to_string();
-            audit::append(tx, record.updated_at, &subject, word, &detail)?;
+        if !rows::update(tx, &record, claim.number)? {
+            return Ok(None);
         }
-        Ok(())
+        let subject = record.uuid.to_string();
+        audit::append(tx, record.updated_at, &subject, word, &detail)?;
+        Ok(Some(record))
     }
 
     /// Stores all bodies or leaves none behind.

@@ -1,6 +1,7 @@
 //! The composition root: builds every part from the configuration, starts the
 //! workers, serves the API, and stops in order. No business rule stands here.
 
+mod conditions;
 #[cfg(unix)]
 mod inbox;
 mod keeper;
@@ -9,7 +10,8 @@ mod upkeep;
 mod workers;
 
 use crate::api::{self, Api, Programs, Server};
-use crate::base::{Secret, SystemClock, file, hex, random};
+use crate::base::{Secret, SystemClock, file, hex, limits, random};
+use crate::conditions::{Conditions, Sources};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
 use crate::evidence::Evidence;
@@ -27,6 +29,7 @@ use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
 use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
+use conditions::ConditionWatch;
 #[cfg(unix)]
 use inbox::InboxWatch;
 use keeper::{Keeper, Kept};
@@ -36,7 +39,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use upkeep::{Tended, Upkeep};
 
 /// File in the state folder with the administrator's token of this run.
@@ -175,6 +178,14 @@ impl Parts {
             configuration.pdfs,
             clock.clone(),
         ));
+        let conditions = Conditions::new(Sources {
+            tokens: tokens.clone(),
+            signer: signer.clone(),
+            outbox: outbox.clone(),
+            clock: clock.clone(),
+            delivers: delivery.is_some(),
+        });
+        let conditions = Arc::new(conditions.map_err(ServiceError::Outbox)?);
         let tended = Tended {
             outbox: outbox.clone(),
             clock: clock.clone(),
@@ -190,6 +201,8 @@ impl Parts {
             evidence,
             signer,
             tokens,
+            conditions,
+            streams: Arc::new(Semaphore::new(limits::EVENT_STREAMS_MAX)),
             environment,
             delivers: delivery.is_some(),
             programs: Programs::new(configuration.rate),
@@ -232,6 +245,8 @@ impl Parts {
         let upkeep = Upkeep::start(self.tended).map_err(ServiceError::Runtime)?;
         #[cfg(unix)]
         let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
+        let condition_watch =
+            ConditionWatch::start(api.conditions.clone()).map_err(ServiceError::Runtime)?;
         let pack_watch = PackWatch::start(self.packs, outbox).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
@@ -249,6 +264,7 @@ impl Parts {
             #[cfg(unix)]
             inbox_watch.stop();
             pack_watch.stop();
+            condition_watch.stop();
             keeper.stop();
             upkeep.stop();
         });

@@ -19,7 +19,7 @@ pub use chain::build_chain;
 pub use evidence::{
     Evidence, EvidenceError, Finding, Freshness, Judgement, Question, Standing, judge,
 };
-pub use health::{AuthorityHealth, ClockReading, Health};
+pub use health::{AuthorityHealth, ClockReading, Failure, FailureKind, Health};
 pub use policy::{AlgorithmPolicy, PolicyFault};
 
 use crate::base::Clock;

@@ -1,5 +1,6 @@
 //! Timestamps from the configured authorities, in order.
 
+use super::health::FailureKind;
 use super::memory::{Item, Key, Kind};
 use super::{Call, Fetch, TIMESTAMP, Trust, TrustError, TsaEvidence, TsaSettings};
 use crate::base::{causes, digest, limits, random};
@@ -30,7 +31,8 @@ impl Trust {
             };
             let start = Instant::now();
             let asked = self.ask_authority(authority, &imprint, calls);
-            let failure = asked.as_ref().err().map(|failure| causes(failure));
+            let failure = asked.as_ref().err();
+            let failure = failure.map(|error| (FailureKind::of(error), causes(error)));
             self.note_authority(place, start.elapsed(), failure);
             match asked {
                 Ok(token) => return Ok(token),

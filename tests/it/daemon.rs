@@ -118,6 +118,11 @@ impl Daemon {
         &self.endpoint
     }
 
+    /// The paired program's bearer token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The state folder.
     pub fn state(&self) -> PathBuf {
         self.folder.join("state")

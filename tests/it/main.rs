@@ -11,6 +11,8 @@ mod discretion;
 mod docs;
 mod dropin;
 mod evidence;
+#[cfg(target_os = "linux")] // uses `crash`
+mod faults;
 mod forms;
 mod fuzzed;
 mod gateway;
