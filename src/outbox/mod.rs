@@ -51,7 +51,10 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 
 /// All migrations of the store, in order.
 pub fn migrations() -> Vec<String> {
-    vec![format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA)]
+    vec![
+        format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA),
+        audit::CHECKPOINTS_SCHEMA.to_owned(),
+    ]
 }
 
 /// A step in the history of a submission.

@@ -4,9 +4,11 @@
 #[cfg(unix)]
 mod inbox;
 mod packs;
+mod witness;
 mod workers;
 
 use crate::api::{self, Api, Server};
+use crate::audit;
 use crate::base::{Secret, SystemClock, file, hex, random};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
@@ -34,6 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use witness::LogWitness;
 use workers::Workers;
 
 /// File in the state folder with the administrator's token of this run.
@@ -135,13 +138,23 @@ impl Parts {
         let store = Store::open(&configuration.store, &outbox::migrations())
             .map_err(ServiceError::Store)?;
         let lease = configuration.outbox.lease;
+        let store = Arc::new(store);
         let outbox =
-            Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
+            Outbox::open(store.clone(), clock.clone(), lease).map_err(ServiceError::Outbox)?;
         let outbox = Arc::new(outbox);
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
+        let trust = match audit::Log::open(store, clock.clone(), configuration.audit) {
+            Ok(log) => trust.witnessing(Arc::new(LogWitness(Arc::new(log)))),
+            Err(error) => {
+                // A store that can only be read is served all the same.
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the audit log gets no checkpoints");
+                trust
+            }
+        };
         let tokens = Arc::new(tokens(configuration.tokens)?);
         let rsa_scheme = configuration.rsa_scheme;
         let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
