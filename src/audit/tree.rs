@@ -12,7 +12,7 @@ pub type Hash = [u8; 32];
 /// Entries under the smallest subtrees whose roots are stored.
 const BLOCK: i64 = 256;
 /// Most blocks stored in one transaction, which holds up all others.
-const BLOCKS_AT_ONCE: usize = 64;
+const BLOCKS_AT_ONCE: usize = 16;
 
 fn leaf(entry: &[u8]) -> Hash {
     sha256_parts(&[&[0], entry])

@@ -80,7 +80,7 @@ fn roots_and_paths_are_those_of_the_definition() {
 #[test]
 fn the_tree_is_stored_in_turns_and_grows_with_the_log() {
     // More blocks than one transaction stores.
-    let (world, hashes) = grown(65 * 256 + 10);
+    let (world, hashes) = grown(17 * 256 + 10);
     assert!(world.witness());
     assert_eq!(world.root(hashes.len() as i64), defined(&hashes));
     assert_eq!(world.faults(), []);
