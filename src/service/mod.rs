@@ -36,7 +36,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use witness::LogWitness;
 use workers::Workers;
 
 /// File in the state folder with the administrator's token of this run.
@@ -146,15 +145,8 @@ impl Parts {
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
-        let trust = match audit::Log::open(store, clock.clone(), configuration.audit) {
-            Ok(log) => trust.witnessing(Arc::new(LogWitness(Arc::new(log)))),
-            Err(error) => {
-                // A store that can only be read is served all the same.
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the audit log gets no checkpoints");
-                trust
-            }
-        };
+        let log = audit::Log::open(store, clock.clone(), configuration.audit);
+        let trust = witness::witnessing(trust, log);
         let tokens = Arc::new(tokens(configuration.tokens)?);
         let rsa_scheme = configuration.rsa_scheme;
         let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);

@@ -1,13 +1,26 @@
 //! Lets the timestamps of documents witness the audit log.
 
-use crate::audit::Log;
-use crate::trust::{Commitment, Witness};
+use crate::audit::{AuditError, Log};
+use crate::trust::{Commitment, Trust, Witness};
 use std::error::Error;
 use std::sync::Arc;
 
+/// Trust whose timestamps witness the log. Without a log there are no
+/// checkpoints: a store that can only be read is served all the same.
+pub(super) fn witnessing(trust: Trust, log: Result<Log, AuditError>) -> Trust {
+    match log {
+        Ok(log) => trust.witnessing(Arc::new(LogWitness(Arc::new(log)))),
+        Err(error) => {
+            let error = &error as &dyn Error;
+            tracing::error!(error, "the audit log gets no checkpoints");
+            trust
+        }
+    }
+}
+
 /// A failure of the log never holds up a document: it is told, and the next
 /// timestamp tries again.
-pub(super) struct LogWitness(pub(super) Arc<Log>);
+struct LogWitness(Arc<Log>);
 
 impl Witness for LogWitness {
     fn commitment(&self) -> Option<Commitment> {

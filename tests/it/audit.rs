@@ -3,11 +3,16 @@
 
 use crate::daemon::{Daemon, Setup, example, pdf};
 use crate::sandbox::Sandbox;
-use sceau::audit::CHECKPOINT_FILE;
+use sceau::audit::{self, CHECKPOINT_FILE, Log};
+use sceau::base::{Clock, SystemClock};
+use sceau::outbox;
 use sceau::store::rusqlite::Connection;
-use serde_json::Value;
+use sceau::store::{self, Store, StoreError};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Verifies the checkpoint of an archive as docs/audit.md says.
@@ -284,4 +289,77 @@ fn tampering_below_a_running_service_is_found_and_named() {
     );
     std::fs::remove_file(older.join(CHECKPOINT_FILE)).unwrap();
     assert_eq!(verify(&layer).1, 0, "in itself it is whole");
+}
+
+/// Fills a log, and tells what a checkpoint and a verification cost.
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "writes a million entries: minutes"]
+fn a_million_entries_are_verified_in_the_memory_of_a_few() {
+    const ENTRIES: i64 = 1_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let settings = store::Settings {
+        folder: state.clone(),
+        key_file: None,
+    };
+    let store = Arc::new(Store::open(&settings, &outbox::migrations()).unwrap());
+    let settings = audit::Settings {
+        checkpoint_every: Duration::ZERO,
+        checkpoint_file: state.join(CHECKPOINT_FILE),
+    };
+    let log = Log::open(store.clone(), SystemClock::shared(), settings).unwrap();
+    let detail =
+        json!({ "level": "XAdES-B-LT", "sha256": "0".repeat(64), "calls": ["0".repeat(100)] });
+    for _ in 0..ENTRIES / 10_000 {
+        let written = store.transact(|tx| {
+            let subject = "3f0c2a9e-6f44-4b39-8f4e-0c6d8a1b2c3d";
+            let append = |_| audit::append(tx, SystemClock.now(), subject, "sealed", &detail);
+            (0..10_000).try_for_each(append)
+        });
+        written.unwrap_or_else(|error: StoreError| panic!("{error}"));
+    }
+    for what in ["the first checkpoint", "the next"] {
+        let start = Instant::now();
+        assert!(log.due().unwrap().is_some());
+        println!("{what}: {:?}", start.elapsed());
+    }
+    let layer = folder.path().join("test.toml");
+    std::fs::write(&layer, "[store]\nfolder = \"state\"\n").unwrap();
+    let export = folder.path().join("export");
+    let key = log.key().to_string();
+    let anchor = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/x509/root.pem");
+    let runs: [&[&str]; 3] = [
+        &["verify", "--config", text(&layer)],
+        &["export", text(&export), "--config", text(&layer)],
+        &[
+            "verify",
+            "--export",
+            text(&export),
+            "--key",
+            &key,
+            "--anchor",
+            text(&anchor),
+        ],
+    ];
+    for arguments in runs {
+        let start = Instant::now();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sceau"));
+        let mut child = command.arg("audit").args(arguments).spawn().unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        let mut peak = 0;
+        let ended = loop {
+            let shown = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = shown.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            peak = line.map_or(peak, |line| {
+                line.trim().split(' ').next().unwrap().parse().unwrap()
+            });
+            if let Some(ended) = child.try_wait().unwrap() {
+                break ended;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        println!("{}: {:?}, {peak} KiB", arguments[0], start.elapsed());
+        assert!(ended.success() && peak < 64 << 10, "{peak} KiB");
+    }
 }

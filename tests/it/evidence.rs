@@ -177,25 +177,15 @@ fn an_archive_proves_what_was_sent_and_answered() {
         let path = format!("/v1/submissions/{uuid}/{part}");
         assert_eq!(read(name), daemon.call(&path, None).body, "{name}");
     }
-    let document = &manifest["document"];
-    for key in [
-        "uuid",
-        "form",
-        "version",
-        "operation",
-        "state",
-        "insurer_id",
-        "correlation_id",
-        "code_prestataire",
-        "signer",
-    ] {
-        assert_eq!(document[key], submission[key], "{key}");
+    let keys =
+        "uuid form version operation state insurer_id correlation_id code_prestataire signer";
+    for key in keys.split(' ') {
+        assert_eq!(manifest["document"][key], submission[key], "{key}");
     }
     assert_eq!(manifest["made_by"]["version"], env!("CARGO_PKG_VERSION"));
 
     assert_history(&manifest, &submission, &opened);
     assert_checkpoint(&opened, &sandbox);
-
     // What the archive says of the signatures is what a verifier says of its files.
     for name in ["validation-xml.json", "validation-pdf.json"] {
         let report: Value = serde_json::from_slice(&read(name)).unwrap();
