@@ -63,6 +63,7 @@ pub fn migrations() -> Vec<String> {
         format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA),
         include_str!("schema-2.sql").to_owned(),
         include_str!("schema-3.sql").to_owned(),
+        audit::CHECKPOINTS_SCHEMA.to_owned(),
     ]
 }
 

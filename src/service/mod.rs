@@ -7,9 +7,11 @@ mod inbox;
 mod keeper;
 mod packs;
 mod upkeep;
+mod witness;
 mod workers;
 
 use crate::api::{self, Api, Programs, Server};
+use crate::audit;
 use crate::base::{Secret, SystemClock, file, hex, limits, random};
 use crate::conditions::{Conditions, Sources};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
@@ -144,13 +146,16 @@ impl Parts {
             .map_err(ServiceError::Store)?
             .with_room(configuration.room);
         let lease = configuration.outbox.lease;
+        let store = Arc::new(store);
         let outbox =
-            Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
+            Outbox::open(store.clone(), clock.clone(), lease).map_err(ServiceError::Outbox)?;
         let outbox = Arc::new(outbox.bounded(configuration.outbox.open_max));
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
+        let log = audit::Log::open(store, clock.clone(), configuration.audit);
+        let trust = witness::witnessing(trust, log);
         let tokens = Arc::new(tokens(configuration.tokens, &configuration.store.folder)?);
         let rsa_scheme = configuration.rsa_scheme;
         let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
