@@ -14,6 +14,8 @@ pub use environment::{Profile, import, profiles};
 pub use installation::Installation;
 pub use token::{KeySettings, TokenSettings};
 
+use crate::api;
+use crate::audit;
 use crate::base::settings::{Faults, Section};
 use crate::base::{Secret, limits, paths};
 use crate::forms::Environment;
@@ -59,10 +61,14 @@ const PATH_KEYS: [&str; 16] = [
 pub struct Configuration {
     /// Address of the local API.
     pub listen: SocketAddr,
+    /// What one program may ask of it.
+    pub rate: api::Rate,
     /// State folder and sealing key.
     pub store: store::Settings,
     /// Room kept on its disk.
     pub room: store::Room,
+    /// Checkpoints of the audit log.
+    pub audit: audit::Settings,
     /// Folder with more form packs.
     pub forms_folder: Option<PathBuf>,
     /// The drop folder, if there is one.
@@ -97,6 +103,8 @@ pub struct Configuration {
 pub struct OutboxSettings {
     /// How long a claim lasts.
     pub lease: Duration,
+    /// Most documents that are not final.
+    pub open_max: usize,
     /// Threads that sign.
     pub intake_workers: usize,
     /// Threads that send.
@@ -242,6 +250,7 @@ fn is_pem(text: &str) -> bool {
 
 fn read(table: &Table, faults: &Faults) -> Configuration {
     let root = &Section::new("", table, faults);
+    let api = root.section("api");
     let outbox = root.section("outbox");
     let log = root.section("log");
     let store_section = root.section("store");
@@ -260,7 +269,11 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
     };
     let tokens = token::tokens(root);
     Configuration {
-        listen: listen(&root.section("api")),
+        listen: listen(&api),
+        rate: api::Rate {
+            per_second: api.number("requests_per_second", 1..=10_000) as f64,
+            burst: api.number("requests_at_once", 1..=100_000) as f64,
+        },
         forms_folder: root.section("forms").path("folder"),
         #[cfg(unix)]
         inbox: inbox_settings(&root.section("inbox")),
@@ -275,6 +288,7 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
         },
         trust: trust_settings(&root.section("trust"), &store.folder),
         pdfs: pdf_settings(&root.section("pdf"), &store.folder),
+        audit: audit_settings(&root.section("audit"), &store.folder),
         store,
         room,
         upkeep,
@@ -283,6 +297,7 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
         tokens,
         outbox: OutboxSettings {
             lease: Duration::from_secs(outbox.number("lease_seconds", 10..=86_400)),
+            open_max: outbox.number("open_documents_max", 1..=10_000_000) as usize,
             intake_workers: outbox.number("intake_workers", 1..=64) as usize,
             delivery_workers: outbox.number("delivery_workers", 1..=64) as usize,
         },
@@ -336,6 +351,14 @@ fn store_settings(section: &Section<'_>) -> store::Settings {
     store::Settings {
         folder: section.path("folder").unwrap_or_else(paths::data_default),
         key_file: section.path("key_file"),
+    }
+}
+
+fn audit_settings(section: &Section<'_>, state: &Path) -> audit::Settings {
+    let minutes = section.number("checkpoint_minutes", 0..=limits::CHECKPOINT_MINUTES_MAX);
+    audit::Settings {
+        checkpoint_every: Duration::from_secs(60 * minutes),
+        checkpoint_file: state.join(audit::CHECKPOINT_FILE),
     }
 }
 

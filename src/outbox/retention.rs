@@ -40,6 +40,8 @@ impl Outbox {
                 let detail = json!({ "kinds": DESTROYED.map(Kind::word) });
                 audit::append(tx, now, &uuid.to_string(), "purged", &detail)?;
             }
+            // Last: whatever fails before leaves them where they are.
+            self.store.stage(&files);
             Ok::<_, OutboxError>((ended.len(), files))
         })?;
         if count > 0 {

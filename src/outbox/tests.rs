@@ -1,3 +1,5 @@
+mod turns;
+
 use super::*;
 use crate::base::clock::FixedClock;
 use crate::base::{Secret, limits};

@@ -15,10 +15,12 @@ mod sealed_file;
 #[cfg(test)]
 mod tests;
 
-use crate::base::{Secret, Uuid4, digest, file, hex};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use crate::base::{Secret, digest, file, hex};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use seal::Seal;
 use std::error::Error;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,6 +42,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// compiled again for each document.
 const STATEMENTS_KEPT: usize = 64;
 const DATABASE: &str = "sceau.db";
+const BODIES: &str = "bodies";
 const SEAL_KEY_BYTES: usize = 32;
 /// Largest sealed body that stays in its row, in bytes: receipts, answers and
 /// timestamps do, documents with a PDF do not.
@@ -138,18 +141,20 @@ pub struct Store {
     connection: Mutex<Connection>,
     database: PathBuf,
     bodies: PathBuf,
+    /// Files whose row is being written or removed: what a start looks at.
+    staged: PathBuf,
     seal: Seal,
     present: Present,
     room: Guarded,
     removal: Removal,
 }
 
-/// A sealed body, to be kept by a row. A file not yet named by one is garbage
-/// that [`Store::sweep`] removes.
+/// A sealed body, to be kept by a row. Its file is staged until
+/// [`Store::settle`]; a staged one that no row names is garbage that
+/// [`Store::sweep`] removes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
-    /// A random UUID the seal is bound to; names the file inside the bodies
-    /// folder, if there is one.
+    /// Unique; the seal is bound to it. Names the file, if there is one.
     pub name: String,
     /// A small body itself, sealed; `None` when it is in a file.
     pub sealed: Option<Vec<u8>>,
@@ -173,8 +178,9 @@ impl Store {
         if found < SQLITE_VERSION_MIN {
             return Err(StoreError::SqliteTooOld { found });
         }
-        let bodies = settings.folder.join("bodies");
-        for folder in [&settings.folder, &bodies] {
+        let bodies = settings.folder.join(BODIES);
+        let staged = settings.folder.join("staged");
+        for folder in [&settings.folder, &bodies, &staged] {
             file::create_private_dir(folder).map_err(StoreError::file("create", folder))?;
         }
         let key = match settings.folder.join(DATABASE).exists() {
@@ -192,6 +198,7 @@ impl Store {
             connection: Mutex::new(connection),
             database: path,
             bodies,
+            staged,
             seal,
             present: Present::default(),
             room: Guarded::new(&settings.folder, Room::default()),
@@ -308,18 +315,19 @@ impl Store {
         }
     }
 
-    /// Seals each of `plains`, large ones into durable files; after an error no
-    /// file is left. The rows that keep them must be committed after this
-    /// returns, never before.
+    /// Seals each of `plains`, large ones into durable files, staged; after an
+    /// error no file is left. The rows that keep them must be committed after
+    /// this returns, never before. Names are the caller's, unique, and never
+    /// used again; a row must be found by its body's name.
     ///
     /// # Errors
     /// [`StoreError::File`] when the disk refuses.
-    pub fn put_bodies(&self, plains: &[&[u8]]) -> Result<Vec<Body>, StoreError> {
+    pub fn put_bodies(&self, plains: &[(String, &[u8])]) -> Result<Vec<Body>, StoreError> {
         self.writable()?;
         let mut put = Vec::with_capacity(plains.len());
         let written = plains
             .iter()
-            .try_for_each(|plain| self.put_body(plain, &mut put))
+            .try_for_each(|(name, plain)| self.put_body(name, plain, &mut put))
             .and_then(|()| self.flush_files(&put));
         if let Err(error) = written {
             // A full disk must not be filled further by each try; what cannot
@@ -331,12 +339,11 @@ impl Store {
     }
 
     /// No row names the file before it is whole, so it is written in its place.
-    fn put_body(&self, plain: &[u8], put: &mut Vec<Body>) -> Result<(), StoreError> {
-        let name = Uuid4::random().to_string();
-        let path = self.bodies.join(&name);
-        let (wrapped_key, sealed) = self.seal.seal(&name, plain);
+    fn put_body(&self, name: &str, plain: &[u8], put: &mut Vec<Body>) -> Result<(), StoreError> {
+        let path = self.staged.join(name);
+        let (wrapped_key, sealed) = self.seal.seal(name, plain);
         let body = |sealed| Body {
-            name,
+            name: name.to_owned(),
             sealed,
             wrapped_key,
             sha256: digest::sha256(plain),
@@ -354,7 +361,56 @@ impl Store {
         if put.iter().all(|body| body.sealed.is_some()) {
             return Ok(());
         }
-        file::sync_folder(&self.bodies).map_err(StoreError::file("flush", &self.bodies))
+        file::sync_folder(&self.staged).map_err(StoreError::file("flush", &self.staged))
+    }
+
+    /// Gives files their lasting place once a committed row names them. One that
+    /// stays where it is, is read there and settled at the next start.
+    pub fn settle(&self, files: &[String]) {
+        self.shift(files, &self.staged, &self.bodies);
+    }
+
+    /// The opposite, before the transaction that takes these files' rows away:
+    /// a crash after it leaves them where a start finds them.
+    pub fn stage(&self, files: &[String]) {
+        self.shift(files, &self.bodies, &self.staged);
+    }
+
+    /// Either place is right at any time, so a failure is none.
+    fn shift(&self, files: &[String], from: &Path, to: &Path) {
+        for name in files {
+            if let Err(error) = std::fs::rename(from.join(name), to.join(name)) {
+                tracing::debug!(name, %error, "a body's file stays where it is");
+            }
+        }
+    }
+
+    fn places(&self, name: &str) -> [PathBuf; 2] {
+        [&self.bodies, &self.staged].map(|folder| folder.join(name))
+    }
+
+    /// Opens the file of a body: settled, staged, or settled between two looks.
+    fn open_file(&self, name: &str) -> Result<(File, PathBuf), StoreError> {
+        let [settled, staged] = self.places(name);
+        for path in [&settled, &staged] {
+            match File::open(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                opened => {
+                    let file = opened.map_err(StoreError::file("read", path))?;
+                    return Ok((file, path.clone()));
+                }
+            }
+        }
+        let file = File::open(&settled).map_err(StoreError::file("read", &settled))?;
+        Ok((file, settled))
+    }
+
+    fn read_file(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let (mut file, path) = self.open_file(name)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)
+            .map_err(StoreError::file("read", &path))?;
+        Ok(bytes)
     }
 
     /// Reads a body back and compares its digest.
@@ -366,10 +422,7 @@ impl Store {
         self.readable()?;
         let sealed = match &body.sealed {
             Some(sealed) => sealed.clone(),
-            None => {
-                let path = self.body_file(&body.name);
-                std::fs::read(&path).map_err(StoreError::file("read", &path))?
-            }
+            None => self.read_file(&body.name)?,
         };
         let plain = self
             .seal
@@ -378,27 +431,32 @@ impl Store {
         plain.ok_or_else(|| StoreError::Damaged(body.name.clone()))
     }
 
-    fn body_file(&self, name: &str) -> PathBuf {
-        self.bodies.join(name)
-    }
-
     /// A keyed hash of a searchable text, so that the text itself need not be
     /// stored.
     pub fn keyed_hash(&self, text: &str) -> [u8; 32] {
         self.seal.keyed_hash(text)
     }
 
-    /// Removes files in the bodies folder that no row names: left by a crash
-    /// between writing a body and committing its row. Returns how many.
+    /// Settles the staged files that a row names, and removes the others: left
+    /// by a crash between writing a body and committing its row. Looks at what
+    /// is staged alone, however many bodies there are. Returns how many were
+    /// removed.
     ///
     /// # Errors
-    /// [`StoreError::File`] when the folder cannot be listed.
-    pub fn sweep(&self, named: impl Fn(&str) -> bool) -> Result<usize, StoreError> {
-        let list = StoreError::file("list", &self.bodies);
+    /// [`StoreError::File`] when the folder cannot be listed; whatever `is_named`
+    /// returns.
+    pub fn sweep<E: From<StoreError>>(
+        &self,
+        is_named: impl Fn(&str) -> Result<bool, E>,
+    ) -> Result<usize, E> {
+        let list = StoreError::file("list", &self.staged);
         let mut removed = 0;
-        for entry in std::fs::read_dir(&self.bodies).map_err(&list)? {
+        for entry in std::fs::read_dir(&self.staged).map_err(&list)? {
             let entry = entry.map_err(&list)?;
-            if !named(&entry.file_name().to_string_lossy()) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_named(&name)? {
+                self.settle(&[name]);
+            } else {
                 std::fs::remove_file(entry.path())
                     .map_err(StoreError::file("remove", &entry.path()))?;
                 removed += 1;
@@ -407,15 +465,16 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes body files that a committed transaction no longer names; while a
-    /// backup is made, after it.
+    /// Removes body files that no row names (any more); while a backup is made,
+    /// after it.
     ///
     /// # Errors
     /// [`StoreError::File`] when one cannot be removed; the next
-    /// [`Store::sweep`] finds it.
+    /// [`Store::sweep`] finds it if it is staged.
     pub fn discard(&self, files: &[String]) -> Result<(), StoreError> {
-        let paths = files.iter().map(|name| self.body_file(name));
-        self.removal.remove(paths.collect())
+        // Staged or not: one of the two is there.
+        let places = files.iter().flat_map(|name| self.places(name));
+        self.removal.remove(places.collect())
     }
 
     /// Takes what was destroyed in rows out of the write-ahead log too, where
@@ -434,6 +493,19 @@ impl Store {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The database of a state folder, to be read beside a service that may be
+/// running. Nothing is made, migrated or unsealed.
+///
+/// # Errors
+/// [`StoreError::Sql`].
+pub fn read_only(folder: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let sql = StoreError::sql("open to be read");
+    let connection = Connection::open_with_flags(folder.join(DATABASE), flags).map_err(&sql)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(&sql)?;
+    Ok(connection)
 }
 
 /// The files of these bodies, for [`Store::discard`].

@@ -52,6 +52,15 @@ pub struct Daemon {
 impl Daemon {
     /// Starts a service on `folder` (kept between starts) and pairs with it.
     pub fn start(folder: &Path, sandbox: &Sandbox, setup: &Setup) -> Self {
+        let mut daemon = Self::start_paired(folder, sandbox, setup, String::new());
+        let paired = daemon.command(&["pair", "test"]);
+        assert!(paired.status.success());
+        daemon.token = String::from_utf8(paired.stdout).unwrap().trim().to_owned();
+        daemon
+    }
+
+    /// The same with the token of an earlier pairing.
+    pub fn start_paired(folder: &Path, sandbox: &Sandbox, setup: &Setup, token: String) -> Self {
         let (state, layer) = (folder.join("state.toml"), folder.join("test.toml"));
         std::fs::write(&state, STATE).unwrap();
         std::fs::write(&layer, &setup.layer).unwrap();
@@ -74,23 +83,24 @@ impl Daemon {
             }
             std::fs::read_to_string(&endpoint_file).ok()
         });
-        let mut daemon = Self {
+        Self {
             child,
             folder: folder.to_owned(),
             files,
             endpoint,
-            token: String::new(),
+            token,
             client: Client::new(&Settings {
                 connect_timeout: Duration::from_secs(5),
                 timeout: LIMIT,
                 ..Settings::default()
             })
             .unwrap(),
-        };
-        let paired = daemon.command(&["pair", "test"]);
-        assert!(paired.status.success());
-        daemon.token = String::from_utf8(paired.stdout).unwrap().trim().to_owned();
-        daemon
+        }
+    }
+
+    /// The paired program's token.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// Runs `sceau` with this service's configuration.
@@ -106,6 +116,11 @@ impl Daemon {
     /// The API's address, as in `http://127.0.0.1:12345`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// The paired program's bearer token.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// The state folder.

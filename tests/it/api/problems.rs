@@ -136,6 +136,8 @@ fn the_service_answers_with_the_problems_on_file() {
     // Those that other tests bring about, and those no test can.
     let elsewhere = [
         "practitioner-not-allowed",
+        "too-many-requests",
+        "queue-full",
         "not-allowed-now",
         "not-printable",
         "pin-refused",
