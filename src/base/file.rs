@@ -58,6 +58,13 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 /// flushes it to disk. Its name is durable after [`sync_folder`]; a crash before
 /// may leave a part of the file.
 pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = create_new(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes a file that must not be there yet, readable by its owner only.
+pub fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -65,9 +72,7 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600);
     }
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    options.open(path)
 }
 
 fn temporary_in(folder: &Path) -> PathBuf {

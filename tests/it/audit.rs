@@ -328,7 +328,7 @@ fn a_million_entries_are_verified_in_the_memory_of_a_few() {
     std::fs::write(&layer, "[store]\nfolder = \"state\"\n").unwrap();
     let export = folder.path().join("export");
     let key = log.key().to_string();
-    let anchor = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/x509/root.pem");
+    let anchor = Sandbox::start(&folder.path().join("sandbox")).pki("root.pem");
     let runs: [&[&str]; 3] = [
         &["verify", "--config", text(&layer)],
         &["export", text(&export), "--config", text(&layer)],
@@ -339,7 +339,7 @@ fn a_million_entries_are_verified_in_the_memory_of_a_few() {
             "--key",
             &key,
             "--anchor",
-            text(&anchor),
+            &anchor,
         ],
     ];
     for arguments in runs {
