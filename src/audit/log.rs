@@ -11,7 +11,7 @@ use crate::x509::Cert;
 use crate::x509::tsp::TimestampToken;
 use serde_json::json;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -141,8 +141,11 @@ impl Log {
     /// [`AuditError::Store`].
     pub fn due(&self) -> Result<Option<Commitment>, AuditError> {
         let last = *self.last();
+        if self.is_fresh(last) {
+            return Ok(None);
+        }
         let head = self.store.read(head)?;
-        if self.is_fresh(last) || head.is_none_or(|(seq, _)| seq <= last.seq) {
+        if head.is_none_or(|(seq, _)| seq <= last.seq) {
             return Ok(None);
         }
         let (size, note) = self.signed()?;
@@ -205,7 +208,7 @@ impl Log {
             .is_some_and(|at| (now - at).unsigned_abs() < self.settings.checkpoint_every)
     }
 
-    fn last(&self) -> std::sync::MutexGuard<'_, Last> {
+    fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

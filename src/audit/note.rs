@@ -123,10 +123,16 @@ impl SigningKey {
     pub(super) fn checkpoint(&self, size: i64, root: Hash) -> String {
         let origin = self.public.name.clone();
         let text = Checkpoint { origin, size, root }.to_string();
+        let signature = self.sign(&text);
+        format!("{text}\n{signature}")
+    }
+
+    /// A signature line.
+    fn sign(&self, text: &str) -> String {
         let mut signature = self.public.id().to_vec();
         signature.extend_from_slice(self.pair.sign(text.as_bytes()).as_ref());
         let signature = STANDARD.encode(signature);
-        format!("{text}\n{SIGNATURE}{} {signature}\n", self.public.name)
+        format!("{SIGNATURE}{} {signature}\n", self.public.name)
     }
 }
 
@@ -149,8 +155,8 @@ impl fmt::Display for Checkpoint {
 }
 
 impl Checkpoint {
-    /// What a signed note states, once one of `keys` is known to have signed it.
-    /// Lines of others beside that signature do not count.
+    /// What a signed note states, once that one of `keys` that has its origin's
+    /// name is known to have signed it. Lines of others beside do not count.
     ///
     /// # Errors
     /// [`NoteError`], but not [`NoteError::Key`].
@@ -177,14 +183,12 @@ impl Checkpoint {
             let signer = keys.iter().find(|key| key.name == name && key.id() == *id);
             if let Some(key) = signer {
                 key.verify(text, signature)?;
-                found = Ok(());
+                if key.name == checkpoint.origin {
+                    found = Ok(());
+                }
             }
         }
-        found?;
-        match keys.iter().any(|key| key.name == checkpoint.origin) {
-            true => Ok(checkpoint),
-            false => Err(NoteError::Foreign),
-        }
+        found.map(|()| checkpoint)
     }
 
     fn read(text: &str) -> Option<Self> {
@@ -252,6 +256,14 @@ mod tests {
         let beside = format!("{note}\u{2014} witness.example AAAAAAAA\n");
         assert_eq!(Checkpoint::open(&beside, &keys), Ok(read));
         let other = SigningKey::new("sceau/audit/test", &[8; 32]).unwrap();
+        // Of two logs one does not speak for the other.
+        let both = [SigningKey::new("other", &[7; 32]).unwrap(), key()];
+        let keys_of_both = both.each_ref().map(|key| key.public().clone());
+        let (text, _) = note.split_once("\n\n").unwrap();
+        let signature = both[0].sign(&format!("{text}\n"));
+        let crossed = format!("{text}\n\n{signature}");
+        let refused = Checkpoint::open(&crossed, &keys_of_both);
+        assert_eq!(refused, Err(NoteError::Foreign));
         for (bad, why) in [
             (note.replace("\n12\n", "\n13\n"), NoteError::Signature),
             (other.checkpoint(12, [1; 32]), NoteError::Foreign),

@@ -5,7 +5,7 @@ use super::note::PublicKey;
 use super::tree::Hash;
 use super::verify::Item;
 use super::{AuditError, keys, tree};
-use crate::base::{hex, limits};
+use crate::base::{file, hex, limits};
 use crate::store::rusqlite::types::ValueRef;
 use crate::store::rusqlite::{Connection, Row};
 use crate::store::{self, StoreError};
@@ -256,7 +256,7 @@ enum Line {
 /// Version of the export.
 const FORMAT: u32 = 1;
 
-/// Writes a log into a new file, one JSON object a line. Returns how many
+/// Writes a log into a new file for its owner only, one JSON object a line. Returns how many
 /// entries and checkpoints.
 ///
 /// # Errors
@@ -264,7 +264,7 @@ const FORMAT: u32 = 1;
 /// [`AuditError::Store`].
 pub fn export(log: &Database, path: &Path) -> Result<(u64, u64), AuditError> {
     let write = AuditError::file("write", path);
-    let file = File::create_new(path).map_err(&write)?;
+    let file = file::create_new(path).map_err(&write)?;
     let mut out = BufWriter::new(file);
     let mut put = |line: &Line| {
         serde_json::to_writer(&mut out, line)?;

@@ -98,11 +98,6 @@ impl Daemon {
         }
     }
 
-    /// The paired program's token.
-    pub fn token(&self) -> &str {
-        &self.token
-    }
-
     /// Runs `sceau` with this service's configuration.
     pub fn command(&self, arguments: &[&str]) -> std::process::Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sceau"));
