@@ -127,3 +127,9 @@ pub const WORKER_MEMORY_BYTES_MAX: u64 = 1 << 30;
 /// Longest name of a dropped document without its ending, in bytes: the names
 /// of what is written beside it must fit into 255.
 pub const INBOX_NAME_BYTES_MAX: usize = 180;
+
+/// Longest time between two checkpoints of the audit log, in minutes.
+pub const CHECKPOINT_MINUTES_MAX: u64 = 60;
+/// Longest line of an export of the audit log, in bytes: a checkpoint with its
+/// timestamp token in base64.
+pub const AUDIT_LINE_BYTES_MAX: u64 = 4 << 20;

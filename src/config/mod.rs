@@ -15,6 +15,7 @@ pub use installation::Installation;
 pub use token::{KeySettings, TokenSettings};
 
 use crate::api;
+use crate::audit;
 use crate::base::settings::{Faults, Section};
 use crate::base::{Secret, limits, paths};
 use crate::forms::Environment;
@@ -66,6 +67,8 @@ pub struct Configuration {
     pub store: store::Settings,
     /// Room kept on its disk.
     pub room: store::Room,
+    /// Checkpoints of the audit log.
+    pub audit: audit::Settings,
     /// Folder with more form packs.
     pub forms_folder: Option<PathBuf>,
     /// The drop folder, if there is one.
@@ -287,6 +290,7 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
         },
         trust: trust_settings(&root.section("trust"), &store.folder),
         pdfs: pdf_settings(&root.section("pdf"), &store.folder),
+        audit: audit_settings(&root.section("audit"), &store.folder),
         store,
         room,
         upkeep,
@@ -353,6 +357,14 @@ fn store_settings(section: &Section<'_>) -> store::Settings {
     store::Settings {
         folder: section.path("folder").unwrap_or_else(paths::data_default),
         key_file: section.path("key_file"),
+    }
+}
+
+fn audit_settings(section: &Section<'_>, state: &Path) -> audit::Settings {
+    let minutes = section.number("checkpoint_minutes", 0..=limits::CHECKPOINT_MINUTES_MAX);
+    audit::Settings {
+        checkpoint_every: Duration::from_secs(60 * minutes),
+        checkpoint_file: state.join(audit::CHECKPOINT_FILE),
     }
 }
 

@@ -295,6 +295,17 @@ pub(super) fn make_due_of_class(
     Ok(())
 }
 
+pub(super) fn has_any_of(
+    connection: &Connection,
+    form: &str,
+    version: &str,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM submission WHERE form = ?1 AND version = ?2)";
+    connection
+        .query_row(sql, params![form, version], |row| row.get(0))
+        .map_err(StoreError::sql("look for a form's submissions"))
+}
+
 /// The first of a sender's documents that such an environment accepted.
 pub(super) fn first_receipted(
     connection: &Connection,

@@ -7,9 +7,11 @@ mod inbox;
 mod keeper;
 mod packs;
 mod upkeep;
+mod witness;
 mod workers;
 
 use crate::api::{self, Api, Programs, Server};
+use crate::audit;
 use crate::base::{Secret, SystemClock, file, hex, limits, random};
 use crate::conditions::{Conditions, Sources};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
@@ -108,6 +110,7 @@ pub enum ServiceError {
 /// # Errors
 /// [`ServiceError`] when a part cannot be built; nothing was accepted then.
 pub fn run(configuration: Configuration) -> Result<(), ServiceError> {
+    no_core_dump().map_err(ServiceError::Runtime)?;
     let folder = configuration.store.folder.clone();
     let _lock = lock(&folder)?;
     // Left behind by one that was killed.
@@ -143,19 +146,17 @@ impl Parts {
             .map_err(ServiceError::Store)?
             .with_room(configuration.room);
         let lease = configuration.outbox.lease;
+        let store = Arc::new(store);
         let outbox =
-            Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
-        let OutboxSettings {
-            open_max,
-            stamp_within,
-            ..
-        } = configuration.outbox;
-        let outbox = outbox.bounded(open_max).with_stamp_within(stamp_within);
-        let outbox = Arc::new(outbox);
+            Outbox::open(store.clone(), clock.clone(), lease).map_err(ServiceError::Outbox)?;
+        let outbox = outbox.bounded(configuration.outbox.open_max);
+        let outbox = Arc::new(outbox.with_stamp_within(configuration.outbox.stamp_within));
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
+        let log = audit::Log::open(store, clock.clone(), configuration.audit);
+        let trust = witness::witnessing(trust, log);
         let tokens = Arc::new(tokens(configuration.tokens, &configuration.store.folder)?);
         let rsa_scheme = configuration.rsa_scheme;
         let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
@@ -241,7 +242,7 @@ impl Parts {
         let outbox = api.outbox.clone();
         let waiting = outbox.clone();
         let kept = Kept {
-            outbox,
+            outbox: outbox.clone(),
             intake: self.intake,
             delivery: self.delivery,
             settings: self.workers,
@@ -252,7 +253,7 @@ impl Parts {
         let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
         let condition_watch =
             ConditionWatch::start(api.conditions.clone()).map_err(ServiceError::Runtime)?;
-        let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
+        let pack_watch = PackWatch::start(self.packs, outbox).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
         tracing::info!(%url, environment = %api.environment.name, kind = %api.environment.kind, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -313,6 +314,20 @@ impl ServiceError {
             source,
         }
     }
+}
+
+/// Documents are in memory in clear: a crash must not write them to disk.
+fn no_core_dump() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        setrlimit(Resource::Core, none)?;
+    }
+    Ok(())
 }
 
 /// What evidence says of this place.

@@ -13,6 +13,7 @@ mod statements;
 #[cfg(test)]
 mod tests;
 mod timestamp;
+mod witness;
 
 pub use budget::Budget;
 pub use chain::build_chain;
@@ -21,6 +22,7 @@ pub use evidence::{
 };
 pub use health::{AuthorityHealth, ClockReading, Failure, FailureKind, Health};
 pub use policy::{AlgorithmPolicy, PolicyFault};
+pub use witness::{Commitment, Witness};
 
 use crate::base::Clock;
 use crate::http::{self, HttpError};
@@ -381,6 +383,7 @@ pub struct Trust {
     client: http::Client,
     memory: Memory,
     health: Mutex<Health>,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 /// An outside call to make.
@@ -410,7 +413,15 @@ impl Trust {
             settings,
             clock,
             client,
+            witness: None,
         })
+    }
+
+    /// The same with somebody whose commitments timestamp requests carry.
+    #[must_use]
+    pub fn witnessing(mut self, witness: Arc<dyn Witness>) -> Self {
+        self.witness = Some(witness);
+        self
     }
 
     /// What this was set up with.

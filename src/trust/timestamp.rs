@@ -52,7 +52,9 @@ impl Trust {
         imprint: &[u8; 32],
         calls: &mut Vec<Call>,
     ) -> Result<TimestampToken, TrustError> {
-        let nonce = random::bytes::<16>();
+        let commitment = self.witness.as_ref().and_then(|who| who.commitment());
+        let chosen = commitment.as_ref().map(|commitment| commitment.nonce);
+        let nonce = chosen.unwrap_or_else(random::bytes::<16>);
         let request = tsp::request(imprint, &nonce, authority.policy.as_deref());
         let asked_at = self.clock.now();
         let fetch = Fetch {
@@ -81,24 +83,28 @@ impl Trust {
         if let (Err(failure), Some(call)) = (&accepted, calls.get_mut(call)) {
             call.result = failure.to_string();
         }
-        accepted.map(|()| token)
+        let chain = accepted?;
+        if let Some(commitment) = commitment {
+            (commitment.witnessed)(&token, &chain);
+        }
+        Ok(token)
     }
 
-    /// Judges authority and time of a token that is good in itself. What a
-    /// trusted one says about this machine's clock counts, refused or not.
+    /// Judges authority and time of a token that is good in itself, and gives its
+    /// chain. What a trusted one says about this machine's clock counts, refused or not.
     fn accept(
         &self,
         authority: &TsaSettings,
         token: &TimestampToken,
         off: time::Duration,
         calls: &mut Vec<Call>,
-    ) -> Result<(), TrustError> {
+    ) -> Result<Vec<Cert>, TrustError> {
         let pool = token.certificates();
-        self.chain(token.signer(), pool, token.gen_time(), calls)?;
+        let chain = self.chain(token.signer(), pool, token.gen_time(), calls)?;
         self.note_clock(&authority.name, off);
         self.check_clock(authority, token, off)?;
         self.note_signer(authority, token.signer());
-        Ok(())
+        Ok(chain)
     }
 
     /// How far a signed time lies outside of the time since `asked_at`.

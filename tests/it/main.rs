@@ -1,6 +1,7 @@
 //! The integration tests, in one binary.
 
 mod api;
+mod audit;
 mod c14n;
 mod cli;
 #[cfg(target_os = "linux")] // looks processes up in /proc
