@@ -12,13 +12,12 @@ mod workers;
 
 use crate::api::{self, Api, Programs, Server};
 use crate::audit;
-use crate::base::{Secret, SystemClock, file, hex, limits, random};
+use crate::base::{Clock, Secret, SystemClock, file, hex, limits, random};
 use crate::conditions::{Conditions, Sources};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
 use crate::evidence::Evidence;
 use crate::forms::Packs;
-use crate::gateway::Gateway;
 use crate::gateway::mysecu::{MySecu, SetupError};
 #[cfg(unix)]
 use crate::inbox::Inbox;
@@ -142,15 +141,7 @@ impl Parts {
     fn build(configuration: Configuration) -> Result<Self, ServiceError> {
         let clock = SystemClock::shared();
         let installation = installation(&configuration)?;
-        let store = Store::open(&configuration.store, &outbox::migrations())
-            .map_err(ServiceError::Store)?
-            .with_room(configuration.room);
-        let lease = configuration.outbox.lease;
-        let store = Arc::new(store);
-        let outbox =
-            Outbox::open(store.clone(), clock.clone(), lease).map_err(ServiceError::Outbox)?;
-        let outbox = outbox.bounded(configuration.outbox.open_max);
-        let outbox = Arc::new(outbox.with_stamp_within(configuration.outbox.stamp_within));
+        let (store, outbox) = outbox(&configuration, &clock)?;
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
@@ -163,20 +154,17 @@ impl Parts {
         let signer = Arc::new(signer);
         let people = Arc::new(configuration.people);
         let environment = Arc::new(configuration.environment);
-        let delivery = match configuration.mysecu {
-            Some(settings) => {
-                let gateway: Arc<dyn Gateway> =
-                    Arc::new(MySecu::new(settings, clock.clone()).map_err(ServiceError::Gateway)?);
-                Some(Arc::new(Delivery::new(
-                    packs.clone(),
-                    outbox.clone(),
-                    gateway,
-                    people.clone(),
-                    environment.clone(),
-                )))
-            }
-            None => None,
-        };
+        let gateway = configuration.mysecu.map(|s| MySecu::new(s, clock.clone()));
+        let gateway = gateway.transpose().map_err(ServiceError::Gateway)?;
+        let delivery = gateway.map(|gateway| {
+            Arc::new(Delivery::new(
+                packs.clone(),
+                outbox.clone(),
+                Arc::new(gateway),
+                people.clone(),
+                environment.clone(),
+            ))
+        });
         let intake = Arc::new(Intake::new(
             (packs.clone(), outbox.clone(), signer.clone()),
             people,
@@ -328,6 +316,24 @@ fn no_core_dump() -> io::Result<()> {
         setrlimit(Resource::Core, none)?;
     }
     Ok(())
+}
+
+fn outbox(
+    configuration: &Configuration,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Store>, Arc<Outbox>), ServiceError> {
+    let store = Store::open(&configuration.store, &outbox::migrations());
+    let store = Arc::new(
+        store
+            .map_err(ServiceError::Store)?
+            .with_room(configuration.room),
+    );
+    let settings = &configuration.outbox;
+    let outbox = Outbox::open(store.clone(), clock.clone(), settings.lease);
+    let outbox = outbox.map_err(ServiceError::Outbox)?;
+    let outbox = outbox.bounded(settings.open_max);
+    let outbox = outbox.with_stamp_within(settings.stamp_within);
+    Ok((store, Arc::new(outbox)))
 }
 
 /// What evidence says of this place.
