@@ -91,6 +91,7 @@ pub fn router(api: Arc<Api>) -> Router {
             get(submissions::timestamp),
         )
         .route("/v1/submissions/{uuid}/receipt", get(submissions::receipt))
+        .route("/v1/submissions/{uuid}/copies/{name}", get(paper::copy))
         .route("/v1/submissions/{uuid}/evidence", get(evidence::archive))
         .route("/v1/submissions/{uuid}/qr", get(paper::qr))
         .route("/v1/submissions/{uuid}/print", get(paper::print))
@@ -112,6 +113,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route_layer(middleware::from_fn_with_state(api.clone(), guard::program));
     let administrator = Router::new()
         .route("/v1/tokens/unlock", post(status::unlock))
+        .route("/v1/tokens/lock", post(status::lock))
         .route_layer(middleware::from_fn_with_state(
             api.clone(),
             guard::administrator,
@@ -146,8 +148,8 @@ pub fn router(api: Arc<Api>) -> Router {
         forms::list, forms::one, forms::submit, batches::submit, signatures::sign, validations::validate, status::uuids,
         submissions::list, submissions::one, submissions::retry, submissions::xml,
         submissions::pdf, submissions::timestamp, submissions::receipt,
-        evidence::archive, paper::qr, paper::print,
-        status::tokens, status::unlock, status::health, status::openapi
+        evidence::archive, paper::qr, paper::print, paper::copy,
+        status::tokens, status::unlock, status::lock, status::health, status::openapi
     ),
     components(schemas(Problem, forms::DryRun)),
     modifiers(&Security, &Problems)

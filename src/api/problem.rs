@@ -7,6 +7,7 @@ use crate::forms::{Code, Finding, FormsError, Rejected, Severity};
 use crate::intake::{IntakeError, IsolatedError, ScreenError};
 use crate::outbox::OutboxError;
 use crate::sign::SignError;
+use crate::store::Class;
 use crate::token::TokenError;
 use crate::trust::TrustError;
 use crate::xades::XadesError;
@@ -91,6 +92,9 @@ kinds! {
     NOT_PRINTABLE = 404 "not-printable", "The document has no QR symbol or no print copy",
         "The detail says why: the form's pack asks for none, there is no PDF, or the PDF has no such page.",
         ["Ce document n'a pas de code QR ni de copie à imprimer.", "Zu diesem Dokument gibt es keinen QR-Code und keine Druckkopie.", "This document has no QR code and no print copy."];
+    COPY_UNKNOWN = 404 "copy-unknown", "The form has no such copy",
+        "GET /v1/forms/{form} lists the copies of each operation.",
+        ["Cet exemplaire n'existe pas pour ce document.", "Dieses Exemplar gibt es zu diesem Dokument nicht.", "There is no such copy of this document."];
     METHOD_REFUSED = 405 "method-refused", "The address does not take this method",
         "See openapi.json for the methods there are.",
         ["Le logiciel a demandé une fonction inconnue.", "Die Software hat eine unbekannte Funktion angefragt.", "Your software asked for an unknown function."];
@@ -112,6 +116,9 @@ kinds! {
     LEVEL_UNAVAILABLE = 409 "level-unavailable", "The level cannot be reached as Sceau is set up",
         "The detail says what is missing. Change the configuration, or ask for a lower level.",
         ["Sceau n'est pas configuré pour ce niveau de signature.", "Sceau ist für diese Signaturstufe nicht eingerichtet.", "Sceau is not set up for this level of signature."];
+    DOCUMENT_PURGED = 410 "document-purged", "The documents of this submission were destroyed",
+        "They are kept for `store.keep_documents_days` after the insurer's verdict. Record, history, digests, receipt and timestamp are still there.",
+        ["Ce document n'est plus conservé ; son accusé de réception l'est encore.", "Dieses Dokument wird nicht mehr aufbewahrt; seine Empfangsbestätigung noch.", "This document is no longer kept; its receipt still is."];
     BODY_TOO_LARGE = 413 "body-too-large", "The request body is over the limit",
         "The limit stands in the detail, in bytes.",
         ["Le document est trop volumineux.", "Das Dokument ist zu groß.", "The document is too large."];
@@ -181,6 +188,15 @@ kinds! {
     STORAGE_FAILED = 503 "storage-failed", "The document could not be stored durably",
         "It was not accepted. Check disk space and the log, then repeat the request.",
         ["Le document n'a pas pu être enregistré ; il n'est pas accepté. Réessayez.", "Das Dokument konnte nicht gespeichert werden und ist nicht angenommen. Versuchen Sie es erneut.", "The document could not be stored and is not accepted. Try again."];
+    STORE_STOPPED = 503 "store-stopped", "The disk failed and the store is being checked",
+        "Nothing is accepted or sent until the check is done; what was answered with 202 is there. Then repeat the same request: if the document was kept after all, the answer is 200.",
+        ["Le disque a signalé une erreur ; Sceau vérifie ses données. Réessayez dans un instant.", "Die Festplatte hat einen Fehler gemeldet; Sceau prüft seine Daten. Versuchen Sie es gleich noch einmal.", "The disk reported an error; Sceau is checking its data. Try again in a moment."];
+    STORE_DAMAGED = 503 "store-damaged", "Stored data are damaged",
+        "The database or this document's bytes are not what was written. What can be read is still given; nothing damaged is sent. Restore a backup: docs/administrator.md.",
+        ["Des données enregistrées sont endommagées. Prévenez votre administrateur.", "Gespeicherte Daten sind beschädigt. Verständigen Sie Ihren Administrator.", "Stored data are damaged. Tell your administrator."];
+    DISK_FULL = 507 "disk-full", "There is no room for another document",
+        "It was not accepted. Documents accepted before are still sent. Make room on the disk of the state folder, then repeat the request.",
+        ["Le disque est plein ; le document n'est pas accepté. Libérez de la place.", "Die Festplatte ist voll; das Dokument ist nicht angenommen. Schaffen Sie Platz.", "The disk is full; the document is not accepted. Make room."];
 }
 
 /// One fault of a submitted document.
@@ -371,7 +387,7 @@ impl IntoResponse for Problem {
         }
         let seconds = self.retry_after.or(match status {
             StatusCode::TOO_MANY_REQUESTS => Some(1),
-            StatusCode::SERVICE_UNAVAILABLE => Some(30),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => Some(30),
             _ => None,
         });
         if let Some(seconds) = seconds {
@@ -406,11 +422,26 @@ impl From<OutboxError> for Problem {
                 ),
             ),
             OutboxError::Full { .. } => Self::new(&QUEUE_FULL, sentence(&error.to_string())),
+            OutboxError::Purged(_) => Self::new(&DOCUMENT_PURGED, sentence(&error.to_string())),
             OutboxError::Standing { .. }
             | OutboxError::LeaseLost(_)
             | OutboxError::Store { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, "store failed");
-                Self::new(&STORAGE_FAILED, "The store failed; the log has the cause.")
+                let class = match &error {
+                    OutboxError::Store { source, .. } => source.class(),
+                    OutboxError::Conflict(_)
+                    | OutboxError::Full { .. }
+                    | OutboxError::Purged(_)
+                    | OutboxError::Standing { .. }
+                    | OutboxError::LeaseLost(_) => Class::Other,
+                };
+                let kind = match class {
+                    Class::Full => &DISK_FULL,
+                    Class::Failing => &STORE_STOPPED,
+                    Class::Damaged => &STORE_DAMAGED,
+                    Class::Other => &STORAGE_FAILED,
+                };
+                Self::new(kind, "The store failed; the log has the cause.")
             }
         }
     }
@@ -567,6 +598,8 @@ impl From<TokenError> for Problem {
             TokenError::PinPossiblyUsed => Self::new(&PIN_UNCERTAIN, text),
             TokenError::PinLocked => Self::new(&PIN_LOCKED, text),
             TokenError::Absent
+            | TokenError::Pulled
+            | TokenError::Wrong { .. }
             | TokenError::Locked
             | TokenError::FinalTry
             | TokenError::PinCancelled

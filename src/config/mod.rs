@@ -36,9 +36,10 @@ use toml::{Table, Value};
 pub const DEFAULT: &str = include_str!("../../service-config/default.toml");
 
 /// Keys that hold paths, made absolute against the file they stand in.
-const PATH_KEYS: [&str; 15] = [
+const PATH_KEYS: [&str; 16] = [
     "store.folder",
     "store.key_file",
+    "store.backup_folder",
     "forms.folder",
     "inbox.folder",
     "token.module",
@@ -63,11 +64,15 @@ pub struct Configuration {
     pub rate: api::Rate,
     /// State folder and sealing key.
     pub store: store::Settings,
+    /// Room kept on its disk.
+    pub room: store::Room,
     /// Folder with more form packs.
     pub forms_folder: Option<PathBuf>,
     /// The drop folder, if there is one.
     #[cfg(unix)]
     pub inbox: Option<crate::inbox::Settings>,
+    /// What is done for the store in the long run.
+    pub upkeep: UpkeepSettings,
     /// Where documents go.
     pub environment: Environment,
     /// What reports say of this installation.
@@ -101,6 +106,17 @@ pub struct OutboxSettings {
     pub intake_workers: usize,
     /// Threads that send.
     pub delivery_workers: usize,
+}
+
+/// What is done for the store in the long run.
+#[derive(Debug)]
+pub struct UpkeepSettings {
+    /// How long documents are kept after the insurer's verdict; `None`: for good.
+    pub documents_kept: Option<Duration>,
+    /// Folder of the daily backups.
+    pub backup_folder: PathBuf,
+    /// How many of them are kept; 0: none is made.
+    pub backups_kept: usize,
 }
 
 /// What is logged.
@@ -234,7 +250,20 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
     let api = root.section("api");
     let outbox = root.section("outbox");
     let log = root.section("log");
-    let store = store_settings(&root.section("store"));
+    let store_section = root.section("store");
+    let store = store_settings(&store_section);
+    let days = store_section.number("keep_documents_days", 0..=36_500);
+    let upkeep = UpkeepSettings {
+        documents_kept: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+        backup_folder: store_section
+            .path("backup_folder")
+            .unwrap_or_else(|| store.folder.join("backups")),
+        backups_kept: store_section.number("backups_kept", 0..=1000) as usize,
+    };
+    let room = store::Room {
+        reserve_mebibytes: store_section.number("reserve_mebibytes", 0..=1_048_576),
+        free_mebibytes_min: store_section.number("free_mebibytes", 0..=1_048_576),
+    };
     let tokens = token::tokens(root);
     Configuration {
         listen: listen(&api),
@@ -257,6 +286,8 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
         trust: trust_settings(&root.section("trust"), &store.folder),
         pdfs: pdf_settings(&root.section("pdf"), &store.folder),
         store,
+        room,
+        upkeep,
         mysecu: mysecu_settings(&root.section("mysecu")),
         people: people::people(root, tokens.len()),
         tokens,

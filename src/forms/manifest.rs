@@ -297,7 +297,8 @@ impl Reader<'_, '_> {
         let qr = section.some_section("qr");
         let qr = qr.map(|section| qr_place(&section, &show));
         let refers = all(section, "refers", |section| self.refers(section));
-        let copies = all(section, "copies", |section| self.copy(section));
+        let mut names = BTreeSet::new();
+        let copies = all(section, "copies", |section| self.copy(section, &mut names));
         let checks = self.checks();
         Some(Operation {
             title: title?,
@@ -542,8 +543,11 @@ impl Reader<'_, '_> {
         })
     }
 
-    fn copy(&self, section: &Section<'_>) -> Option<CopyRule> {
+    fn copy(&self, section: &Section<'_>, names: &mut BTreeSet<String>) -> Option<CopyRule> {
         let name = slug(section, "name");
+        if let Some(name) = name.clone().filter(|name| !names.insert(name.clone())) {
+            section.fault("name", format!("\"{name}\" is there twice"));
+        }
         let title = title(section, "title");
         let hide = self.paths(section, "hide", From::Document);
         match &hide {
@@ -670,7 +674,7 @@ fn qr_place(section: &Section<'_>, show: &[Show]) -> Option<QrPlace> {
 fn all<T>(
     section: &Section<'_>,
     key: &str,
-    read: impl Fn(&Section<'_>) -> Option<T>,
+    read: impl FnMut(&Section<'_>) -> Option<T>,
 ) -> Option<Vec<T>> {
     let read: Vec<Option<T>> = section.tables(key).iter().map(read).collect();
     read.into_iter().collect()

@@ -11,7 +11,7 @@
 mod folder;
 
 use crate::base::{Uuid4, causes, digest, hex, hold, limits};
-use crate::forms::CodePrestataire;
+use crate::forms::{CodePrestataire, Pack};
 use crate::intake::{Draft, Intake, IntakeError};
 use crate::outbox::{Accepted, Client, Kind, Outbox, OutboxError, Record};
 use folder::{Folder, Print};
@@ -253,7 +253,10 @@ impl Inbox {
         // A document that makes a parser panic must not stop the others.
         let accepted = panic::catch_unwind(AssertUnwindSafe(|| self.intake.accept(draft)));
         let Ok(accepted) = accepted else {
-            tracing::error!(form = %place.form, "a dropped document made intake panic");
+            tracing::error!(
+                form = self.known(place).map(|place| &*place.form),
+                "a dropped document made intake panic"
+            );
             self.pause = Some(Instant::now() + PAUSE);
             return Ok(());
         };
@@ -266,15 +269,28 @@ impl Inbox {
             Err(error) => {
                 let refusal = self.words.problem(error);
                 if refusal.is_transient {
-                    tracing::warn!(form = %place.form, "a dropped document cannot be taken now");
+                    tracing::warn!(
+                        form = self.known(place).map(|place| &*place.form),
+                        "a dropped document cannot be taken now"
+                    );
                     self.pause = Some(Instant::now() + PAUSE);
                     return Ok(());
                 }
-                tracing::info!(form = %place.form, operation = %place.operation, "a dropped document is refused");
+                let known = self.known(place);
+                let (form, operation) = known.map(|p| (&*p.form, &*p.operation)).unzip();
+                tracing::info!(form, operation, "a dropped document is refused");
                 self.refuse(place, folder, stem, files, &digest, &refusal)
                     .map_err(file("put a refused document"))
             }
         }
+    }
+
+    /// The place as a log may name it: anybody can make a folder and call it as
+    /// they like.
+    fn known<'p>(&self, place: &'p Place) -> Option<&'p Place> {
+        let offers = self.intake.packs().offers(&place.form, None);
+        let has = |pack: &Arc<Pack>| pack.operations.contains_key(&place.operation);
+        offers.iter().any(has).then_some(place)
     }
 
     /// Moves an accepted document to `sent/` and follows it from there.

@@ -298,12 +298,10 @@ impl Intake {
         let warnings: Vec<String> = warnings.map(|w| w.code.as_str().to_owned()).collect();
         let facts = &vetted.checked.facts;
         let (claim, pages) = vetted.paper.as_ref().map(|p| (&p.claim, p.pages)).unzip();
-        let named = vetted.links.iter();
-        let named = named.map(|link| json!({ "by": link.name.by(), "value": link.name.value() }));
         let detail = json!({
             "form": vetted.pack.form, "version": vetted.pack.version,
             "pdf": claim, "pages": pages, "warnings": warnings,
-            "refers_to": named.collect::<Vec<_>>(),
+            "refers_to": vetted.named,
         });
         let new = New {
             uuid: facts.uuid,

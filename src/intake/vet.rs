@@ -7,6 +7,7 @@ use crate::forms::{self, Checked, Operation, Pack, Rejected, Severity};
 use crate::outbox::{Link, Scope};
 use crate::pdf;
 use crate::sign::{Practitioner, Signatory};
+use serde_json::Value;
 use std::sync::Arc;
 use time::Date;
 
@@ -19,6 +20,8 @@ pub(super) struct Vetted {
     pub(super) signatory: Option<Signatory>,
     pub(super) paper: Option<Paper>,
     pub(super) links: Vec<Link>,
+    /// The links in the words of the audit log.
+    pub(super) named: Vec<Value>,
 }
 
 /// The PDF of a document.
@@ -56,10 +59,10 @@ impl Intake {
             form: &pack.form,
             code_prestataire: &code,
         };
-        let (links, findings) = self
+        let correlated = self
             .correlate(&operation, &checked.facts, scope)
             .map_err(IntakeError::Outbox)?;
-        checked.warnings.extend(findings);
+        checked.warnings.extend(correlated.findings);
         let is_fault = |finding: &forms::Finding| finding.severity == Severity::Error;
         if checked.warnings.iter().any(is_fault) {
             let findings = checked.warnings;
@@ -72,7 +75,8 @@ impl Intake {
             practitioner,
             signatory,
             paper,
-            links,
+            links: correlated.links,
+            named: correlated.named,
         })
     }
 

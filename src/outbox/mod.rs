@@ -11,16 +11,19 @@
 //! `D1` is [`Outbox::receive`], `D2` [`Outbox::prepared`], `D3`
 //! [`Outbox::begin_attempt`], `D4` [`Outbox::conclude`].
 
+mod backup;
 mod clients;
 mod links;
 mod proof;
 mod receive;
 mod record;
+mod retention;
 mod rows;
 #[cfg(test)]
 mod tests;
 mod waiters;
 
+pub use backup::{back_up, restore};
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use links::{Link, Name, Scope};
 pub use proof::Proof;
@@ -55,7 +58,8 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 pub fn migrations() -> Vec<String> {
     vec![
         format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA),
-        include_str!("schema-2.sql").to_owned(),
+        include_str!("schema-3.sql").to_owned(),
+        include_str!("schema-4.sql").to_owned(),
     ]
 }
 
@@ -152,6 +156,9 @@ pub enum OutboxError {
         /// The bound, as configured.
         open_max: usize,
     },
+    /// The documents were destroyed when their time had come.
+    #[error("the documents of {0} were destroyed: they are kept for a limited time")]
+    Purged(Uuid4),
     /// The store failed.
     #[error("the outbox could not {operation}")]
     Store {
@@ -255,13 +262,15 @@ impl Outbox {
             open_max: usize::MAX,
         };
         outbox.recover()?;
-        let open = outbox.store.read(rows::open)?;
-        outbox.open.store(open, Ordering::Relaxed);
+        // Only now: later, a file without a row may be one about to get it.
+        let store = &outbox.store;
+        store.sweep(|name| store.read(|c| rows::is_body(c, name)))?;
         Ok(outbox)
     }
 
     /// With at most `open_max` documents that are not final; without, there is
     /// no bound.
+    #[must_use]
     pub fn bounded(mut self, open_max: usize) -> Self {
         self.open_max = open_max;
         self
@@ -280,6 +289,24 @@ impl Outbox {
         } else {
             Err(OutboxError::Full { open_max })
         }
+    }
+
+    /// The store, for who keeps it at work and who shows its health.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Puts the store back to work after [`Fault::Stopped`](crate::store::Fault),
+    /// as [`Outbox::open`] does. No step may be under way.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`]: to be called again later.
+    pub fn reopen(&self) -> Result<(), OutboxError> {
+        self.store.reopen()?;
+        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        upkeep.abandoned.clear();
+        drop(upkeep);
+        self.recover()
     }
 
     /// Claims the next submission that is due in `queue`; practitioners take turns.
@@ -408,6 +435,9 @@ impl Outbox {
             let subject = record.uuid.to_string();
             audit::append(tx, record.updated_at, &subject, word, &detail)?;
             release(tx, &record, claim)?;
+            if let State::Ready = record.state {
+                record.state = rows::resume(tx, record.uuid)?.unwrap_or(State::Ready);
+            }
             if record.state == State::Rejected {
                 rows::end_links(tx, record.uuid)?;
             }
@@ -511,11 +541,15 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxError::Store`], also when the body is damaged.
+    /// [`OutboxError::Purged`].
     pub fn body(&self, uuid: Uuid4, kind: Kind) -> Result<Option<Vec<u8>>, OutboxError> {
         let named = || self.store.read(|c| rows::body(c, uuid, kind));
         let Some(body) = named()? else {
             return Ok(None);
         };
+        if body.wrapped_key.is_empty() {
+            return Err(OutboxError::Purged(uuid));
+        }
         match self.store.body(&body) {
             Ok(bytes) => Ok(Some(bytes)),
             // It may have been replaced between the look at the row and the file.
@@ -556,10 +590,10 @@ impl Outbox {
                 audit::append(tx, now, &uuid, "unknown", &detail)?;
             }
             rows::clock_set_back(tx, now)?;
-            rows::recover(tx, now)
+            Ok::<_, OutboxError>(rows::recover(tx, now)?)
         })?;
-        self.store
-            .sweep(|name| self.store.read(|c| rows::is_body(c, name)))?;
+        let open = self.store.read(rows::open_count)?;
+        self.open.store(open, Ordering::Relaxed);
         Ok(())
     }
 

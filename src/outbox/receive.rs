@@ -69,6 +69,7 @@ impl Outbox {
             return same(known, &new).map(Accepted::Already);
         }
         self.admits(new.is_interactive)?;
+        self.store.admit()?;
         hold::point("d1-before");
         let mut bodies = vec![(Kind::RequestXml, std::mem::take(&mut new.xml))];
         bodies.extend(new.pdf.take().map(|pdf| (Kind::RequestPdf, pdf)));

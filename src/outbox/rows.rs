@@ -2,11 +2,12 @@
 
 use super::{Kind, Line, Link, Name, New, Queue, Record, Scope, Stage, State, Turns, Wait};
 use crate::base::clock::{from_unix_ms, unix_ms};
-use crate::base::{Uuid4, hex, random};
+use crate::base::{Uuid4, hex, ids, random};
 use crate::forms::EnvironmentKind;
 use crate::store::rusqlite::types::Type;
 use crate::store::rusqlite::{self, Connection, OptionalExtension, Row, Transaction, params};
 use crate::store::{Body, StoreError};
+use std::collections::HashSet;
 use time::OffsetDateTime;
 
 const COLUMNS: &str = "uuid, form, version, operation, code_prestataire, client, state, \
@@ -335,17 +336,25 @@ pub(super) fn named(
     name: &Name,
 ) -> Result<Vec<Record>, StoreError> {
     let failed = StoreError::sql("find a named submission");
-    let column = match name {
-        Name::InsurerId(_) => "insurer_id",
-        Name::Uuid(_) => "uuid",
+    // An id of the receiver stands as it was given, a UUID maybe in capitals.
+    let (column, value) = match name {
+        Name::InsurerId(id) => ("insurer_id", id),
+        Name::Uuid(uuid) => ("uuid", uuid),
+    };
+    let capitals = match ids::is_uuid(value) {
+        true => &value.to_uppercase(),
+        false => value,
     };
     let sql = format!(
-        "SELECT {COLUMNS} FROM submission WHERE {column} = ?1 AND environment = ?2 AND form = ?3 \
+        "SELECT {COLUMNS} FROM submission WHERE {column} IN (?1, ?4) AND environment = ?2 AND form = ?3 \
          ORDER BY received_ms DESC LIMIT {NAMED_MAX}"
     );
     let mut statement = connection.prepare_cached(&sql).map_err(&failed)?;
     let rows = statement
-        .query_map(params![name.value(), scope.environment, scope.form], record)
+        .query_map(
+            params![value, scope.environment, scope.form, capitals],
+            record,
+        )
         .map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
@@ -365,7 +374,7 @@ pub(super) fn standing(
     for record in named(connection, scope, &link.name)? {
         if record.code_prestataire == scope.code_prestataire {
             names.push(Name::Uuid(record.uuid.to_string()));
-            names.extend(record.insurer_id.map(Name::InsurerId));
+            names.extend(record.insurer_id.as_deref().map(Name::insurer_id));
         }
     }
     for name in names {
@@ -450,6 +459,7 @@ pub(super) fn referring(
     record: &Record,
 ) -> Result<Vec<Uuid4>, StoreError> {
     let failed = StoreError::sql("find referring submissions");
+    let insurer_id = record.insurer_id.as_deref().map(Name::insurer_id);
     let mut statement = connection
         .prepare_cached(
             "SELECT DISTINCT s.uuid FROM link l JOIN submission s ON s.uuid = l.uuid \
@@ -462,7 +472,7 @@ pub(super) fn referring(
         .query_map(
             params![
                 record.uuid.to_string(),
-                record.insurer_id,
+                insurer_id.as_ref().map(Name::value),
                 record.environment,
                 record.form,
                 record.code_prestataire
@@ -477,7 +487,7 @@ pub(super) fn referring(
 }
 
 /// How many can be taken on, now or later. Reads the indexes of these alone.
-pub(super) fn open(connection: &Connection) -> Result<usize, StoreError> {
+pub(super) fn open_count(connection: &Connection) -> Result<usize, StoreError> {
     let mut open = 0;
     for stage in Stage::ALL {
         let sql = format!("SELECT count(*) FROM submission WHERE {}", states(stage));
@@ -572,16 +582,8 @@ pub(super) fn body(
             "SELECT name, sealed, wrapped_key, sha256, bytes FROM body WHERE uuid = ?1 AND kind = ?2",
         )
         .and_then(|mut s| {
-            s.query_row([uuid.to_string().as_str(), kind.word()], |row| {
-                Ok(Body {
-                    name: row.get(0)?,
-                    sealed: row.get(1)?,
-                    wrapped_key: row.get(2)?,
-                    sha256: row.get(3)?,
-                    bytes: row.get::<_, i64>(4)? as usize,
-                })
-            })
-            .optional()
+            s.query_row([uuid.to_string().as_str(), kind.word()], body_row)
+                .optional()
         })
         .map_err(StoreError::sql("find a body"))
 }
@@ -597,10 +599,70 @@ pub(super) fn is_body(connection: &Connection, name: &str) -> Result<bool, Store
     let mut parts = name.split('.');
     let key = [parts.next(), parts.next()].map(Option::unwrap_or_default);
     let found: Option<String> = connection
-        .prepare_cached("SELECT name FROM body WHERE uuid = ?1 AND kind = ?2")
+        .prepare_cached(
+            "SELECT name FROM body WHERE uuid = ?1 AND kind = ?2 AND wrapped_key <> x''",
+        )
         .and_then(|mut s| s.query_row(key, |row| row.get(0)).optional())
         .map_err(StoreError::sql("find a body"))?;
     Ok(found.is_some_and(|found| found == name))
+}
+
+pub(super) fn body_files(connection: &Connection) -> Result<HashSet<String>, StoreError> {
+    let failed = StoreError::sql("list files");
+    let mut statement = connection
+        .prepare("SELECT name FROM body WHERE sealed IS NULL AND wrapped_key <> x''")
+        .map_err(&failed)?;
+    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// Every body that can still be read.
+pub(super) fn bodies(connection: &Connection) -> Result<Vec<Body>, StoreError> {
+    let failed = StoreError::sql("list bodies");
+    let mut statement = connection
+        .prepare(
+            "SELECT name, sealed, wrapped_key, sha256, bytes FROM body WHERE wrapped_key <> x''",
+        )
+        .map_err(&failed)?;
+    let rows = statement.query_map([], body_row).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// UUIDs of all that has not ended.
+pub(super) fn open(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let failed = StoreError::sql("find what is open");
+    let mut statement = connection
+        .prepare("SELECT uuid FROM submission WHERE state NOT IN ('receipted', 'rejected')")
+        .map_err(&failed)?;
+    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// Takes one that the receiver does not have back to where it was when the
+/// backup was made it was restored from.
+pub(super) fn resume(tx: &Transaction<'_>, uuid: Uuid4) -> Result<Option<State>, StoreError> {
+    tx.prepare_cached(
+        "UPDATE submission SET state = resume, resume = NULL \
+         WHERE uuid = ?1 AND resume IS NOT NULL RETURNING state",
+    )
+    .and_then(|mut s| {
+        let back = |row: &Row<'_>| {
+            let word: String = row.get(0)?;
+            State::from_word(&word).ok_or_else(|| unreadable(0))
+        };
+        s.query_row([uuid.to_string()], back).optional()
+    })
+    .map_err(StoreError::sql("resume a submission"))
+}
+
+fn body_row(row: &Row<'_>) -> rusqlite::Result<Body> {
+    Ok(Body {
+        name: row.get(0)?,
+        sealed: row.get(1)?,
+        wrapped_key: row.get(2)?,
+        sha256: row.get(3)?,
+        bytes: row.get::<_, i64>(4)? as usize,
+    })
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {

@@ -3,7 +3,9 @@
 
 #[cfg(unix)]
 mod inbox;
+mod keeper;
 mod packs;
+mod upkeep;
 mod workers;
 
 use crate::api::{self, Api, Programs, Server};
@@ -27,6 +29,7 @@ use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
 #[cfg(unix)]
 use inbox::InboxWatch;
+use keeper::{Keeper, Kept};
 use packs::PackWatch;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -34,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use workers::Workers;
+use upkeep::{Tended, Upkeep};
 
 /// File in the state folder with the administrator's token of this run.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
@@ -126,6 +129,7 @@ struct Parts {
     delivery: Option<Arc<Delivery>>,
     listen: std::net::SocketAddr,
     workers: OutboxSettings,
+    tended: Tended,
 }
 
 impl Parts {
@@ -133,7 +137,8 @@ impl Parts {
         let clock = SystemClock::shared();
         let installation = installation(&configuration)?;
         let store = Store::open(&configuration.store, &outbox::migrations())
-            .map_err(ServiceError::Store)?;
+            .map_err(ServiceError::Store)?
+            .with_room(configuration.room);
         let lease = configuration.outbox.lease;
         let outbox =
             Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
@@ -142,7 +147,7 @@ impl Parts {
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
-        let tokens = Arc::new(tokens(configuration.tokens)?);
+        let tokens = Arc::new(tokens(configuration.tokens, &configuration.store.folder)?);
         let rsa_scheme = configuration.rsa_scheme;
         let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
         let signer = Arc::new(signer);
@@ -169,6 +174,12 @@ impl Parts {
             configuration.pdfs,
             clock.clone(),
         ));
+        let tended = Tended {
+            outbox: outbox.clone(),
+            clock: clock.clone(),
+            store: configuration.store,
+            settings: configuration.upkeep,
+        };
         let evidence = Evidence::new(intake.clone(), outbox.clone(), clock, installation);
         #[cfg(unix)]
         let inbox = inbox::open(configuration.inbox, &intake, &outbox)?;
@@ -193,6 +204,7 @@ impl Parts {
             delivery,
             listen: configuration.listen,
             workers: configuration.outbox,
+            tended,
         })
     }
 
@@ -209,8 +221,14 @@ impl Parts {
 
         let outbox = api.outbox.clone();
         let waiting = outbox.clone();
-        let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
-            .map_err(ServiceError::Runtime)?;
+        let kept = Kept {
+            outbox,
+            intake: self.intake,
+            delivery: self.delivery,
+            settings: self.workers,
+        };
+        let keeper = Keeper::start(kept).map_err(ServiceError::Runtime)?;
+        let upkeep = Upkeep::start(self.tended).map_err(ServiceError::Runtime)?;
         #[cfg(unix)]
         let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
         let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
@@ -230,7 +248,8 @@ impl Parts {
             #[cfg(unix)]
             inbox_watch.stop();
             pack_watch.stop();
-            workers.stop(&outbox);
+            keeper.stop();
+            upkeep.stop();
         });
         if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
             tracing::warn!("a step takes too long; it is taken up again at the next start");
@@ -319,15 +338,15 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
     file::write_atomic(path, bytes).map_err(ServiceError::file("write", path))
 }
 
-fn tokens(settings: Vec<TokenSettings>) -> Result<Several, ServiceError> {
+fn tokens(settings: Vec<TokenSettings>, folder: &Path) -> Result<Several, ServiceError> {
     let named = settings.into_iter().map(|TokenSettings { name, key }| {
-        let token = token(&name, key)?;
+        let token = token(&name, key, folder)?;
         Ok(Named { name, token })
     });
     Ok(Several::new(named.collect::<Result<_, ServiceError>>()?))
 }
 
-fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
+fn token(name: &str, key: KeySettings, folder: &Path) -> Result<Arc<dyn Token>, ServiceError> {
     match key {
         KeySettings::Soft { p12, password_file } => {
             tracing::warn!(
@@ -344,6 +363,9 @@ fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
             module,
             serial,
             pin_file,
+            session,
+            module_sha256,
+            deadlines,
         } => {
             let program = std::env::current_exe().map_err(ServiceError::Runtime)?;
             let worker = WorkerCommand {
@@ -354,6 +376,10 @@ fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
             let mut settings = pkcs11::Settings::new(module, worker);
             settings.token_serial = serial;
             settings.pin_file = pin_file;
+            settings.pin_file_note = Some(folder.join(format!("{name}.pin-file-failed")));
+            settings.session = session;
+            settings.module_sha256 = module_sha256;
+            settings.deadlines = deadlines;
             let token = Pkcs11Token::start(settings).map_err(ServiceError::Runtime)?;
             Ok(Arc::new(token))
         }

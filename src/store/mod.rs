@@ -6,18 +6,34 @@
 //! 10 to 14 ms inside every thirteenth insert; files never cost above 2 ms.
 //! Small ones stay in their row, where they cost no flush of their own.
 
+mod backup;
+mod check;
+mod health;
+mod room;
 mod seal;
+mod sealed_file;
 #[cfg(test)]
 mod tests;
 
 use crate::base::{Secret, digest, file, hex};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use seal::Seal;
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use backup::{Made, restore};
+pub use check::Check;
+pub use health::{Class, Fault, Health};
+pub use room::Room;
 pub use rusqlite;
+
+use backup::Removal;
+use health::{Present, store_error};
+use room::Guarded;
 
 /// SQLite before this version can lose a WAL reset (fixed in 3.51.3 and 3.53.0).
 const SQLITE_VERSION_MIN: i32 = 3_053_000;
@@ -82,6 +98,26 @@ pub enum StoreError {
     /// A stored body is missing, altered, or sealed with another key.
     #[error("the stored body {0} is damaged")]
     Damaged(String),
+    /// The disk has less room than what is kept free.
+    #[error("only {free} MiB are free, {wanted} MiB are kept free")]
+    NoRoom {
+        /// Free space, in MiB.
+        free: u64,
+        /// The bound, in MiB.
+        wanted: u64,
+    },
+    /// The folder is not free for this.
+    #[error("{0}")]
+    InUse(&'static str),
+    /// A failure has stopped the store.
+    #[error("the store is stopped after a failure")]
+    Stopped,
+    /// The database is damaged and only read.
+    #[error("the database is damaged and only read")]
+    ReadOnly,
+    /// A check of the database found faults.
+    #[error("the database is damaged: {0}")]
+    DatabaseDamaged(String),
 }
 
 impl StoreError {
@@ -102,10 +138,14 @@ impl StoreError {
 /// The open store.
 pub struct Store {
     connection: Mutex<Connection>,
+    database: PathBuf,
     bodies: PathBuf,
     /// Files whose row is being written or removed: what a start looks at.
     staged: PathBuf,
     seal: Seal,
+    present: Present,
+    room: Guarded,
+    removal: Removal,
 }
 
 /// A sealed body, to be kept by a row. Its file is staged until
@@ -142,46 +182,136 @@ impl Store {
         for folder in [&settings.folder, &bodies, &staged] {
             file::create_private_dir(folder).map_err(StoreError::file("create", folder))?;
         }
-        let seal = Seal::new(&load_key(settings)?);
+        let key = match settings.folder.join(DATABASE).exists() {
+            // Beside an old database a new one would hide that the right one is
+            // lost, and seal new bodies apart from the old.
+            true => Key::MustBeThere,
+            false => Key::MadeIfMissing,
+        };
+        let seal = Seal::new(&load_key(settings, key)?);
         let path = settings.folder.join(DATABASE);
         let mut connection = Connection::open(&path).map_err(StoreError::sql("open"))?;
         configure(&connection).map_err(StoreError::sql("configure"))?;
         migrate(&mut connection, migrations)?;
         Ok(Self {
             connection: Mutex::new(connection),
+            database: path,
             bodies,
             staged,
             seal,
+            present: Present::default(),
+            room: Guarded::new(&settings.folder, Room::default()),
+            removal: Removal::in_folder(&settings.folder),
         })
     }
 
+    /// Keeps room on the disk from now on. A disk that has too little already
+    /// is a fault of the store, not an error: what is queued still goes on.
+    #[must_use]
+    pub fn with_room(mut self, room: Room) -> Self {
+        self.room = Guarded::new(self.folder(), room);
+        self.note(self.room.make()).ok();
+        self
+    }
+
+    /// Bounded as by [`Store::with_room`], without a reserve: for a command
+    /// beside the service.
+    #[must_use]
+    pub fn with_bound(mut self, room: Room) -> Self {
+        self.room = Guarded::new(self.folder(), room);
+        self
+    }
+
+    /// What is wrong with the store; `None` when it is sound.
+    pub fn health(&self) -> Option<Health> {
+        self.present.get()
+    }
+
+    /// Whether something new may be accepted.
+    ///
+    /// # Errors
+    /// [`StoreError`] of class [`Class::Full`] while there is no room, else what
+    /// every call answers.
+    pub fn admit(&self) -> Result<(), StoreError> {
+        self.writable()?;
+        match self.present.fault() {
+            // Only `look` ends it: by then the reserve is there again.
+            Some(Fault::Full) => self.look(),
+            Some(Fault::Stopped | Fault::ReadOnly) | None => self.note(self.room.is_enough()),
+        }
+    }
+
+    /// Looks whether there is room, and ends [`Fault::Full`] when the reserve
+    /// could be made again.
+    ///
+    /// # Errors
+    /// [`StoreError`] of class [`Class::Full`] while there is none.
+    pub fn look(&self) -> Result<(), StoreError> {
+        self.note(self.room.make())?;
+        self.present.end(Fault::Full);
+        Ok(())
+    }
+
     /// Runs `work` in one immediate transaction: all of it is durable when this
-    /// returns `Ok`, none of it otherwise.
+    /// returns `Ok`. After an error none of it is, with one exception: a commit
+    /// whose flush failed may turn out to be on disk.
     ///
     /// # Errors
     /// Whatever `work` returns, or a failure to begin or commit.
-    pub fn transact<T, E: From<StoreError>>(
+    pub fn transact<T, E: From<StoreError> + Error + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut connection = self.lock();
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(StoreError::sql("begin"))?;
-        let value = work(&transaction)?;
-        transaction.commit().map_err(StoreError::sql("commit"))?;
-        Ok(value)
+        self.writable()?;
+        let transacted = || -> Result<T, E> {
+            let transaction = connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)
+                .map_err(StoreError::sql("begin"))?;
+            let value = work(&transaction)?;
+            transaction.commit().map_err(StoreError::sql("commit"))?;
+            Ok(value)
+        };
+        // Noted while the connection is held: after a failed flush nothing
+        // more may be written through it.
+        self.note(transacted())
     }
 
     /// Runs read-only `work`.
     ///
     /// # Errors
     /// Whatever `work` returns.
-    pub fn read<T, E: From<StoreError>>(
+    pub fn read<T, E: From<StoreError> + Error + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        work(&self.lock())
+        let connection = self.lock();
+        self.readable()?;
+        self.note(work(&connection))
+    }
+
+    /// Takes a failure to heart.
+    fn note<T, E: Error + 'static>(&self, done: Result<T, E>) -> Result<T, E> {
+        let failed = done.as_ref().err().and_then(|error| store_error(error));
+        if failed.is_some_and(|error| self.present.note(error)) {
+            self.room.give_up();
+        }
+        done
+    }
+
+    fn readable(&self) -> Result<(), StoreError> {
+        match self.present.fault() {
+            Some(Fault::Stopped) => Err(StoreError::Stopped),
+            Some(Fault::Full | Fault::ReadOnly) | None => Ok(()),
+        }
+    }
+
+    fn writable(&self) -> Result<(), StoreError> {
+        match self.present.fault() {
+            Some(Fault::Stopped) => Err(StoreError::Stopped),
+            Some(Fault::ReadOnly) => Err(StoreError::ReadOnly),
+            Some(Fault::Full) | None => Ok(()),
+        }
     }
 
     /// Seals each of `plains`, large ones into durable files, staged; after an
@@ -192,6 +322,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::File`] when the disk refuses.
     pub fn put_bodies(&self, plains: &[(String, &[u8])]) -> Result<Vec<Body>, StoreError> {
+        self.writable()?;
         let mut put = Vec::with_capacity(plains.len());
         let written = plains
             .iter()
@@ -201,7 +332,7 @@ impl Store {
             // A full disk must not be filled further by each try; what cannot
             // be removed now is swept at the next start.
             let _ = self.discard(&files(&put));
-            return Err(error);
+            return self.note(Err(error));
         }
         Ok(put)
     }
@@ -253,23 +384,31 @@ impl Store {
         }
     }
 
+    /// Opens the file of a body, wherever it is now.
+    fn open_file(&self, name: &str) -> io::Result<File> {
+        let settled = self.bodies.join(name);
+        let found = |opened: &io::Result<File>| !matches!(opened, Err(error) if error.kind() == io::ErrorKind::NotFound);
+        // The last look is for one that was settled between the first two.
+        let places = [&settled, &self.staged.join(name)];
+        let mut opened = places.into_iter().map(File::open);
+        opened.find(found).unwrap_or_else(|| File::open(&settled))
+    }
+
     fn read_file(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        let path = self.bodies.join(name);
-        // Settled, staged, or settled between the two looks.
-        for path in [&path, &self.staged.join(name)] {
-            match std::fs::read(path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                read => return read.map_err(StoreError::file("read", path)),
-            }
-        }
-        std::fs::read(&path).map_err(StoreError::file("read", &path))
+        let mut bytes = Vec::new();
+        self.open_file(name)
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .map_err(StoreError::file("read", &self.bodies.join(name)))?;
+        Ok(bytes)
     }
 
     /// Reads a body back and compares its digest.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when it is not what was stored.
+    /// [`StoreError::Damaged`] when it is not what was stored. That stops the
+    /// store for no other body: it holds up one document, whatever is done.
     pub fn body(&self, body: &Body) -> Result<Vec<u8>, StoreError> {
+        self.readable()?;
         let sealed = match &body.sealed {
             Some(sealed) => sealed.clone(),
             None => self.read_file(&body.name)?,
@@ -315,21 +454,28 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes body files that no row names (any more).
+    /// Removes body files that a committed transaction no longer names; while a
+    /// backup is made, after it.
     ///
     /// # Errors
     /// [`StoreError::File`] when one cannot be removed; the next
     /// [`Store::sweep`] finds it if it is staged.
     pub fn discard(&self, files: &[String]) -> Result<(), StoreError> {
-        for name in files {
-            let staged = self.staged.join(name);
-            let removed = std::fs::remove_file(&staged).or_else(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => std::fs::remove_file(self.bodies.join(name)),
-                _ => Err(error),
-            });
-            removed.map_err(StoreError::file("remove", &staged))?;
-        }
-        Ok(())
+        let places = [&self.staged, &self.bodies];
+        let paths = files
+            .iter()
+            .flat_map(|name| places.map(|place| place.join(name)));
+        self.removal.remove(paths.collect())
+    }
+
+    /// Takes what was destroyed in rows out of the write-ahead log too, where
+    /// older copies of pages are kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn forget(&self) -> Result<(), StoreError> {
+        let failed = StoreError::sql("empty its log");
+        self.read(|connection| check::checkpoint(connection).map_err(failed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -346,13 +492,17 @@ pub fn files<'a>(bodies: impl IntoIterator<Item = &'a Body>) -> Vec<String> {
     in_files.map(|body| body.name.clone()).collect()
 }
 
-fn load_key(settings: &Settings) -> Result<Secret, StoreError> {
+/// What is done without a sealing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    MustBeThere,
+    MadeIfMissing,
+}
+
+fn load_key(settings: &Settings, missing: Key) -> Result<Secret, StoreError> {
     let own = settings.folder.join("seal.key");
     let path = settings.key_file.as_ref().unwrap_or(&own);
-    // Only a new store gets a key: beside an old database a new one would hide
-    // that the right one is lost, and seal new bodies apart from the old.
-    let is_new = !settings.folder.join(DATABASE).exists();
-    if settings.key_file.is_none() && is_new && !path.exists() {
+    if settings.key_file.is_none() && missing == Key::MadeIfMissing && !path.exists() {
         let key = hex::encode(&crate::base::random::bytes::<SEAL_KEY_BYTES>());
         match file::write_once(path, key.as_bytes()) {
             // Another process has just made it: that one counts for both.

@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 /// Longest wait for a service to start or a submission to move.
 const LIMIT: Duration = Duration::from_secs(60);
 const EXAMPLES: &str = "xsd/memoire-honoraires/2/examples/valid/depot";
+/// Where the tests' services keep their state; they share a disk, so none keeps
+/// room on it.
+const STATE: &str = "[api]\nlisten = \"127.0.0.1:0\"\n[store]\nfolder = \"state\"\n\
+                     reserve_mebibytes = 0\nfree_mebibytes = 0\n";
 const PDFS: &str = "tests/fixtures/pdf";
 
 /// What differs between the services of the tests.
@@ -33,24 +37,6 @@ pub fn on_token(table: &str) -> String {
          [[practitioner]]\ncode_prestataire = \"90000001\"\nehealth_id = \"9000000001\"\n\
          name = \"Dr Testine Exemple\"\n"
     )
-}
-
-/// A layer with address and folder of a test's service in it.
-fn placed(layer: &str) -> String {
-    let mut layer = layer.to_owned();
-    let places = [
-        ("[api]", "listen = \"127.0.0.1:0\""),
-        ("[store]", "folder = \"state\""),
-    ];
-    for (table, line) in places {
-        let with = format!("{table}\n{line}");
-        if layer.contains(table) {
-            layer = layer.replacen(table, &with, 1);
-        } else {
-            layer = format!("{layer}\n{with}\n");
-        }
-    }
-    layer
 }
 
 /// A running service.
@@ -75,10 +61,11 @@ impl Daemon {
 
     /// The same with the token of an earlier pairing.
     pub fn start_paired(folder: &Path, sandbox: &Sandbox, setup: &Setup, token: String) -> Self {
-        let layer = folder.join("test.toml");
-        std::fs::write(&layer, placed(&setup.layer)).unwrap();
+        let (state, layer) = (folder.join("state.toml"), folder.join("test.toml"));
+        std::fs::write(&state, STATE).unwrap();
+        std::fs::write(&layer, &setup.layer).unwrap();
         let files = ["signer.toml", "environment.toml"].map(|name| sandbox.dir.join(name));
-        let files: Vec<PathBuf> = files.into_iter().chain([layer]).collect();
+        let files: Vec<PathBuf> = files.into_iter().chain([state, layer]).collect();
         let endpoint_file = folder.join("state/endpoint");
         let _ = std::fs::remove_file(&endpoint_file);
         let log = std::fs::File::create(folder.join("sceau.log")).unwrap();

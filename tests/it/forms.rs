@@ -376,7 +376,7 @@ fn the_employers_copy_never_shows_the_diagnosis() {
         .iter()
         .find(|case| case.pack.form == "ecit")
         .unwrap();
-    let mut hidden = 0;
+    let (mut hidden, mut facts) = (0, 0);
     for example in case.examples("valid") {
         if example.operation != "depot" {
             continue;
@@ -395,12 +395,28 @@ fn the_employers_copy_never_shows_the_diagnosis() {
             hidden += usize::from(original.contains(word));
             assert!(!copy.contains(word), "{word} in {copy}");
         }
+        let tree = sceau::xml::parse(original.as_bytes()).unwrap();
+        let is_hidden = |node: &roxmltree::Node| {
+            let names = ["codeDiagnostic", "remarqueMedicale", "cause", "accident"];
+            let mut above = node.ancestors();
+            above.any(|node| names.contains(&node.tag_name().name()))
+        };
+        let texts = tree.descendants().filter(|node| node.is_text());
+        let (secret, shown): (Vec<_>, Vec<_>) = texts.partition(is_hidden);
+        let shown: Vec<_> = shown.iter().filter_map(|node| node.text()).collect();
+        for fact in secret.iter().filter_map(|node| node.text()) {
+            // The day of the accident may be the first of the incapacity.
+            if !fact.trim().is_empty() && !shown.contains(&fact) {
+                facts += 1;
+                assert!(!copy.contains(&format!(">{fact}<")), "{fact} in {copy}");
+            }
+        }
         assert!(
             copy.contains("dateFin") && copy.contains("Modèle"),
             "{copy}"
         );
     }
-    assert!(hidden > 20);
+    assert!(hidden > 20 && facts > 20, "{hidden} {facts}");
 }
 
 /// Every fault of a broken pack at once, each with its key.

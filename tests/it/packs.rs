@@ -277,3 +277,55 @@ fn a_submission_outlives_its_pack_and_a_kill() {
     assert!(hurried.status < 300, "{}", hurried.status);
     daemon.wait_for(&uuid, &["receipted"]);
 }
+
+/// A pack that is edited in place makes no unsigned document of one that was
+/// accepted to be signed, be it signed already or not.
+#[test]
+fn a_pack_edited_in_place_sends_nothing_unsigned() {
+    const PLACE: &str =
+        "\n[operations.depot.signature]\nlevel = \"XAdES-B-LT\"\nslot = \"end-of-root\"\n";
+    let scratch = tempfile::tempdir().unwrap();
+    let pack = guides_pack(&scratch.path().join("packs"));
+    let insurer = scratch.path().join("insurer");
+    guides_pack(&insurer);
+    let sandbox = Sandbox::start_with_packs(&scratch.path().join("sandbox"), &insurer);
+    let with = |layer: &str| Setup {
+        layer: format!("{layer}[forms]\nfolder = \"packs\"\n"),
+        ..Setup::default()
+    };
+    let manifest = pack.join("pack.toml");
+    let signed = fs::read_to_string(&manifest).unwrap();
+    assert!(signed.contains(PLACE));
+    let unsigned = signed.replace(PLACE, "\n");
+    // Until it is in this state or waits for this reason.
+    let reaches = |daemon: &Daemon, uuid: &str, value: &str| {
+        until(&format!("it reaches {value}"), || {
+            daemon.call(&format!("/v1/submissions/{uuid}/retry"), Some(Vec::new()));
+            let now = daemon.get(&format!("/v1/submissions/{uuid}"));
+            (now["waiting"]["code"] == value || now["state"] == value).then_some(now)
+        })
+    };
+    let rule = serde_json::json!({ "point": "tsa", "action": "unavailable", "count": 100_000 });
+    sandbox.control("scenario", &rule.to_string());
+    let daemon = Daemon::start(scratch.path(), &sandbox, &with("token = []\n"));
+    let uuid = hand_in(&daemon, &pack);
+    fs::write(&manifest, &unsigned).unwrap();
+    let held = reaches(&daemon, &uuid, "pack-changed");
+    assert_eq!(
+        (&held["state"], &held["waiting"]["class"]),
+        (&"received".into(), &"ours".into())
+    );
+    daemon.kill();
+
+    fs::write(&manifest, &signed).unwrap();
+    let daemon = Daemon::start(scratch.path(), &sandbox, &with(""));
+    reaches(&daemon, &uuid, "signed");
+    fs::write(&manifest, &unsigned).unwrap();
+    let held = reaches(&daemon, &uuid, "pack-changed");
+    assert_eq!(held["state"], "signed");
+    assert_eq!(sandbox.documents().len(), 0);
+
+    fs::write(&manifest, &signed).unwrap();
+    sandbox.calm();
+    reaches(&daemon, &uuid, "receipted");
+}

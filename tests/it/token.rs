@@ -1,9 +1,15 @@
 //! Tokens: real signatures through SoftHSM2, and a module that misbehaves.
 
+#[cfg(target_os = "linux")] // looks processes up in /proc
+mod misbehaviour;
+mod sessions;
+
 use crate::softhsm::{Authority, Kind, PIN, SoftHsm, skipped, worker};
 use sceau::base::{Secret, SystemClock};
 use sceau::token::pkcs11::{Pkcs11Token, Settings};
-use sceau::token::{Identity, LastTry, PinWarning, Token, TokenError, TokenStatus, choose};
+use sceau::token::{
+    DriverFault, Identity, LastTry, PinWarning, Token, TokenError, TokenStatus, choose,
+};
 use sceau::x509::{self, Cert, RsaScheme, SignatureAlgorithm};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -277,7 +283,7 @@ fn a_wrong_pin_file_costs_one_attempt_however_often_the_worker_restarts() {
         }
     });
     faulty.at("C_GetTokenInfo", "crash");
-    wait_for(&token, |s| *s == TokenStatus::Restarting);
+    wait_for(&token, |s| matches!(s, TokenStatus::Restarting { .. }));
     wait_for(&token, is_locked);
     drop(token);
     // Another start of the whole daemon: the token's own warning forbids it.
@@ -336,7 +342,7 @@ fn nonsense_from_the_module_is_caught() {
         sign(&token, &faulty.certificate),
         Err(TokenError::BadSignature)
     );
-    faulty.at("C_Sign", "oversize");
+    faulty.at("C_Sign", "huge");
     let refused = sign(&token, &faulty.certificate).unwrap_err();
     assert!(matches!(refused, TokenError::Refused { .. }), "{refused:?}");
     sign(&token, &faulty.certificate).unwrap();
@@ -518,7 +524,9 @@ fn the_serial_number_decides_between_tokens() {
 
     settings.token_serial = Some("0123456789abcdef".into());
     let token = Pkcs11Token::start(settings).unwrap();
-    assert_eq!(token.identities().unwrap_err(), TokenError::Absent);
+    let wrong = token.identities().unwrap_err();
+    assert!(matches!(&wrong, TokenError::Wrong { detail } if detail.contains(&first)));
+    assert_eq!(unlock(&token, PIN), Err(wrong));
 }
 
 #[test]
@@ -526,7 +534,8 @@ fn a_driver_that_keeps_crashing_rests_until_a_person_comes() {
     let Some(faulty) = Faulty::new() else { return };
     faulty.at("C_GetTokenInfo.always", "crash");
     let token = faulty.start();
-    wait_for(&token, |s| *s == TokenStatus::Quarantined);
+    let after = DriverFault::Crashed;
+    wait_for(&token, |s| *s == TokenStatus::Quarantined { after });
     assert_eq!(faulty.calls("C_Initialize"), 6, "five restarts");
     assert_eq!(
         sign(&token, &faulty.certificate),

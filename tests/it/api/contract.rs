@@ -73,6 +73,7 @@ fn every_operation_asks_for_exactly_its_token() {
         let target = path
             .replace("{form}", "memoire-honoraires")
             .replace("{operation}", "depot")
+            .replace("{name}", "employeur")
             .replace("{uuid}", "3f2b8c1e-5a4d-4e6f-9b7a-0c1d2e3f4a5b");
         assert!(!target.contains('{'), "{target}");
         for (method, operation) in item.as_object().unwrap() {
