@@ -294,6 +294,7 @@ impl Outbox {
 
     /// With at most `open_max` documents that are not final; without, there is
     /// no bound.
+    #[must_use]
     pub fn bounded(mut self, open_max: usize) -> Self {
         self.open_max = open_max;
         self
