@@ -13,6 +13,7 @@
 
 mod backup;
 mod clients;
+mod deadline;
 mod links;
 mod news;
 mod proof;
@@ -20,6 +21,7 @@ mod receive;
 mod record;
 mod retention;
 mod rows;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod waiters;
@@ -31,6 +33,7 @@ pub use news::{Page, Step};
 pub use proof::Proof;
 pub use receive::{Accepted, New};
 pub use record::{Kind, Queue, Record, Stage, State, Wait};
+pub use steps::{Conclusion, Event, Evidence, Prepared, Verdict};
 
 use crate::audit;
 use crate::base::{Clock, Uuid4, hold, random};
@@ -64,76 +67,8 @@ pub fn migrations() -> Vec<String> {
         include_str!("schema-2.sql").to_owned(),
         include_str!("schema-3.sql").to_owned(),
         audit::CHECKPOINTS_SCHEMA.to_owned(),
+        include_str!("schema-4.sql").to_owned(),
     ]
-}
-
-/// A step in the history of a submission.
-#[derive(Debug, Clone)]
-pub struct Event {
-    /// Fixed word: `checked`, `signed`, `stamped`, `sealed`...
-    pub word: &'static str,
-    /// When it happened.
-    pub at: OffsetDateTime,
-    /// Codes, digests, addresses, times.
-    pub detail: Value,
-}
-
-/// How far intake came.
-#[derive(Debug)]
-pub struct Prepared {
-    /// `Received` (nothing reached yet), `Signed`, `Stamped` or `Ready`.
-    pub state: State,
-    /// Bodies made on the way.
-    pub bodies: Vec<(Kind, Vec<u8>)>,
-    /// Steps made on the way.
-    pub events: Vec<Event>,
-    /// Why it goes no further now.
-    pub wait: Option<Wait>,
-}
-
-/// How an attempt or a question ended.
-#[derive(Debug)]
-pub enum Conclusion {
-    /// The receiver's parsed verdict: accepted.
-    Receipted(Verdict),
-    /// The receiver's parsed verdict: refused.
-    Rejected(Verdict),
-    /// Certainly not accepted; send again later, not before `after`.
-    Retry {
-        /// Shortest pause.
-        after: Duration,
-        /// Whose fault it was.
-        wait: Wait,
-    },
-    /// May have been accepted; ask later.
-    Unknown {
-        /// Whose fault it was.
-        wait: Wait,
-    },
-}
-
-/// The receiver's verdict as read from its answer.
-#[derive(Debug, Clone, Default)]
-pub struct Verdict {
-    /// The receiver's id of the document.
-    pub insurer_id: Option<String>,
-    /// Codes of its anomalies.
-    pub codes: Vec<String>,
-    /// All that its answer says, its codes and texts under `anomalies`, kept
-    /// intact and sealed: a text may name the patient, and the audit log can
-    /// never be purged.
-    pub reading: Value,
-}
-
-/// What came with a [`Conclusion`].
-#[derive(Debug, Default)]
-pub struct Evidence {
-    /// The receiver's id of the exchange.
-    pub correlation_id: Option<String>,
-    /// The answer's payload.
-    pub answer: Option<Vec<u8>>,
-    /// The signed envelope around it.
-    pub envelope: Option<Vec<u8>>,
 }
 
 /// Why the outbox cannot do what was asked.
@@ -238,6 +173,7 @@ pub struct Outbox {
     /// Submissions that are not final. Counted once, at the start.
     open: AtomicUsize,
     open_max: usize,
+    stamp_within: Option<Duration>,
 }
 
 impl Outbox {
@@ -266,6 +202,7 @@ impl Outbox {
             followers: Followers::default(),
             open: AtomicUsize::new(0),
             open_max: usize::MAX,
+            stamp_within: None,
         };
         outbox.recover()?;
         // Only now: later, a file without a row may be one about to get it.
@@ -372,6 +309,7 @@ impl Outbox {
             }
             self.append_wait(tx, &record)?;
             release(tx, &record, claim)?;
+            deadline::note(tx, &record, &step.bodies)?;
             // Last: whatever fails before leaves them where they are.
             self.store.stage(&replaced);
             Ok::<_, OutboxError>(replaced)

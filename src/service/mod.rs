@@ -149,7 +149,13 @@ impl Parts {
         let store = Arc::new(store);
         let outbox =
             Outbox::open(store.clone(), clock.clone(), lease).map_err(ServiceError::Outbox)?;
-        let outbox = Arc::new(outbox.bounded(configuration.outbox.open_max));
+        let OutboxSettings {
+            open_max,
+            stamp_within,
+            ..
+        } = configuration.outbox;
+        let outbox = outbox.bounded(open_max).with_stamp_within(stamp_within);
+        let outbox = Arc::new(outbox);
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
