@@ -28,12 +28,13 @@ pub use receive::{Accepted, New};
 pub use record::{Kind, Queue, Record, Stage, State, Wait};
 
 use crate::audit;
-use crate::base::{Clock, Uuid4, hold, random};
+use crate::base::hold::{self, Bell, Defect};
+use crate::base::{Clock, Uuid4};
 use crate::forms::CodePrestataire;
 use crate::store::rusqlite::Transaction;
 use crate::store::{Body, Store, StoreError, files};
 use serde_json::{Value, json};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
 use waiters::Waiters;
@@ -202,8 +203,7 @@ pub struct Outbox {
     clock: Arc<dyn Clock>,
     lease: Duration,
     upkeep: Mutex<Upkeep>,
-    changed: Mutex<u64>,
-    wake: Condvar,
+    changed: Bell,
     waiters: Waiters,
 }
 
@@ -226,8 +226,7 @@ impl Outbox {
             store,
             clock,
             lease,
-            changed: Mutex::new(0),
-            wake: Condvar::new(),
+            changed: Bell::default(),
             waiters: Waiters::default(),
         };
         outbox.recover()?;
@@ -240,8 +239,13 @@ impl Outbox {
     /// [`OutboxError::Store`].
     pub fn claim(&self, queue: impl Into<Queue>) -> Result<Option<Lease>, OutboxError> {
         let queue = queue.into();
+        hold::point("claim");
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
+        let lease = match Defect::LeaseWithoutExpiry.is_planted() {
+            true => Duration::from_secs(1 << 30),
+            false => self.lease,
+        };
         let claimed = self.store.transact(|tx| {
             for claim in &upkeep.abandoned {
                 self.put_back(tx, *claim)?;
@@ -249,7 +253,7 @@ impl Outbox {
             if now < upkeep.latest {
                 rows::clock_set_back(tx, now)?;
             }
-            rows::claim(tx, queue, now, now + self.lease)
+            rows::claim(tx, queue, now, now + lease)
         })?;
         upkeep.abandoned.clear();
         upkeep.latest = now;
@@ -483,18 +487,16 @@ impl Outbox {
         let pause = due.map_or(limit, |due| {
             Duration::try_from(due - now).unwrap_or(Duration::ZERO)
         });
-        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        let (changed, _) = self
-            .wake
-            .wait_timeout_while(changed, pause.min(limit), |count| *count == *seen)
-            .unwrap_or_else(PoisonError::into_inner);
-        *seen = *changed;
+        hold::point("nap");
+        if Defect::LostWakeUp.is_planted() {
+            *seen = self.changed.rings();
+        }
+        *seen = self.changed.wait(*seen, pause.min(limit));
     }
 
     /// Wakes every waiting worker.
     pub fn notify(&self) {
-        *self.changed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.wake.notify_all();
+        self.changed.ring();
     }
 
     fn recover(&self) -> Result<(), OutboxError> {
@@ -542,7 +544,9 @@ impl Outbox {
     fn seal_all(&self, bodies: &[(Kind, Vec<u8>)]) -> Result<Vec<(Kind, Body)>, StoreError> {
         let plains: Vec<&[u8]> = bodies.iter().map(|(_, bytes)| bytes.as_slice()).collect();
         let kinds = bodies.iter().map(|(kind, _)| *kind);
-        Ok(kinds.zip(self.store.put_bodies(&plains)?).collect())
+        let put = self.store.put_bodies(&plains)?;
+        hold::point("bodies-written");
+        Ok(kinds.zip(put).collect())
     }
 
     /// Removes new bodies that no row will ever name. Only after a lost lease:
@@ -668,5 +672,5 @@ fn backoff(tries: u32, longest: Duration) -> Duration {
     let full = BACKOFF_MIN
         .saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1).min(16)))
         .min(longest);
-    full / 2 + random::jitter(full / 2)
+    full / 2 + hold::jitter(full / 2)
 }

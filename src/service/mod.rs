@@ -6,6 +6,8 @@ mod inbox;
 mod packs;
 mod workers;
 
+pub use workers::work;
+
 use crate::api::{self, Api, Server};
 use crate::base::{Secret, SystemClock, file, hex, random};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};

@@ -10,8 +10,9 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
+use crate::base::hold::Defect;
 use crate::base::{Secret, Uuid4, digest, file, hex};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, DropBehavior, Transaction, TransactionBehavior};
 use seal::Seal;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -161,10 +162,19 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut connection = self.lock();
-        let transaction = connection
+        if Defect::AckBeforeCommit.is_planted() && !connection.is_autocommit() {
+            connection
+                .execute_batch("COMMIT")
+                .map_err(StoreError::sql("commit"))?;
+        }
+        let mut transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StoreError::sql("begin"))?;
         let value = work(&transaction)?;
+        if Defect::AckBeforeCommit.is_planted() {
+            transaction.set_drop_behavior(DropBehavior::Ignore);
+            return Ok(value);
+        }
         transaction.commit().map_err(StoreError::sql("commit"))?;
         Ok(value)
     }

@@ -28,6 +28,8 @@ mod paper;
 mod people;
 mod random;
 mod sandbox;
+#[cfg(debug_assertions)] // is led through `base::hold`
+mod simulation;
 mod softhsm;
 mod token;
 mod x509;
