@@ -1,6 +1,7 @@
 # Each target installs what it needs on a Debian-like machine.
 SECONDS ?= 60
-.PHONY: demo test judges mutants bench fuzz build fmt clippy bless clean help
+SEEDS ?= 20000
+.PHONY: demo test judges mutants simulate bench fuzz build fmt clippy bless clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -27,6 +28,10 @@ mutants: ## switch each protection of the verifier off: the bad documents must n
 	@packaging/dev/ensure.sh test
 	@tests/judges/setup.sh
 	@tests/judges/refusals/mutations.py
+
+simulate: ## simulated documents with every fault, 50 for each of SEEDS=20000 seeds, and planted defects; optimised build
+	@packaging/dev/ensure.sh test
+	@SCEAU_SEEDS=$(SEEDS) cargo test --locked --profile simulate --test it simulation:: -- --nocapture
 
 bench: ## CPU and wall time of each stage beside floors, pyHanko and EU DSS; optimised build
 	@packaging/dev/ensure.sh test

@@ -203,11 +203,10 @@ fn told_the_truth(document: &Document) -> Result<(), (Rule, String)> {
     if acknowledged.any(|told| *told == Told::Refused) {
         return Err((Rule::Told, "was refused after it was accepted".to_owned()));
     }
-    if document
-        .told_of_others
-        .iter()
-        .any(|told| *told != Told::Taken)
-    {
+    // What may not be sent now is refused before its UUID is looked at.
+    let others = [Told::Taken, Told::Refused];
+    let not_taken = |told: &Told| !others.contains(told);
+    if document.told_of_others.iter().any(not_taken) {
         let told = &document.told_of_others;
         return Err((
             Rule::Told,

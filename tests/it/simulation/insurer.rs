@@ -1,7 +1,7 @@
 //! A model of the insurer: what reaches it, what it does with it, and what gets
 //! back to the sender. It outlives the processes that send.
 
-use super::stage::{Chance, Stage};
+use super::stage::Stage;
 use super::trust::trouble;
 use super::weather::Weather;
 use sceau::base::Uuid4;
@@ -123,6 +123,16 @@ impl Line {
         }
     }
 
+    /// The delay is the document's: threads that end with their process draw
+    /// nothing, because nobody orders them.
+    fn comes_late(&self, message: &Message<'_>) {
+        let [_, high, low, ..] = sha256(message.uuid.as_bytes());
+        let at = self.stage.now() + 1 + i64::from(u16::from_be_bytes([high, low])) * 2;
+        let model = message.model_id.to_owned();
+        let late = (at, message.uuid, model, message.payload.to_vec());
+        self.ledger.lock().unwrap().late.push(late);
+    }
+
     /// What keeps a document from arriving; `None`: it arrives.
     fn on_the_way(&self, message: &Message<'_>) -> Option<Report> {
         if !self.fails() {
@@ -135,20 +145,25 @@ impl Line {
             3 => Some(retry(FaultClass::Ours, 0)),
             4 => Some(unknown(FaultClass::Network, "request-lost")),
             5 if self.knows_uuids => {
-                let late = self
-                    .stage
-                    .chance(|chance: &mut Chance| chance.below(120_000));
-                let at = self.stage.now() + 1 + late.cast_signed();
-                let late = (
-                    at,
-                    message.uuid,
-                    message.model_id.to_owned(),
-                    message.payload.to_vec(),
-                );
-                self.ledger.lock().unwrap().late.push(late);
+                self.comes_late(message);
                 Some(unknown(FaultClass::Network, "timeout"))
             }
             _ => None,
+        }
+    }
+}
+
+/// A document on the wire. When the process dies meanwhile it may still arrive,
+/// after the next process has asked about it.
+struct OnTheWire<'a> {
+    line: &'a Line,
+    message: &'a Message<'a>,
+}
+
+impl Drop for OnTheWire<'_> {
+    fn drop(&mut self) {
+        if self.line.knows_uuids && self.line.stage.is_over() {
+            self.line.comes_late(self.message);
         }
     }
 }
@@ -157,7 +172,12 @@ impl Gateway for Line {
     fn deliver(&self, message: &Message<'_>) -> Report {
         self.stage.reached("sent");
         trouble(&self.stage, &self.weather);
+        let wire = OnTheWire {
+            line: self,
+            message,
+        };
         self.way();
+        drop(wire);
         if let Some(report) = self.on_the_way(message) {
             return report;
         }

@@ -10,6 +10,7 @@ mod trust;
 mod weather;
 mod world;
 
+use history::Rule;
 use sceau::base::hold::Defect;
 use std::time::Instant;
 use world::{Outcome, play};
@@ -100,6 +101,14 @@ fn each_planted_defect_is_found() {
             Some((seed, rule))
         });
         let (seed, rule) = found.unwrap_or_else(|| panic!("{defect:?} was not found"));
-        println!("{defect:?}: seed {seed}, {rule:?}");
+        println!("{defect:?}: after {seed} seeds, as {rule:?}");
+        let breaks: &[Rule] = match defect {
+            Defect::BlindResend => &[Rule::EffectTwice],
+            Defect::AckBeforeCommit => &[Rule::Lost, Rule::EffectTwice],
+            Defect::LeaseWithoutExpiry => &[Rule::Rest],
+            Defect::LostWakeUp => &[Rule::Idle],
+            Defect::Downgrade => &[Rule::Level],
+        };
+        assert!(breaks.contains(&rule), "{defect:?} was found as {rule:?}");
     }
 }
