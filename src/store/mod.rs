@@ -12,6 +12,7 @@ mod tests;
 
 use crate::base::hold::Defect;
 use crate::base::{Secret, Uuid4, digest, file, hex};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, DropBehavior, Transaction, TransactionBehavior};
 use seal::Seal;
 use std::path::{Path, PathBuf};
@@ -335,6 +336,9 @@ fn load_key(settings: &Settings) -> Result<Secret, StoreError> {
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // Else SQLite looks at what is bound and compiles the queue's statements anew
+    // at each use.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;

@@ -2,7 +2,7 @@
 //! back to the sender. It outlives the processes that send.
 
 use super::stage::Stage;
-use super::trust::trouble;
+use super::trust::{for_ever, trouble};
 use super::weather::Weather;
 use sceau::base::Uuid4;
 use sceau::base::digest::sha256;
@@ -201,6 +201,7 @@ impl Gateway for Line {
 
     fn ask(&self, message: &Message<'_>) -> Report {
         self.stage.reached("asked");
+        for_ever(&self.stage, &self.weather);
         trouble(&self.stage, &self.weather);
         self.way();
         if self.fails() {

@@ -82,20 +82,30 @@ fn policy() -> AlgorithmPolicy {
 
 /// What goes wrong in a call to a part around the process.
 pub fn trouble(stage: &Stage, weather: &Weather) {
-    let (panics, hangs, hangs_left) = {
+    let (panics, hangs) = {
         let now = weather.now();
-        (now.panics, now.hangs, now.hangs_left)
+        (now.panics, now.hangs)
     };
     if stage.chance(|chance| chance.permille(panics)) {
         // As a parser's defect would, without the words of a panic.
         std::panic::resume_unwind(Box::new("a planted panic"));
     }
     if stage.chance(|chance| chance.permille(hangs)) {
-        if hangs_left > 0 && stage.chance(|chance| chance.permille(300)) {
-            weather.now().hangs_left -= 1;
-            stage.sleep(Duration::from_secs(1 << 40));
-        }
         stage.sleep(Duration::from_secs(400));
+    }
+}
+
+/// A call that never returns. Its claim has to run out, so that another worker
+/// takes the document on.
+pub fn for_ever(stage: &Stage, weather: &Weather) {
+    let hangs = {
+        let mut now = weather.now();
+        let hangs = now.hangs > 0 && now.hangs_left > 0 && stage.chance(|c| c.permille(100));
+        now.hangs_left -= usize::from(hangs);
+        hangs
+    };
+    if hangs {
+        stage.sleep(Duration::from_secs(1 << 40));
     }
 }
 
@@ -152,6 +162,7 @@ impl Token for Reader {
     ) -> Result<Vec<u8>, TokenError> {
         self.there()?;
         self.stage.reached("card");
+        for_ever(&self.stage, &self.weather);
         trouble(&self.stage, &self.weather);
         let pause = self.stage.chance(|chance| chance.millis(CALL_MS_MAX));
         self.stage.sleep(pause);

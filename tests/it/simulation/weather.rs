@@ -55,7 +55,7 @@ impl Climate {
         }
         Self {
             signers: 1 + chance.below(2) as usize,
-            senders: 1 + chance.below(2) as usize,
+            senders: chance.pick(&[1, 2, 2]),
             lease: Duration::from_secs(chance.pick(&[10, 60, 300])),
             knows_uuids: chance.permille(500),
             crash_per_million,
