@@ -1,7 +1,9 @@
 # Each target installs what it needs on a Debian-like machine.
 SECONDS ?= 60
 SEEDS ?= 20000
-.PHONY: demo test judges mutants simulate bench fuzz build fmt clippy bless clean help
+CYCLES ?= 3000
+SEED ?= 20261121
+.PHONY: demo test judges mutants simulate crashes bench fuzz build fmt clippy bless clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -32,6 +34,10 @@ mutants: ## switch each protection of the verifier off: the bad documents must n
 simulate: ## simulated documents with every fault, 50 for each of SEEDS=20000 seeds, and planted defects; optimised build
 	@packaging/dev/ensure.sh test
 	@SCEAU_SEEDS=$(SEEDS) cargo test --locked --profile simulate --test it simulation:: -- --nocapture
+
+crashes: ## kill -9 of daemon, token worker and insurer at random moments and points; CYCLES=3000 SEED=20261121
+	@packaging/dev/ensure.sh test
+	@SCEAU_CRASH_CYCLES=$(CYCLES) SCEAU_CRASH_SEED=$(SEED) cargo test --locked --quiet --test it -- --nocapture crash::random_kills
 
 bench: ## CPU and wall time of each stage beside floors, pyHanko and EU DSS; optimised build
 	@packaging/dev/ensure.sh test

@@ -3,6 +3,7 @@
 //! contract is `proto/openapi.json`, generated from this code and compared
 //! with it by a test.
 
+mod batches;
 mod draft;
 mod evidence;
 mod facts;
@@ -12,6 +13,7 @@ mod packs;
 mod paper;
 mod prefer;
 mod problem;
+mod rate;
 mod server;
 mod signatures;
 mod status;
@@ -20,6 +22,7 @@ mod validations;
 
 pub use draft::Documents;
 pub use problem::{KINDS, Problem, catalogue};
+pub use rate::{Programs, Rate};
 pub use server::{Server, serve};
 pub use submissions::submission;
 
@@ -56,6 +59,8 @@ pub struct Api {
     pub environment: Arc<Environment>,
     /// Whether documents can be sent at all.
     pub delivers: bool,
+    /// How much each paired program may ask for.
+    pub programs: Arc<Programs>,
     /// The administrator's token, in a file only the service can read.
     pub admin: Secret,
     /// Where the service listens, for the Host check.
@@ -86,6 +91,7 @@ pub fn router(api: Arc<Api>) -> Router {
             get(submissions::timestamp),
         )
         .route("/v1/submissions/{uuid}/receipt", get(submissions::receipt))
+        .route("/v1/submissions/{uuid}/copies/{name}", get(paper::copy))
         .route("/v1/submissions/{uuid}/evidence", get(evidence::archive))
         .route("/v1/submissions/{uuid}/qr", get(paper::qr))
         .route("/v1/submissions/{uuid}/print", get(paper::print))
@@ -97,6 +103,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/forms", get(forms::list))
         .route("/v1/forms/{form}", get(forms::one))
         .route("/v1/forms/{form}/{operation}", post(forms::submit))
+        .route("/v1/batches", post(batches::submit))
         .route("/v1/signatures", post(signatures::sign))
         .route("/v1/validations", post(validations::validate))
         .route("/v1/uuids", post(status::uuids))
@@ -106,6 +113,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route_layer(middleware::from_fn_with_state(api.clone(), guard::program));
     let administrator = Router::new()
         .route("/v1/tokens/unlock", post(status::unlock))
+        .route("/v1/tokens/lock", post(status::lock))
         .route_layer(middleware::from_fn_with_state(
             api.clone(),
             guard::administrator,
@@ -137,11 +145,11 @@ pub fn router(api: Arc<Api>) -> Router {
         license(name = "Apache-2.0")
     ),
     paths(
-        forms::list, forms::one, forms::submit, signatures::sign, validations::validate, status::uuids,
+        forms::list, forms::one, forms::submit, batches::submit, signatures::sign, validations::validate, status::uuids,
         submissions::list, submissions::one, submissions::retry, submissions::xml,
         submissions::pdf, submissions::timestamp, submissions::receipt,
-        evidence::archive, paper::qr, paper::print,
-        status::tokens, status::unlock, status::health, status::openapi
+        evidence::archive, paper::qr, paper::print, paper::copy,
+        status::tokens, status::unlock, status::lock, status::health, status::openapi
     ),
     components(schemas(Problem, forms::DryRun)),
     modifiers(&Security, &Problems)
@@ -174,9 +182,13 @@ impl utoipa::Modify for Problems {
             let any = Response::new("A problem, see docs/problems.md");
             responses.insert("default".into(), any.into());
             // What the guard, the store and a defect may answer anywhere.
-            let guarded = operation.security.as_ref().map(|_| "401");
-            let anywhere = ["400", "403", "421", "500", "503"].into_iter();
-            for status in anywhere.chain(guarded) {
+            let guarded: &[&str] = if operation.security.is_some() {
+                &["401", "429"]
+            } else {
+                &[]
+            };
+            let anywhere = ["400", "403", "421", "500", "503"];
+            for &status in anywhere.iter().chain(guarded) {
                 let problem = responses.entry(status.to_owned());
                 problem.or_insert_with(|| Response::new("").into());
             }

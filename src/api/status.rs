@@ -7,8 +7,10 @@ use crate::base::clock::rfc3339;
 use crate::base::{Secret, Uuid4};
 use crate::outbox::OutboxError;
 use crate::sign::fingerprint;
-use crate::token::several::Named;
-use crate::token::{self, LastTry, PinEntry, PinWarning, TokenError, TokenStatus};
+use crate::token::several::{Named, Several};
+use crate::token::{
+    self, DriverFault, LastTry, PinEntry, PinSession, PinWarning, TokenError, TokenStatus,
+};
 use crate::trust::{AuthorityHealth, ClockReading};
 use axum::Json;
 use axum::body::Bytes;
@@ -65,6 +67,30 @@ pub struct TokenState {
     status: &'static str,
     /// As in `GET /v1/tokens`.
     pin_entry: &'static str,
+    /// As in `GET /v1/tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<Session>,
+}
+
+/// What is left of the PIN entry that unlocked a token.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Session {
+    /// Uses of the key until the token locks itself; a form is two. Absent: not
+    /// counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signatures_left: Option<u32>,
+    /// When the token locks itself. Absent: at no set time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends: Option<String>,
+}
+
+impl From<PinSession> for Session {
+    fn from(session: PinSession) -> Self {
+        Self {
+            signatures_left: session.signatures_left,
+            ends: session.ends.map(rfc3339),
+        }
+    }
 }
 
 impl From<&Named> for TokenState {
@@ -73,6 +99,7 @@ impl From<&Named> for TokenState {
             name: named.name.clone(),
             status: word(&named.token.status()).0,
             pin_entry: entry(named.token.pin_entry()),
+            session: named.token.session().map(Session::from),
         }
     }
 }
@@ -142,14 +169,17 @@ impl From<ClockReading> for ClockCheck {
 pub struct Token {
     /// Its configured name, for `sceau unlock --token`.
     name: String,
-    /// `starting`, `absent`, `locked`, `ready`, `blocked`, `restarting`, `quarantined` or `unusable`.
+    /// `starting`, `absent`, `wrong`, `locked`, `ready`, `blocked`, `restarting`, `quarantined` or `unusable`.
     status: &'static str,
     /// `keyboard`: the PIN goes through `sceau unlock`. `reader`: the reader or
     /// the driver asks for it, and no PIN comes through Sceau.
     pin_entry: &'static str,
-    /// What a person should know before entering a PIN.
+    /// What a person should know: before entering a PIN, or about the fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
+    /// What is left of the PIN entry, while the token is unlocked by a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<Session>,
     /// Certificates with a private key.
     certificates: Vec<Certificate>,
 }
@@ -204,6 +234,13 @@ pub struct Unlock {
     /// Use the last attempt although the token warns that it is the last.
     #[serde(default)]
     use_last_try: bool,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// Name of the token; left out: all of them.
+    token: Option<String>,
 }
 
 /// Whether the service can do its work. Needs no token.
@@ -270,6 +307,7 @@ fn token(named: &Named, now: OffsetDateTime) -> Token {
         status,
         pin_entry: entry(named.token.pin_entry()),
         warning,
+        session: named.token.session().map(Session::from),
         certificates,
     }
 }
@@ -292,21 +330,48 @@ pub async fn unlock(
         LastTry::Refuse
     };
     let outbox = api.outbox.clone();
-    let found = api.tokens.named(unlock.token.as_deref());
-    let token = found.map(|named| named.token.clone()).ok_or_else(|| {
-        let names = api.tokens.each().iter().map(|named| named.name.as_str());
-        let names = names.collect::<Vec<_>>().join(", ");
-        match names.as_str() {
-            "" => TokenError::Absent.into(),
-            _ => Problem::new(&BODY_MALFORMED, format!("Name one of the tokens: {names}.")),
-        }
-    })?;
+    let token = one_of(&api.tokens, unlock.token.as_deref())?;
     if unlock.pin.is_none() && token.pin_entry() == PinEntry::Keyboard {
         return Err(Problem::new(&BODY_MALFORMED, "Send {\"pin\": \"...\"}."));
     }
     let pin = unlock.pin.map(|pin| Secret::new(pin.into_bytes()));
     blocking(move || token.unlock(pin, last_try).map(|()| outbox.token_ready())).await???;
     Ok(axum::http::StatusCode::NO_CONTENT.into_response())
+}
+
+/// Locks a token, or all: ends the login, and the PIN is forgotten. What waits
+/// for a signature waits for the next PIN. Only with the administrator's token,
+/// which `sceau lock` reads from the state folder.
+#[utoipa::path(post, operation_id = "lockToken", path = "/v1/tokens/lock", tag = "service", security(("administrator" = [])),
+    request_body = Lock,
+    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 409, body = Problem)))]
+pub async fn lock(
+    State(api): State<Arc<Api>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let lock: Lock = serde_json::from_slice(&body?)
+        .map_err(|_| Problem::new(&BODY_MALFORMED, "Send {\"token\": \"...\"}, or {} for all."))?;
+    let tokens = match lock.token {
+        Some(name) => vec![one_of(&api.tokens, Some(&name))?],
+        None => {
+            let all = api.tokens.each().iter();
+            all.map(|named| named.token.clone()).collect()
+        }
+    };
+    blocking(move || tokens.iter().for_each(|token| token.lock())).await?;
+    Ok(axum::http::StatusCode::NO_CONTENT.into_response())
+}
+
+fn one_of(tokens: &Several, name: Option<&str>) -> Result<Arc<dyn token::Token>, Problem> {
+    let found = tokens.named(name);
+    found.map(|named| named.token.clone()).ok_or_else(|| {
+        let names = tokens.each().iter().map(|named| named.name.as_str());
+        let names = names.collect::<Vec<_>>().join(", ");
+        match names.as_str() {
+            "" => TokenError::Absent.into(),
+            _ => Problem::new(&BODY_MALFORMED, format!("Name one of the tokens: {names}.")),
+        }
+    })
 }
 
 /// Makes version 4 UUIDs for programs that cannot (DSR 3.5).
@@ -345,12 +410,20 @@ fn word(status: &TokenStatus) -> (&'static str, Option<String>) {
     match status {
         TokenStatus::Starting => ("starting", None),
         TokenStatus::Absent => ("absent", None),
+        TokenStatus::Wrong { detail } => ("wrong", Some(detail.clone())),
         TokenStatus::Locked { warning } => ("locked", warning.map(|w| warning_text(w).to_owned())),
         TokenStatus::Ready => ("ready", None),
         TokenStatus::Blocked => ("blocked", None),
-        TokenStatus::Restarting => ("restarting", None),
-        TokenStatus::Quarantined => ("quarantined", None),
+        TokenStatus::Restarting { after } => ("restarting", Some(fault_text(*after).to_owned())),
+        TokenStatus::Quarantined { after } => ("quarantined", Some(fault_text(*after).to_owned())),
         TokenStatus::Unusable { detail } => ("unusable", Some(detail.clone())),
+    }
+}
+
+fn fault_text(fault: DriverFault) -> &'static str {
+    match fault {
+        DriverFault::Crashed => "The token's driver crashed.",
+        DriverFault::Hung => "The token's driver did not answer in time.",
     }
 }
 

@@ -153,6 +153,18 @@ pub fn last(connection: &Connection, event: &str) -> Result<Option<OffsetDateTim
         .map_err(StoreError::sql("read the audit log"))
 }
 
+/// When the log begins.
+///
+/// # Errors
+/// [`StoreError::Sql`] when it cannot be read.
+pub fn first(connection: &Connection) -> Result<Option<OffsetDateTime>, StoreError> {
+    connection
+        .prepare_cached("SELECT at_ms FROM audit ORDER BY seq LIMIT 1")
+        .and_then(|mut s| s.query_row([], |row| row.get(0)).optional())
+        .map(|ms| ms.map(from_unix_ms))
+        .map_err(StoreError::sql("read the audit log"))
+}
+
 /// Recomputes the chain. `Ok(n)`: n entries, all in place; `Err(seq)` inside:
 /// the first entry that is missing, moved or altered.
 ///

@@ -7,9 +7,15 @@ pub const BODY_BYTES_MAX: usize = 32 << 20;
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most open connections to the local API.
 pub const CONNECTIONS_MAX: usize = 64;
+/// Most requests of one paired program under way at once.
+pub const PROGRAM_REQUESTS_MAX: usize = CONNECTIONS_MAX / 2;
+/// Most documents of one batch.
+pub const BATCH_DOCUMENTS_MAX: usize = 500;
 /// Most callers that wait for a document's end at once; the others get the
 /// present state.
 pub const WAITERS_MAX: usize = CONNECTIONS_MAX / 2;
+/// Most of these that one program has, so that others find room.
+pub const WAITERS_PROGRAM_MAX: usize = WAITERS_MAX / 2;
 /// Longest such wait, in seconds.
 pub const WAIT_SECONDS_MAX: u64 = 60;
 /// Time a client has to send its request head, in seconds.
@@ -101,6 +107,10 @@ pub const SOAP_BYTES_MAX: usize = 32 << 20;
 
 /// Longest message between the daemon and a token worker, in bytes.
 pub const WORKER_FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// Most data a token worker and its module may have in memory, in bytes
+/// (`RLIMIT_DATA`).
+pub const WORKER_MEMORY_BYTES_MAX: u64 = 1 << 30;
 
 /// Longest name of a dropped document without its ending, in bytes: the names
 /// of what is written beside it must fit into 255.

@@ -44,23 +44,7 @@ pub(super) fn audit(files: &[PathBuf]) -> Done {
 
 pub(super) fn unlock(files: &[PathBuf], name: Option<&str>, use_last_try: bool) -> Done {
     let configuration = config::load(files)?;
-    let folder = &configuration.store.folder;
-    // Files of a service that was killed may still name an address that
-    // somebody else listens on now: a PIN must not go there.
-    if !service::is_running(folder) {
-        return Err(format!(
-            "nothing works on {}: is the service running?",
-            folder.display()
-        )
-        .into());
-    }
-    let path = folder.join(ADMIN_TOKEN_FILE);
-    let token = Secret::from_file(&path).map_err(|error| {
-        format!(
-            "cannot read {}: {error}; is the service running, and may you read its state folder?",
-            path.display()
-        )
-    })?;
+    let token = administrator(&configuration)?;
     let health = call(&configuration, "/v1/health", None, None)?;
     let health: Value = serde_json::from_slice(&health.body).unwrap_or_default();
     let locked = to_unlock(&health, name)?;
@@ -73,15 +57,47 @@ pub(super) fn unlock(files: &[PathBuf], name: Option<&str>, use_last_try: bool) 
         serde_json::json!({ "token": name, "pin": *pin, "use_last_try": last })
     };
     let body = Zeroizing::new(serde_json::to_vec(&body)?);
+    command(&configuration, "/v1/tokens/unlock", &token, body.to_vec())?;
+    println!("The token is unlocked.");
+    Ok(())
+}
+
+pub(super) fn lock(files: &[PathBuf], name: Option<&str>) -> Done {
+    let configuration = config::load(files)?;
+    let token = administrator(&configuration)?;
+    let body = serde_json::to_vec(&serde_json::json!({ "token": name }))?;
+    command(&configuration, "/v1/tokens/lock", &token, body)?;
+    println!("Locked.");
+    Ok(())
+}
+
+/// The administrator's token of the service that runs.
+fn administrator(configuration: &Configuration) -> Result<Secret, Box<dyn Error>> {
+    let folder = &configuration.store.folder;
+    // Files of a service that was killed may still name an address that
+    // somebody else listens on now: a PIN must not go there.
+    if !service::is_running(folder) {
+        return Err(format!(
+            "nothing works on {}: is the service running?",
+            folder.display()
+        )
+        .into());
+    }
+    let path = folder.join(ADMIN_TOKEN_FILE);
+    Secret::from_file(&path).map_err(|error| {
+        format!(
+            "cannot read {}: {error}; is the service running, and may you read its state folder?",
+            path.display()
+        )
+        .into()
+    })
+}
+
+/// Tells the service to do something that only an administrator may.
+fn command(configuration: &Configuration, path: &str, token: &Secret, body: Vec<u8>) -> Done {
     let token = String::from_utf8_lossy(token.expose()).into_owned();
-    let answer = call(
-        &configuration,
-        "/v1/tokens/unlock",
-        Some(&token),
-        Some(body.to_vec()),
-    )?;
+    let answer = call(configuration, path, Some(&token), Some(body))?;
     if answer.status == 204 {
-        println!("The token is unlocked.");
         return Ok(());
     }
     let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod backup;
 mod commands;
 mod conformance;
 mod demo;
@@ -8,6 +9,7 @@ mod evidence;
 mod kit;
 mod pack;
 mod programs;
+mod restore;
 mod sheets;
 mod stage;
 mod validate;
@@ -57,6 +59,14 @@ enum Command {
         #[command(flatten)]
         files: Files,
     },
+    /// Lock a token, or all: the PIN is asked for again.
+    Lock {
+        /// Name of the token; all when absent.
+        #[arg(long)]
+        token: Option<String>,
+        #[command(flatten)]
+        files: Files,
+    },
     /// Say how the running service is.
     Status(Files),
     /// Check or print the configuration.
@@ -73,6 +83,25 @@ enum Command {
     Pack {
         #[command(subcommand)]
         what: pack::PackCommand,
+    },
+    /// Write a backup of the state folder into one sealed file, and prove it by
+    /// restoring it into a scratch folder. The service may run.
+    Backup {
+        /// The file; it must not be there yet.
+        file: PathBuf,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Restore a backup into an empty state folder.
+    ///
+    /// The sealing key must be there: `seal.key` in the folder, or the file that
+    /// `store.key_file` names. What was under way becomes `unknown`: the insurer
+    /// is asked about it before anything is sent.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+        #[command(flatten)]
+        files: Files,
     },
     /// Verify that no entry of the audit log is missing or altered.
     Audit(Files),
@@ -159,6 +188,7 @@ pub fn main() -> ExitCode {
             use_last_try,
             files,
         } => commands::unlock(&files.config, token.as_deref(), use_last_try),
+        Command::Lock { token, files } => commands::lock(&files.config, token.as_deref()),
         Command::Status(files) => commands::status(&files.config),
         Command::Config { what } => match what {
             ConfigCommand::Check(files) => commands::check(&files.config),
@@ -170,6 +200,8 @@ pub fn main() -> ExitCode {
         Command::Environment { what } => environment::run(what),
         Command::Pack { what } => return pack::main(what),
         Command::Validate(options) => return validate::run(&options),
+        Command::Backup { file, files } => backup::run(&files.config, &file),
+        Command::Restore { file, files } => restore::run(&files.config, &file),
         Command::Audit(files) => commands::audit(&files.config),
         Command::Evidence {
             uuid,

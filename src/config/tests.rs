@@ -126,6 +126,29 @@ fn people_are_told_apart_by_their_codes_and_keys() {
     );
 }
 
+/// With one token its only certificate signs; with several, whichever card is
+/// plugged in would.
+#[test]
+fn with_several_tokens_the_certificate_is_named() {
+    let one = "[[practitioner]]\ncode_prestataire = \"90000001\"\nehealth_id = \"9000000001\"\nname = \"A\"\n";
+    let token = |name: &str| {
+        format!("[[token]]\nname = \"{name}\"\nkind = \"pkcs11\"\nmodule = \"{name}.so\"\n")
+    };
+    let alone = token("card") + one;
+    let people = load_text(&alone).unwrap().people;
+    assert_eq!(people.sender("90000001").unwrap().certificate, None);
+    let several = token("card") + &token("other") + one;
+    let faults = load_text(&several).map(|_| ()).unwrap_err();
+    let wanted = "practitioner: needs certificate_sha256 when there are several tokens";
+    assert_eq!(faults, [wanted]);
+    let named = format!("{several}certificate_sha256 = \"{}\"\n", "01".repeat(32));
+    let people = load_text(&named).unwrap().people;
+    assert_eq!(
+        people.sender("90000001").unwrap().certificate,
+        Some([1; 32])
+    );
+}
+
 #[test]
 fn half_an_insurer_is_a_fault_and_names_what_is_missing() {
     let faults = load_text("[mysecu]\nidentity_url = \"ftp://x\"\n").unwrap_err();

@@ -1,8 +1,17 @@
 //! Where the signing keys are.
 
 use super::people::is_word;
+use crate::base::hex;
 use crate::base::settings::Section;
+use crate::token::pkcs11::{Deadlines, SessionLimits};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest PIN session, in minutes: a day.
+const SESSION_MINUTES_MAX: i64 = 24 * 60;
+/// Most uses of the key in one PIN session.
+const SESSION_SIGNATURES_MAX: i64 = 100_000;
 
 /// One token under a name.
 #[derive(Debug)]
@@ -24,6 +33,12 @@ pub enum KeySettings {
         serial: Option<String>,
         /// File with the PIN, for an HSM.
         pin_file: Option<PathBuf>,
+        /// How far a person's PIN entry goes.
+        session: SessionLimits,
+        /// SHA-256 of the library as it was approved.
+        module_sha256: Option<[u8; 32]>,
+        /// How long calls may take.
+        deadlines: Deadlines,
     },
     /// In a PKCS#12 file.
     Soft {
@@ -73,6 +88,14 @@ fn token(section: &Section<'_>) -> Option<TokenSettings> {
     let (module, pin_file) = (section.path("module"), section.path("pin_file"));
     let (p12, password_file) = (section.path("p12"), section.path("password_file"));
     let serial = section.optional("serial");
+    let (session, deadlines) = (session(section, pin_file.is_some()), deadlines(section));
+    let module_sha256 = section.optional("module_sha256").and_then(|text| {
+        let sha256 = hex::decode(&text).and_then(|bytes| bytes.try_into().ok());
+        if sha256.is_none() {
+            section.fault("module_sha256", "is not 64 hexadecimal digits");
+        }
+        sha256
+    });
     let kind = section.text("kind");
     let required = |key: &str, value: Option<PathBuf>| {
         if value.is_none() {
@@ -95,6 +118,9 @@ fn token(section: &Section<'_>) -> Option<TokenSettings> {
             module: required("module", module)?,
             serial,
             pin_file,
+            session,
+            module_sha256,
+            deadlines,
         },
         other => {
             section.fault("kind", format!("is \"{other}\"; must be pkcs11 or soft"));
@@ -102,4 +128,36 @@ fn token(section: &Section<'_>) -> Option<TokenSettings> {
         }
     };
     Some(TokenSettings { name, key })
+}
+
+/// How far one PIN entry goes; 0 is no end.
+fn session(section: &Section<'_>, pin_file: bool) -> SessionLimits {
+    let number = |key: &str, most: i64| {
+        let number = section.some_whole(key, 0..=most).unwrap_or(0);
+        let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
+        if number.is_some() && pin_file {
+            section.fault(key, "has no use with a pin_file, which would begin anew");
+        }
+        number
+    };
+    let minutes = number("session_minutes", SESSION_MINUTES_MAX);
+    SessionLimits {
+        signatures: number("session_signatures", SESSION_SIGNATURES_MAX),
+        time: minutes.map(|minutes| Duration::from_secs(60 * u64::from(minutes.get()))),
+    }
+}
+
+fn deadlines(section: &Section<'_>) -> Deadlines {
+    let defaults = Deadlines::default();
+    let seconds = |key: &str, most: i64, default: Duration| {
+        let seconds = section.some_whole(key, 1..=most);
+        let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        seconds.map_or(default, Duration::from_secs)
+    };
+    Deadlines {
+        init: seconds("init_seconds", 120, defaults.init),
+        login: seconds("login_seconds", 45, defaults.login),
+        sign: seconds("sign_seconds", 120, defaults.sign),
+        ..defaults
+    }
 }

@@ -7,7 +7,7 @@ use crate::base::clock::{from_unix_ms, rfc3339};
 use crate::base::{Uuid4, digest, hex};
 use crate::forms::{Shown, ShownValue};
 use crate::intake::{Place, Signed};
-use crate::outbox::{Kind, Proof, Record};
+use crate::outbox::{Kind, OutboxError, Proof, Record};
 use crate::validation::Report;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ impl Evidence {
                 None if kind == Kind::Document => UNSIGNED_XML,
                 None | Some(_) => name,
             };
-            files.extend(self.outbox.body(record.uuid, kind)?.map(|bytes| File {
+            files.extend(self.kept(record.uuid, kind)?.map(|bytes| File {
                 name: name.to_owned(),
                 media_type,
                 bytes,
@@ -117,6 +117,14 @@ impl Evidence {
             }));
         }
         Ok(files)
+    }
+
+    /// A body, unless it is none or was destroyed when its time had come.
+    fn kept(&self, uuid: Uuid4, kind: Kind) -> Result<Option<Vec<u8>>, EvidenceError> {
+        match self.outbox.body(uuid, kind) {
+            Err(OutboxError::Purged(_)) => Ok(None),
+            body => Ok(body?),
+        }
     }
 
     /// Adds the reports on what is signed.
@@ -183,7 +191,7 @@ impl Evidence {
 
     /// What the pack shows of the document and does not call personal.
     fn public(&self, uuid: Uuid4) -> Result<Value, EvidenceError> {
-        let facts = self.outbox.body(uuid, Kind::Facts)?;
+        let facts = self.kept(uuid, Kind::Facts)?;
         let facts = facts.map(|facts| serde_json::from_slice::<Vec<Shown>>(&facts));
         let facts = facts.transpose().map_err(EvidenceError::Part)?;
         let facts = public_facts(&facts.unwrap_or_default()).into_iter();

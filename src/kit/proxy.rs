@@ -206,6 +206,7 @@ fn problem(code: &str) -> Response<Body> {
         kind,
         detail: "The contract test wants it so.".to_owned(),
         faults: Vec::new(),
+        retry_after: None,
     };
     let mut response = problem.into_response();
     if response.headers().contains_key(header::RETRY_AFTER) {

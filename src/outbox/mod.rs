@@ -11,16 +11,19 @@
 //! `D1` is [`Outbox::receive`], `D2` [`Outbox::prepared`], `D3`
 //! [`Outbox::begin_attempt`], `D4` [`Outbox::conclude`].
 
+mod backup;
 mod clients;
 mod links;
 mod proof;
 mod receive;
 mod record;
+mod retention;
 mod rows;
 #[cfg(test)]
 mod tests;
 mod waiters;
 
+pub use backup::{back_up, restore};
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use links::{Link, Name, Scope};
 pub use proof::Proof;
@@ -34,6 +37,8 @@ use crate::forms::CodePrestataire;
 use crate::store::rusqlite::Transaction;
 use crate::store::{Body, Store, StoreError, files};
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -52,7 +57,11 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 
 /// All migrations of the store, in order.
 pub fn migrations() -> Vec<String> {
-    vec![format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA)]
+    vec![
+        format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA),
+        include_str!("schema-2.sql").to_owned(),
+        include_str!("schema-3.sql").to_owned(),
+    ]
 }
 
 /// A step in the history of a submission.
@@ -142,6 +151,15 @@ pub enum OutboxError {
     /// what the late holder found out is not recorded.
     #[error("the lease on {0} was lost to another worker")]
     LeaseLost(Uuid4),
+    /// The documents were destroyed when their time had come.
+    #[error("the documents of {0} were destroyed: they are kept for a limited time")]
+    Purged(Uuid4),
+    /// As many documents as may be are under way.
+    #[error("{open_max} documents wait here to be signed or sent, no more are taken")]
+    Full {
+        /// The bound, as configured.
+        open_max: usize,
+    },
     /// The store failed.
     #[error("the outbox could not {operation}")]
     Store {
@@ -189,8 +207,15 @@ pub struct Claim {
     number: i64,
 }
 
-/// What the next claim has to put right first.
+/// A stage, and whether somebody waits: what is in one line is equally urgent.
+type Line = (Stage, bool);
+/// Code prestataire of who was served last in each line. Not stored: after a
+/// restart the first one begins.
+type Turns = HashMap<Line, String>;
+
+/// What the next claim has to know, and to put right first.
 struct Upkeep {
+    turns: Turns,
     /// Claims whose holder failed.
     abandoned: Vec<Claim>,
     /// The latest time seen; an earlier one means the clock was set back.
@@ -205,6 +230,9 @@ pub struct Outbox {
     upkeep: Mutex<Upkeep>,
     changed: Bell,
     waiters: Waiters,
+    /// Submissions that are not final. Counted once, at the start.
+    open: AtomicUsize,
+    open_max: usize,
 }
 
 impl Outbox {
@@ -220,6 +248,7 @@ impl Outbox {
     ) -> Result<Self, OutboxError> {
         let outbox = Self {
             upkeep: Mutex::new(Upkeep {
+                turns: Turns::new(),
                 abandoned: Vec::new(),
                 latest: clock.now(),
             }),
@@ -228,12 +257,57 @@ impl Outbox {
             lease,
             changed: Bell::default(),
             waiters: Waiters::default(),
+            open: AtomicUsize::new(0),
+            open_max: usize::MAX,
         };
         outbox.recover()?;
+        // Only now: later, a file without a row may be one about to get it.
+        let store = &outbox.store;
+        store.sweep(|name| store.read(|c| rows::is_body(c, name)))?;
         Ok(outbox)
     }
 
-    /// Claims the next submission that is due in `queue`.
+    /// The store, for who keeps it at work and who shows its health.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Puts the store back to work after [`Fault::Stopped`](crate::store::Fault),
+    /// as [`Outbox::open`] does. No step may be under way.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`]: to be called again later.
+    pub fn reopen(&self) -> Result<(), OutboxError> {
+        self.store.reopen()?;
+        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        upkeep.abandoned.clear();
+        drop(upkeep);
+        self.recover()
+    }
+
+    /// With at most `open_max` documents that are not final; without, there is
+    /// no bound.
+    pub fn bounded(mut self, open_max: usize) -> Self {
+        self.open_max = open_max;
+        self
+    }
+
+    /// Whether one more document is taken. For what somebody waits for, a tenth
+    /// of the places is kept beyond the bound.
+    ///
+    /// # Errors
+    /// [`OutboxError::Full`].
+    pub fn admits(&self, is_interactive: bool) -> Result<(), OutboxError> {
+        let open_max = self.open_max;
+        let kept = if is_interactive { open_max / 10 } else { 0 };
+        if self.open.load(Ordering::Relaxed) < open_max.saturating_add(kept) {
+            Ok(())
+        } else {
+            Err(OutboxError::Full { open_max })
+        }
+    }
+
+    /// Claims the next submission that is due in `queue`; practitioners take turns.
     ///
     /// # Errors
     /// [`OutboxError::Store`].
@@ -246,17 +320,22 @@ impl Outbox {
             true => Duration::from_secs(1 << 30),
             false => self.lease,
         };
+        let Upkeep {
+            turns,
+            abandoned,
+            latest,
+        } = &mut *upkeep;
         let claimed = self.store.transact(|tx| {
-            for claim in &upkeep.abandoned {
+            for claim in &*abandoned {
                 self.put_back(tx, *claim)?;
             }
-            if now < upkeep.latest {
+            if now < *latest {
                 rows::clock_set_back(tx, now)?;
             }
-            rows::claim(tx, queue, now, now + lease)
+            rows::claim(tx, queue, turns, now, now + lease)
         })?;
-        upkeep.abandoned.clear();
-        upkeep.latest = now;
+        abandoned.clear();
+        *latest = now;
         Ok(claimed.map(|(record, number)| Lease { record, number }))
     }
 
@@ -276,26 +355,25 @@ impl Outbox {
     pub fn prepared(&self, lease: Lease, step: Prepared) -> Result<Record, OutboxError> {
         hold::point("d2-before");
         let claim = lease.claim();
-        let bodies = self.seal_all(&step.bodies)?;
+        let bodies = self.seal_all(claim.uuid, &step.bodies)?;
         let moved = step.state != lease.record.state;
         let mut record = self.paused(lease.record, step.wait, Duration::ZERO, moved);
         record.state = step.state;
         let replaced = self.store.transact(|tx| {
             let subject = record.uuid.to_string();
-            let mut replaced = Vec::new();
-            for (kind, body) in &bodies {
-                replaced.extend(rows::put_body(tx, record.uuid, *kind, body)?);
-            }
+            let replaced = self.keep_all(tx, record.uuid, &bodies)?;
             for event in &step.events {
                 audit::append(tx, event.at, &subject, event.word, &event.detail)?;
             }
             self.append_wait(tx, &record)?;
             release(tx, &record, claim)?;
+            // Last: whatever fails before leaves them where they are.
+            self.store.stage(&replaced);
             Ok::<_, OutboxError>(replaced)
         });
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d2-after");
-        self.discard(&replaced);
+        self.settle(&bodies, &replaced);
         self.notify();
         Ok(record)
     }
@@ -348,7 +426,7 @@ impl Outbox {
         if let Conclusion::Receipted(verdict) | Conclusion::Rejected(verdict) = &conclusion {
             bodies.push((Kind::AnswerFacts, verdict.reading.to_string().into_bytes()));
         }
-        let bodies = self.seal_all(&bodies)?;
+        let bodies = self.seal_all(claim.uuid, &bodies)?;
         let (mut record, word, detail) = self.concluded(lease.record, conclusion);
         record.correlation_id = evidence.correlation_id.or(record.correlation_id);
         let mut detail = detail;
@@ -356,23 +434,25 @@ impl Outbox {
             map.insert("correlation_id".into(), id.as_str().into());
         }
         let replaced = self.store.transact(|tx| {
-            let mut replaced = Vec::new();
-            for (kind, body) in &bodies {
-                replaced.extend(rows::put_body(tx, record.uuid, *kind, body)?);
-            }
+            let replaced = self.keep_all(tx, record.uuid, &bodies)?;
             let subject = record.uuid.to_string();
             audit::append(tx, record.updated_at, &subject, word, &detail)?;
             release(tx, &record, claim)?;
+            if let State::Ready = record.state {
+                record.state = rows::resume(tx, record.uuid)?.unwrap_or(State::Ready);
+            }
             if record.state == State::Rejected {
                 rows::end_links(tx, record.uuid)?;
             }
+            self.store.stage(&replaced);
             Ok::<_, OutboxError>(replaced)
         });
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d4-after");
-        self.discard(&replaced);
+        self.settle(&bodies, &replaced);
         self.notify();
         if record.state.is_final() {
+            self.open.fetch_sub(1, Ordering::Relaxed);
             self.waiters.end(record.uuid);
         }
         Ok(record)
@@ -417,6 +497,27 @@ impl Outbox {
     /// [`OutboxError::Store`].
     pub fn last(&self, event: &str) -> Result<Option<OffsetDateTime>, OutboxError> {
         Ok(self.store.read(|c| audit::last(c, event))?)
+    }
+
+    /// Notes in the audit log that a key signed what belongs to no submission.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn signed_apart(&self, detail: &Value) -> Result<(), OutboxError> {
+        let now = self.clock.now();
+        let done = self
+            .store
+            .transact(|tx| audit::append(tx, now, "daemon", "signed-apart", detail));
+        Ok(done?)
+    }
+
+    /// Whether any submission was accepted with this form and version. Looks at
+    /// all when there is none.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn has_any_of(&self, form: &str, version: &str) -> Result<bool, OutboxError> {
+        Ok(self.store.read(|c| rows::has_any_of(c, form, version))?)
     }
 
     /// The submission with this UUID.
@@ -464,11 +565,15 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxError::Store`], also when the body is damaged.
+    /// [`OutboxError::Purged`].
     pub fn body(&self, uuid: Uuid4, kind: Kind) -> Result<Option<Vec<u8>>, OutboxError> {
         let named = || self.store.read(|c| rows::body(c, uuid, kind));
         let Some(body) = named()? else {
             return Ok(None);
         };
+        if body.wrapped_key.is_empty() {
+            return Err(OutboxError::Purged(uuid));
+        }
         match self.store.body(&body) {
             Ok(bytes) => Ok(Some(bytes)),
             // It may have been replaced between the look at the row and the file.
@@ -507,10 +612,10 @@ impl Outbox {
                 audit::append(tx, now, &uuid, "unknown", &detail)?;
             }
             rows::clock_set_back(tx, now)?;
-            rows::recover(tx, now)
+            Ok::<_, OutboxError>(rows::recover(tx, now)?)
         })?;
-        let named = self.store.read(rows::body_files)?;
-        self.store.sweep(|name| named.contains(name))?;
+        let open = self.store.read(rows::count_open)?;
+        self.open.store(open, Ordering::Relaxed);
         Ok(())
     }
 
@@ -541,12 +646,40 @@ impl Outbox {
     }
 
     /// Stores all bodies or leaves none behind.
-    fn seal_all(&self, bodies: &[(Kind, Vec<u8>)]) -> Result<Vec<(Kind, Body)>, StoreError> {
-        let plains: Vec<&[u8]> = bodies.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+    fn seal_all(
+        &self,
+        uuid: Uuid4,
+        bodies: &[(Kind, Vec<u8>)],
+    ) -> Result<Vec<(Kind, Body)>, StoreError> {
+        let named = bodies
+            .iter()
+            .map(|(kind, bytes)| (rows::body_name(uuid, *kind), bytes.as_slice()));
+        let named: Vec<_> = named.collect();
         let kinds = bodies.iter().map(|(kind, _)| *kind);
-        let put = self.store.put_bodies(&plains)?;
+        let put = self.store.put_bodies(&named)?;
         hold::point("bodies-written");
         Ok(kinds.zip(put).collect())
+    }
+
+    /// Keeps `bodies`; the files they replace are to be discarded after the commit.
+    fn keep_all(
+        &self,
+        tx: &Transaction<'_>,
+        uuid: Uuid4,
+        bodies: &[(Kind, Body)],
+    ) -> Result<Vec<String>, StoreError> {
+        let mut replaced = Vec::new();
+        for (kind, body) in bodies {
+            replaced.extend(rows::put_body(tx, uuid, *kind, body)?);
+        }
+        Ok(replaced)
+    }
+
+    /// After the commit: files get their lasting place, those replaced go.
+    fn settle(&self, bodies: &[(Kind, Body)], replaced: &[String]) {
+        self.store
+            .settle(&files(bodies.iter().map(|(_, body)| body)));
+        self.discard(replaced);
     }
 
     /// Removes new bodies that no row will ever name. Only after a lost lease:

@@ -3,12 +3,14 @@
 
 #[cfg(unix)]
 mod inbox;
+mod keeper;
 mod packs;
+mod upkeep;
 mod workers;
 
 pub use workers::work;
 
-use crate::api::{self, Api, Server};
+use crate::api::{self, Api, Programs, Server};
 use crate::base::{Secret, SystemClock, file, hex, random};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
@@ -29,6 +31,7 @@ use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
 #[cfg(unix)]
 use inbox::InboxWatch;
+use keeper::{Keeper, Kept};
 use packs::PackWatch;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -36,7 +39,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use workers::Workers;
+use upkeep::{Tended, Upkeep};
 
 /// File in the state folder with the administrator's token of this run.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
@@ -104,6 +107,7 @@ pub enum ServiceError {
 /// # Errors
 /// [`ServiceError`] when a part cannot be built; nothing was accepted then.
 pub fn run(configuration: Configuration) -> Result<(), ServiceError> {
+    no_core_dump().map_err(ServiceError::Runtime)?;
     let folder = configuration.store.folder.clone();
     let _lock = lock(&folder)?;
     // Left behind by one that was killed.
@@ -128,6 +132,7 @@ struct Parts {
     delivery: Option<Arc<Delivery>>,
     listen: std::net::SocketAddr,
     workers: OutboxSettings,
+    tended: Tended,
 }
 
 impl Parts {
@@ -135,16 +140,17 @@ impl Parts {
         let clock = SystemClock::shared();
         let installation = installation(&configuration)?;
         let store = Store::open(&configuration.store, &outbox::migrations())
-            .map_err(ServiceError::Store)?;
+            .map_err(ServiceError::Store)?
+            .with_room(configuration.room);
         let lease = configuration.outbox.lease;
         let outbox =
             Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
-        let outbox = Arc::new(outbox);
+        let outbox = Arc::new(outbox.bounded(configuration.outbox.open_max));
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
-        let tokens = Arc::new(tokens(configuration.tokens)?);
+        let tokens = Arc::new(tokens(configuration.tokens, &configuration.store.folder)?);
         let rsa_scheme = configuration.rsa_scheme;
         let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
         let signer = Arc::new(signer);
@@ -171,6 +177,12 @@ impl Parts {
             configuration.pdfs,
             clock.clone(),
         ));
+        let tended = Tended {
+            outbox: outbox.clone(),
+            clock: clock.clone(),
+            store: configuration.store,
+            settings: configuration.upkeep,
+        };
         let evidence = Evidence::new(intake.clone(), outbox.clone(), clock, installation);
         #[cfg(unix)]
         let inbox = inbox::open(configuration.inbox, &intake, &outbox)?;
@@ -182,6 +194,7 @@ impl Parts {
             tokens,
             environment,
             delivers: delivery.is_some(),
+            programs: Programs::new(configuration.rate),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
             address: configuration.listen,
         };
@@ -194,6 +207,7 @@ impl Parts {
             delivery,
             listen: configuration.listen,
             workers: configuration.outbox,
+            tended,
         })
     }
 
@@ -210,11 +224,17 @@ impl Parts {
 
         let outbox = api.outbox.clone();
         let waiting = outbox.clone();
-        let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
-            .map_err(ServiceError::Runtime)?;
+        let kept = Kept {
+            outbox: outbox.clone(),
+            intake: self.intake,
+            delivery: self.delivery,
+            settings: self.workers,
+        };
+        let keeper = Keeper::start(kept).map_err(ServiceError::Runtime)?;
+        let upkeep = Upkeep::start(self.tended).map_err(ServiceError::Runtime)?;
         #[cfg(unix)]
         let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
-        let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
+        let pack_watch = PackWatch::start(self.packs, outbox).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
         tracing::info!(%url, environment = %api.environment.name, kind = %api.environment.kind, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -231,7 +251,8 @@ impl Parts {
             #[cfg(unix)]
             inbox_watch.stop();
             pack_watch.stop();
-            workers.stop(&outbox);
+            keeper.stop();
+            upkeep.stop();
         });
         if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
             tracing::warn!("a step takes too long; it is taken up again at the next start");
@@ -273,6 +294,20 @@ impl ServiceError {
             source,
         }
     }
+}
+
+/// Documents are in memory in clear: a crash must not write them to disk.
+fn no_core_dump() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        setrlimit(Resource::Core, none)?;
+    }
+    Ok(())
 }
 
 /// What evidence says of this place.
@@ -320,15 +355,15 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
     file::write_atomic(path, bytes).map_err(ServiceError::file("write", path))
 }
 
-fn tokens(settings: Vec<TokenSettings>) -> Result<Several, ServiceError> {
+fn tokens(settings: Vec<TokenSettings>, folder: &Path) -> Result<Several, ServiceError> {
     let named = settings.into_iter().map(|TokenSettings { name, key }| {
-        let token = token(&name, key)?;
+        let token = token(&name, key, folder)?;
         Ok(Named { name, token })
     });
     Ok(Several::new(named.collect::<Result<_, ServiceError>>()?))
 }
 
-fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
+fn token(name: &str, key: KeySettings, folder: &Path) -> Result<Arc<dyn Token>, ServiceError> {
     match key {
         KeySettings::Soft { p12, password_file } => {
             tracing::warn!(
@@ -345,6 +380,9 @@ fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
             module,
             serial,
             pin_file,
+            session,
+            module_sha256,
+            deadlines,
         } => {
             let program = std::env::current_exe().map_err(ServiceError::Runtime)?;
             let worker = WorkerCommand {
@@ -355,6 +393,10 @@ fn token(name: &str, key: KeySettings) -> Result<Arc<dyn Token>, ServiceError> {
             let mut settings = pkcs11::Settings::new(module, worker);
             settings.token_serial = serial;
             settings.pin_file = pin_file;
+            settings.pin_file_note = Some(folder.join(format!("{name}.pin-file-failed")));
+            settings.session = session;
+            settings.module_sha256 = module_sha256;
+            settings.deadlines = deadlines;
             let token = Pkcs11Token::start(settings).map_err(ServiceError::Runtime)?;
             Ok(Arc::new(token))
         }

@@ -35,6 +35,11 @@ pub trait Token: Send + Sync {
     }
     /// Where the PIN is entered, as far as is known. Never waits for the token.
     fn pin_entry(&self) -> PinEntry;
+    /// What is left of the PIN entry that unlocked it, where a person did. Never
+    /// waits for the token.
+    fn session(&self) -> Option<PinSession> {
+        None
+    }
     /// Uses the PIN for at most one login and wipes it; without a PIN a token
     /// with [`PinEntry::Reader`] asks its holder, and this waits for that. Does
     /// nothing when the token is unlocked already.
@@ -71,6 +76,24 @@ pub enum PinEntry {
     Reader,
 }
 
+/// What is left of one PIN entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PinSession {
+    /// Uses of the key until the token locks itself; `None`: not counted.
+    pub signatures_left: Option<u32>,
+    /// When it locks itself; `None`: at no set time.
+    pub ends: Option<OffsetDateTime>,
+}
+
+/// How a worker process failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriverFault {
+    /// It ended, or what it said was no answer.
+    Crashed,
+    /// It did not answer in time and was killed.
+    Hung,
+}
+
 /// What a token says about the attempts left for its PIN (PKCS#11 §3.2,
 /// `CKF_USER_PIN_COUNT_LOW` and `CKF_USER_PIN_FINAL_TRY`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +111,11 @@ pub enum TokenStatus {
     Starting,
     /// No such token is plugged in; an ordinary state.
     Absent,
+    /// Another token than the configured one is plugged in.
+    Wrong {
+        /// Which is there and which is wanted, in English.
+        detail: String,
+    },
     /// Present, waiting for a PIN.
     Locked {
         /// What to tell the person before a PIN is entered.
@@ -97,10 +125,16 @@ pub enum TokenStatus {
     Ready,
     /// The token has locked its PIN; its issuer must unblock it.
     Blocked,
-    /// The worker process died or hung and will be started again soon.
-    Restarting,
+    /// The worker process failed and will be started again soon.
+    Restarting {
+        /// How it failed.
+        after: DriverFault,
+    },
     /// The worker process failed too often and rests for some minutes.
-    Quarantined,
+    Quarantined {
+        /// How it failed last.
+        after: DriverFault,
+    },
     /// Something a person must put right: a module that does not load, or
     /// several tokens of which the configuration names none.
     Unusable {
@@ -148,6 +182,15 @@ pub enum TokenError {
     /// Not plugged in.
     #[error("the token is not present")]
     Absent,
+    /// Pulled while it made a signature.
+    #[error("the token was pulled while it signed")]
+    Pulled,
+    /// Another token than the configured one is plugged in.
+    #[error("another token is plugged in: {detail}")]
+    Wrong {
+        /// Which is there and which is wanted, in English.
+        detail: String,
+    },
     /// A PIN is needed first.
     #[error("the token is locked: a PIN is needed")]
     Locked,
@@ -250,6 +293,8 @@ impl TokenError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Absent => "token-absent",
+            Self::Pulled => "token-pulled",
+            Self::Wrong { .. } => "token-wrong",
             Self::Locked => "token-locked",
             Self::PinMalformed => "pin-malformed",
             Self::PinOnReader => "pin-on-reader",

@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 /// Longest wait for a service to start or a submission to move.
 const LIMIT: Duration = Duration::from_secs(60);
 const EXAMPLES: &str = "xsd/memoire-honoraires/2/examples/valid/depot";
+/// Where the tests' services keep their state; they share a disk, so none keeps
+/// room on it.
+const STATE: &str = "[api]\nlisten = \"127.0.0.1:0\"\n[store]\nfolder = \"state\"\n\
+                     reserve_mebibytes = 0\nfree_mebibytes = 0\n";
 const PDFS: &str = "tests/fixtures/pdf";
 
 /// What differs between the services of the tests.
@@ -48,11 +52,20 @@ pub struct Daemon {
 impl Daemon {
     /// Starts a service on `folder` (kept between starts) and pairs with it.
     pub fn start(folder: &Path, sandbox: &Sandbox, setup: &Setup) -> Self {
-        let layer = folder.join("test.toml");
-        let state = "[api]\nlisten = \"127.0.0.1:0\"\n[store]\nfolder = \"state\"\n";
-        std::fs::write(&layer, format!("{}\n{state}", setup.layer)).unwrap();
+        let mut daemon = Self::start_paired(folder, sandbox, setup, String::new());
+        let paired = daemon.command(&["pair", "test"]);
+        assert!(paired.status.success());
+        daemon.token = String::from_utf8(paired.stdout).unwrap().trim().to_owned();
+        daemon
+    }
+
+    /// The same with the token of an earlier pairing.
+    pub fn start_paired(folder: &Path, sandbox: &Sandbox, setup: &Setup, token: String) -> Self {
+        let (state, layer) = (folder.join("state.toml"), folder.join("test.toml"));
+        std::fs::write(&state, STATE).unwrap();
+        std::fs::write(&layer, &setup.layer).unwrap();
         let files = ["signer.toml", "environment.toml"].map(|name| sandbox.dir.join(name));
-        let files: Vec<PathBuf> = files.into_iter().chain([layer]).collect();
+        let files: Vec<PathBuf> = files.into_iter().chain([state, layer]).collect();
         let endpoint_file = folder.join("state/endpoint");
         let _ = std::fs::remove_file(&endpoint_file);
         let log = std::fs::File::create(folder.join("sceau.log")).unwrap();
@@ -70,23 +83,24 @@ impl Daemon {
             }
             std::fs::read_to_string(&endpoint_file).ok()
         });
-        let mut daemon = Self {
+        Self {
             child,
             folder: folder.to_owned(),
             files,
             endpoint,
-            token: String::new(),
+            token,
             client: Client::new(&Settings {
                 connect_timeout: Duration::from_secs(5),
                 timeout: LIMIT,
                 ..Settings::default()
             })
             .unwrap(),
-        };
-        let paired = daemon.command(&["pair", "test"]);
-        assert!(paired.status.success());
-        daemon.token = String::from_utf8(paired.stdout).unwrap().trim().to_owned();
-        daemon
+        }
+    }
+
+    /// The paired program's token.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// Runs `sceau` with this service's configuration.

@@ -340,6 +340,86 @@ fn a_conformance_run_passes_in_the_sandbox_and_names_no_patient() {
     assert!(!text(&paired.stdout).contains("conformance"));
 }
 
+/// Simulations for a run: a good one, and as bad ones one that is bad, the good
+/// one, and one of somebody who is not configured.
+fn simulations(examples: &Path) {
+    let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd/pid/2/examples");
+    let put = |name: &str, xml: &str| {
+        let path = examples.join("pid/2/examples").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, xml).unwrap();
+    };
+    let read = |name: &str| std::fs::read_to_string(pack.join(name)).unwrap();
+    let good = read("valid/simulation/une-ligne.xml");
+    put("valid/simulation/bon.xml", &good);
+    let stranger = good.replace(">90000001<", ">90000008<");
+    put("invalid/simulation/autre-prestataire.xml", &stranger);
+    put("invalid/simulation/bon.xml", &good);
+    let bad = read("invalid/simulation/aucune-ligne.xml");
+    put("invalid/simulation/mauvais.xml", &bad);
+}
+
+#[test]
+fn a_conformance_run_leaves_out_what_is_not_sent_and_counts_no_refusal_for_other_reasons() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let model = "[environment.models]\n\"pid/2/simulation\" = \"SCEAU-PID-SIM-2\"\n";
+    let setup = Setup {
+        layer: format!("[environment]\nkind = \"test\"\n{model}"),
+        ..Setup::default()
+    };
+    let daemon = Daemon::start(folder.path(), &sandbox, &setup);
+    let examples = folder.path().join("examples");
+    simulations(&examples);
+    let (out, examples) = (folder.path().join("runs"), examples.to_str().unwrap());
+    let run = |form: &str| {
+        let out = out.to_str().unwrap();
+        let run = ["conformance", "run", "--examples", examples];
+        daemon.command(&[&run[..], &["--out", out, "--form", form]].concat())
+    };
+    let nothing = run("ecit");
+    let said = String::from_utf8(nothing.stderr).unwrap();
+    assert!(
+        said.contains("no operation is sent to this environment"),
+        "{said}"
+    );
+    assert!(!out.exists());
+
+    assert!(!run("pid").status.success());
+    let report = std::fs::read(out.join("run-0001/report.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let left_out = report["not_sent_here"].as_array().unwrap();
+    let left_out: Vec<_> = left_out.iter().map(|one| &one["operation"]).collect();
+    assert_eq!(left_out, ["contestation", "validation"]);
+    let cases = report["cases"].as_array().unwrap().iter();
+    let cases: Vec<(&str, &str, bool)> = cases
+        .map(|case| {
+            let found = case["checks"][0]["found"].as_str().unwrap();
+            let kind = case["kind"].as_str().unwrap();
+            (kind, found, case["passed"].as_bool().unwrap())
+        })
+        .collect();
+    let refused = [
+        (
+            "refused",
+            "422 practitioner-unknown practitioner-unknown",
+            false,
+        ),
+        ("refused", "202", false),
+    ];
+    assert_eq!(cases[2..4], refused, "{cases:#?}");
+    let [accepted, repeated, .., bad] = cases.as_slice() else {
+        panic!("{cases:#?}");
+    };
+    assert_eq!([accepted.0, repeated.0], ["accepted", "repeated"]);
+    assert!(accepted.2 && repeated.2 && bad.2, "{cases:#?}");
+    assert!(
+        bad.1.starts_with("422 document-invalid form.schema"),
+        "{}",
+        bad.1
+    );
+}
+
 fn assert_no_patient_in_reports(out: &Path) {
     let is_report = |path: &std::path::PathBuf| path.file_stem().unwrap() == "report";
     for path in files(out).into_iter().filter(is_report) {

@@ -6,6 +6,8 @@ mod cli;
 #[cfg(target_os = "linux")] // looks processes up in /proc
 mod crash;
 mod daemon;
+mod delegates;
+mod discretion;
 mod docs;
 mod dropin;
 mod evidence;
@@ -31,6 +33,8 @@ mod sandbox;
 #[cfg(debug_assertions)] // is led through `base::hold`
 mod simulation;
 mod softhsm;
+#[cfg(target_os = "linux")] // preloads a failing disk
+mod store;
 mod token;
 mod x509;
 mod xades;

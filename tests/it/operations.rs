@@ -525,6 +525,44 @@ fn a_delegate_signs_as_such_and_only_who_may_is_named() {
 }
 
 #[test]
+fn an_association_bills_what_its_members_did_and_signed() {
+    let service = Service::start(&Setup::default());
+    let is_sent_and_signed = |submission: &Value, signer: &Value| {
+        assert_eq!(submission["state"], "receipted", "{submission:#}");
+        assert_eq!(submission["code_prestataire"], "10000010");
+        assert_eq!(submission["signer"], *signer, "{submission:#}");
+        let uuid = word(&submission["uuid"]);
+        let held = service.sandbox.shown(&format!("documents/{uuid}"));
+        assert_eq!(held["code_prestataire"], "10000010");
+    };
+    let (uuid, xml) = example("association.xml");
+    let paper = pdf("memoire-gs-a2b.pdf");
+    assert_eq!(service.daemon.hand_in(&xml, &paper).status, 202);
+    let deposit = service.daemon.wait_for(&uuid, &["receipted", "rejected"]);
+    is_sent_and_signed(&deposit, &json!("90000001"));
+    let id = word(&deposit["insurer_id"]);
+    let path = "memoire-honoraires/2/examples/valid/annulation/association.xml";
+    let (_, xml) = document(path, &[("SECU-TEST-000003", &id)]);
+    is_sent_and_signed(&service.ended(ANNULATION, &xml), &json!("90000001"));
+
+    // Two members did the acts.
+    let path = "pid/2/examples/valid/simulation/association.xml";
+    let simulated = service.ended(SIMULATION, &document(path, &[]).1);
+    is_sent_and_signed(&simulated, &Value::Null);
+    let path = "pid/2/examples/valid/validation/association.xml";
+    let id = word(&simulated["insurer_id"]);
+    let (_, xml) = document(path, &[("SIM-TEST-000003", &id)]);
+    is_sent_and_signed(&service.ended(VALIDATION, &xml), &json!("90000001"));
+
+    // Somebody else did one of them.
+    let path = "pid/2/examples/valid/simulation/association.xml";
+    let (_, xml) = document(path, &[(">90000002<", ">90000008<")]);
+    let refused = service.ended(SIMULATION, &xml);
+    assert_eq!(refused["state"], "rejected", "{refused:#}");
+    assert_eq!(refused["answer"]["anomalies"][0]["code"], "SBX-013");
+}
+
+#[test]
 fn a_bound_program_does_and_sees_nothing_for_others() {
     let service = Service::start(&Setup::default());
     let (uuid, _) = service.simulated();

@@ -1,10 +1,19 @@
 //! Tokens: real signatures through SoftHSM2, and a module that misbehaves.
 
+#[cfg(target_os = "linux")] // looks processes up in /proc
+mod misbehaviour;
+#[cfg(target_os = "linux")] // reads /proc
+mod service;
+mod sessions;
+
 use crate::softhsm::{Authority, Kind, PIN, SoftHsm, skipped, worker};
 use sceau::base::{Secret, SystemClock};
 use sceau::token::pkcs11::{Pkcs11Token, Settings};
-use sceau::token::{Identity, LastTry, PinWarning, Token, TokenError, TokenStatus, choose};
+use sceau::token::{
+    DriverFault, Identity, LastTry, PinWarning, Token, TokenError, TokenStatus, choose,
+};
 use sceau::x509::{self, Cert, RsaScheme, SignatureAlgorithm};
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -62,14 +71,17 @@ impl Faulty {
 
     pub fn card(kind: Kind) -> Option<Self> {
         let (hsm, card) = SoftHsm::card(kind)?;
+        let certificate = Cert::from_der(&card.signing.certificate_der).unwrap();
+        Self::before(hsm, certificate)
+    }
+
+    /// The module that misbehaves, in front of this token.
+    pub fn before(hsm: SoftHsm, certificate: Cert) -> Option<Self> {
         if Command::new("cc").arg("--version").output().is_err() {
             skipped("no C compiler");
             return None;
         }
-        let faulty = Self {
-            hsm,
-            certificate: Cert::from_der(&card.signing.certificate_der).unwrap(),
-        };
+        let faulty = Self { hsm, certificate };
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fault_module.c");
         let status = Command::new("cc")
             .args(["-Wall", "-Werror", "-shared", "-fPIC", "-o"])
@@ -85,11 +97,16 @@ impl Faulty {
         self.hsm.path().join("fault_module.so")
     }
 
-    pub fn settings(&self) -> Settings {
+    /// Environment of the processes that load the module.
+    pub fn environment(&self) -> Vec<(OsString, OsString)> {
         let mut environment = self.hsm.environment();
         environment.push(("FAULT_REAL".into(), self.hsm.module().into()));
         environment.push(("FAULT_FOLDER".into(), self.hsm.path().into()));
-        let mut settings = Settings::new(self.module(), worker(environment));
+        environment
+    }
+
+    pub fn settings(&self) -> Settings {
+        let mut settings = Settings::new(self.module(), worker(self.environment()));
         settings.token_serial = Some(self.hsm.serial.clone());
         settings.backoff = vec![Duration::from_millis(50)];
         settings.deadlines.sign = Duration::from_secs(1);
@@ -277,7 +294,7 @@ fn a_wrong_pin_file_costs_one_attempt_however_often_the_worker_restarts() {
         }
     });
     faulty.at("C_GetTokenInfo", "crash");
-    wait_for(&token, |s| *s == TokenStatus::Restarting);
+    wait_for(&token, |s| matches!(s, TokenStatus::Restarting { .. }));
     wait_for(&token, is_locked);
     drop(token);
     // Another start of the whole daemon: the token's own warning forbids it.
@@ -336,7 +353,7 @@ fn nonsense_from_the_module_is_caught() {
         sign(&token, &faulty.certificate),
         Err(TokenError::BadSignature)
     );
-    faulty.at("C_Sign", "oversize");
+    faulty.at("C_Sign", "huge");
     let refused = sign(&token, &faulty.certificate).unwrap_err();
     assert!(matches!(refused, TokenError::Refused { .. }), "{refused:?}");
     sign(&token, &faulty.certificate).unwrap();
@@ -518,7 +535,9 @@ fn the_serial_number_decides_between_tokens() {
 
     settings.token_serial = Some("0123456789abcdef".into());
     let token = Pkcs11Token::start(settings).unwrap();
-    assert_eq!(token.identities().unwrap_err(), TokenError::Absent);
+    let wrong = token.identities().unwrap_err();
+    assert!(matches!(&wrong, TokenError::Wrong { detail } if detail.contains(&first)));
+    assert_eq!(unlock(&token, PIN), Err(wrong));
 }
 
 #[test]
@@ -526,7 +545,8 @@ fn a_driver_that_keeps_crashing_rests_until_a_person_comes() {
     let Some(faulty) = Faulty::new() else { return };
     faulty.at("C_GetTokenInfo.always", "crash");
     let token = faulty.start();
-    wait_for(&token, |s| *s == TokenStatus::Quarantined);
+    let after = DriverFault::Crashed;
+    wait_for(&token, |s| *s == TokenStatus::Quarantined { after });
     assert_eq!(faulty.calls("C_Initialize"), 6, "five restarts");
     assert_eq!(
         sign(&token, &faulty.certificate),

@@ -5,19 +5,23 @@
 //! and keeps the rules: a deadline for every call, restarts with back-off, and
 //! one login at most for one PIN entry.
 
+mod approval;
 mod mechanism;
 mod module;
 mod process;
 mod protocol;
+mod session;
 mod supervisor;
 mod worker;
 
 pub use process::WorkerCommand;
 pub use worker::run_worker;
 
-use super::{Identity, LastTry, PinEntry, Token, TokenError, TokenStatus, fits};
-use crate::base::{Secret, hex};
+use super::{Identity, LastTry, PinEntry, PinSession, Token, TokenError, TokenStatus, fits};
+use crate::base::clock::Clock;
+use crate::base::{Secret, SystemClock, hex};
 use crate::x509::{self, KeyKind, SignatureAlgorithm};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,10 +33,12 @@ use supervisor::{Order, Supervisor};
 const PIN_BYTES_MAX: usize = 255;
 
 /// Where the token is and how it is watched.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// The vendor's module.
     pub module: PathBuf,
+    /// SHA-256 of the module as it was approved; no other file is loaded.
+    pub module_sha256: Option<[u8; 32]>,
     /// Serial number of the token to use; may be left out with one token.
     pub token_serial: Option<String>,
     /// SHA-256 of a certificate the token must hold; tells slots of one card
@@ -40,6 +46,13 @@ pub struct Settings {
     pub certificate_sha256: Option<[u8; 32]>,
     /// A file with the PIN, for security modules without a person at hand.
     pub pin_file: Option<PathBuf>,
+    /// Where it is noted that the PIN file was tried and did not open the token,
+    /// so that a restarted daemon does not try it again.
+    pub pin_file_note: Option<PathBuf>,
+    /// How far a person's PIN entry goes.
+    pub session: SessionLimits,
+    /// Tells when a session ends.
+    pub clock: Arc<dyn Clock>,
     /// The program that runs [`run_worker`].
     pub worker: WorkerCommand,
     /// How long a call may take.
@@ -57,6 +70,16 @@ pub struct Settings {
 /// restart.
 pub const CRASHES_MAX: usize = 5;
 
+/// How far one PIN entry of a person goes. Whatever is reached first logs out;
+/// a PIN file knows no such end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SessionLimits {
+    /// Uses of the key; a form is two. `None`: any number.
+    pub signatures: Option<NonZeroU32>,
+    /// Time since the login. `None`: any.
+    pub time: Option<Duration>,
+}
+
 /// How long a call into the module may take before the worker is killed.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
@@ -71,23 +94,33 @@ pub struct Deadlines {
     pub sign: Duration,
 }
 
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            init: Duration::from_secs(20),
+            login: Duration::from_secs(30),
+            // With the login's own time less than what an HTTP client of this
+            // program waits.
+            reader: Duration::from_secs(90),
+            sign: Duration::from_secs(15),
+        }
+    }
+}
+
 impl Settings {
     /// Settings with the usual times, for one module.
     pub fn new(module: PathBuf, worker: WorkerCommand) -> Self {
         Self {
             module,
+            module_sha256: None,
             token_serial: None,
             certificate_sha256: None,
             pin_file: None,
+            pin_file_note: None,
+            session: SessionLimits::default(),
+            clock: SystemClock::shared(),
             worker,
-            deadlines: Deadlines {
-                init: Duration::from_secs(20),
-                login: Duration::from_secs(30),
-                // With the login's own time less than what an HTTP client of
-                // this program waits.
-                reader: Duration::from_secs(90),
-                sign: Duration::from_secs(15),
-            },
+            deadlines: Deadlines::default(),
             backoff: [1, 2, 5, 15, 60].map(Duration::from_secs).to_vec(),
             quarantine: Duration::from_secs(600),
             poll: Duration::from_secs(1),
@@ -122,6 +155,7 @@ struct View {
     status: TokenStatus,
     identities: Vec<Identity>,
     pin_entry: PinEntry,
+    session: Option<PinSession>,
 }
 
 fn lock(view: &Mutex<View>) -> MutexGuard<'_, View> {
@@ -136,6 +170,7 @@ impl Pkcs11Token {
             status: TokenStatus::Starting,
             identities: Vec::new(),
             pin_entry: PinEntry::Keyboard,
+            session: None,
         }));
         let (orders, inbox) = channel();
         let supervisor = Supervisor::new(settings, Arc::clone(&view));
@@ -185,6 +220,10 @@ impl Token for Pkcs11Token {
 
     fn pin_entry(&self) -> PinEntry {
         lock(&self.view).pin_entry
+    }
+
+    fn session(&self) -> Option<PinSession> {
+        lock(&self.view).session
     }
 
     fn unlock(&self, pin: Option<Secret>, last_try: LastTry) -> Result<(), TokenError> {

@@ -23,6 +23,8 @@ use std::ptr;
 
 /// Most certificates read from one token.
 const CERTIFICATES_MAX: usize = 64;
+/// Most private keys looked at on one token.
+const KEYS_MAX: usize = 256;
 /// Largest signature taken from a token, in bytes: RSA with 8,192 bits.
 const SIGNATURE_BYTES_MAX: usize = 1024;
 
@@ -66,6 +68,8 @@ pub(super) struct Wanted<'a> {
 
 impl Module {
     pub(super) fn load(path: &Path) -> Result<Self, Fault> {
+        // Looks at the function list before cryptoki believes in it.
+        let raw = RawSign::load(path)?;
         let context = Pkcs11::new(path).map_err(|error| not_loaded(&error))?;
         let initialised = context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
         match initialised {
@@ -77,7 +81,6 @@ impl Module {
             other => other,
         }
         .map_err(|error| not_loaded(&error))?;
-        let raw = RawSign::load(path)?;
         Ok(Self {
             token: None,
             context,
@@ -88,19 +91,26 @@ impl Module {
     pub(super) fn open(&mut self, wanted: &Wanted<'_>) -> Result<Opened, Fault> {
         self.token = None;
         let mut found: Vec<(OpenToken, TokenInfo)> = Vec::new();
+        let mut others: Vec<String> = Vec::new();
         for slot in self.context.get_slots_with_token().map_err(fault)? {
             // A slot that cannot be read is no reason to miss the right one.
             let Ok(info) = self.context.get_token_info(slot) else {
                 continue;
             };
+            if !info.token_initialized() {
+                continue;
+            }
             let serial = info.serial_number().trim();
-            if !info.token_initialized() || wanted.serial.is_some_and(|w| w.trim() != serial) {
+            if wanted.serial.is_some_and(|wanted| wanted.trim() != serial) {
+                others.push(serial.to_owned());
                 continue;
             }
             let token = open_slot(&self.context, slot, &info)?;
             let holds = |sha256: &str| token.certificates.iter().any(|c| c.sha256 == sha256);
             if wanted.certificate.is_none_or(holds) {
                 found.push((token, info));
+            } else {
+                others.push(token.serial);
             }
         }
         if found.len() > 1 {
@@ -117,10 +127,7 @@ impl Module {
             });
         }
         let Some((mut token, info)) = found.pop() else {
-            return Err(Fault {
-                kind: FaultKind::Absent,
-                detail: "no such token".into(),
-            });
+            return Err(not_found(wanted, &others));
         };
         let keys = if info.login_required() {
             None
@@ -220,6 +227,23 @@ impl Module {
     }
 }
 
+fn not_found(wanted: &Wanted<'_>, others: &[String]) -> Fault {
+    if others.is_empty() {
+        return Fault {
+            kind: FaultKind::Absent,
+            detail: "no token".into(),
+        };
+    }
+    let wanted = match (wanted.serial, wanted.certificate) {
+        (Some(serial), _) => format!("serial {}", serial.trim()),
+        (None, certificate) => format!("certificate {}", certificate.unwrap_or_default()),
+    };
+    Fault {
+        kind: FaultKind::Wrong,
+        detail: format!("serial {} is there, {wanted} is wanted", others.join(", ")),
+    }
+}
+
 fn open_slot(context: &Pkcs11, slot: Slot, info: &TokenInfo) -> Result<OpenToken, Fault> {
     let session = context.open_ro_session(slot).map_err(fault)?;
     let template = [
@@ -227,8 +251,7 @@ fn open_slot(context: &Pkcs11, slot: Slot, info: &TokenInfo) -> Result<OpenToken
         Attribute::CertificateType(CertificateType::X_509),
     ];
     let mut certificates = Vec::new();
-    let handles = session.find_objects(&template).map_err(fault)?;
-    for handle in handles.into_iter().take(CERTIFICATES_MAX) {
+    for handle in find(&session, &template, CERTIFICATES_MAX)? {
         let wanted = [AttributeType::Value, AttributeType::Id];
         let (mut der, mut id) = (Vec::new(), Vec::new());
         for attribute in session.get_attributes(handle, &wanted).map_err(fault)? {
@@ -254,6 +277,16 @@ fn open_slot(context: &Pkcs11, slot: Slot, info: &TokenInfo) -> Result<OpenToken
     })
 }
 
+/// At most `most` objects: a module may find more without end.
+fn find(
+    session: &Session,
+    template: &[Attribute],
+    most: usize,
+) -> Result<Vec<ObjectHandle>, Fault> {
+    let handles = session.iter_objects(template).map_err(fault)?.take(most);
+    handles.map(|handle| handle.map_err(fault)).collect()
+}
+
 impl OpenToken {
     fn login(&self, user: UserType, pin: Option<&Secret>) -> Result<(), Fault> {
         let done = match pin {
@@ -274,7 +307,7 @@ impl OpenToken {
     fn find_keys(&mut self) -> Result<Vec<KeyFact>, Fault> {
         let template = [Attribute::Class(ObjectClass::PRIVATE_KEY)];
         self.keys.clear();
-        for handle in self.session.find_objects(&template).map_err(fault)? {
+        for handle in find(&self.session, &template, KEYS_MAX)? {
             let wanted = [AttributeType::Id, AttributeType::AlwaysAuthenticate];
             let (mut id, mut always_authenticate) = (Vec::new(), false);
             for attribute in self
@@ -330,10 +363,10 @@ impl RawSign {
             kind: FaultKind::Module,
             detail: detail.to_owned(),
         };
-        // SAFETY: the library is mapped already by `Pkcs11::new`, so no new
-        // initialiser runs; its symbols have the types PKCS#11 gives them.
+        // SAFETY: the module's initialisers run, which is what this process is
+        // for; its symbols have the types PKCS#11 gives them.
         let library = unsafe { sys::Pkcs11::new(path) }
-            .map_err(|_| broken("the module cannot be opened twice"))?;
+            .map_err(|error| not_loaded(&Error::LibraryLoading(error)))?;
         let get_list = *library
             .C_GetFunctionList
             .as_ref()

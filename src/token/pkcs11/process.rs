@@ -111,30 +111,57 @@ impl Worker {
     /// Closes the pipe, gives the module a moment to finish, then kills.
     pub(super) fn dismiss(mut self) {
         self.requests = None;
-        if !self.ended_within(END_WAIT) {
-            self.kill();
-        }
+        self.ended_within(END_WAIT);
+        self.kill();
     }
 
     pub(super) fn kill(mut self) {
-        // A failure means that it is dead already.
-        let _ = self.child.kill();
+        self.kill_all();
         if !self.ended_within(END_WAIT) {
             // Stuck in a device driver: nobody can wait for that.
             tracing::warn!(pid = self.child.id(), "a killed token worker does not end");
         }
+        // Reaped, where it has ended.
+        let _ = self.child.try_wait();
     }
 
+    /// Kills the worker and what its module has started: a child of the module's
+    /// would hold the answers' pipe open. Its number is ours until it is reaped.
+    fn kill_all(&mut self) {
+        // A failure means that it is dead already.
+        #[cfg(unix)]
+        let _ = rustix::process::kill_process_group(
+            rustix::process::Pid::from_child(&self.child),
+            rustix::process::Signal::KILL,
+        );
+        let _ = self.child.kill();
+    }
+
+    /// Whether it ends within the time. It is not reaped.
     fn ended_within(&mut self, limit: Duration) -> bool {
         let start = Instant::now();
-        loop {
-            match self.child.try_wait() {
-                Ok(None) if start.elapsed() < limit => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Ok(None) => return false,
-                Ok(Some(_)) | Err(_) => return true,
+        while !self.has_ended() {
+            if start.elapsed() >= limit {
+                return false;
             }
+            std::thread::sleep(Duration::from_millis(2));
         }
+        true
+    }
+
+    /// Looking reaps it there, which does no harm: nothing goes by its number.
+    #[cfg(not(unix))]
+    fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    #[cfg(unix)]
+    fn has_ended(&mut self) -> bool {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(
+            waitid(WaitId::Pid(Pid::from_child(&self.child)), look),
+            Ok(None)
+        )
     }
 }

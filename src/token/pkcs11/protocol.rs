@@ -115,6 +115,8 @@ pub(super) enum FaultKind {
     Module,
     /// No such token is plugged in.
     Absent,
+    /// Tokens are there, but not the wanted one.
+    Wrong,
     /// Several tokens fit.
     Several,
     PinIncorrect,

@@ -1,13 +1,15 @@
 //! The thread that owns a worker process: starts it, opens the token, watches
 //! deadlines, restarts what died, and keeps the PIN rules.
 
+use super::approval;
 use super::mechanism;
 use super::process::{CallError, Worker};
 use super::protocol::{Answer, Fault, FaultKind, KeyFact, Opened, PinFlags, Request};
+use super::session::Budget;
 use super::{CRASHES_MAX, Settings, View, lock};
-use crate::base::{Secret, hex};
+use crate::base::{Secret, file, hex};
 use crate::token::{
-    Identity, LastTry, PinEntry, PinWarning, TokenError, TokenStatus, signing_first,
+    DriverFault, Identity, LastTry, PinEntry, PinWarning, TokenError, TokenStatus, signing_first,
 };
 use crate::x509::{Cert, SignatureAlgorithm};
 use std::collections::VecDeque;
@@ -46,8 +48,13 @@ pub(super) struct Supervisor {
     view: Arc<Mutex<View>>,
     worker: Option<Worker>,
     opened: Option<Opened>,
+    /// The serial number of a token that refused a PIN since: some tell no
+    /// warning themselves.
+    refused: Option<String>,
     /// The keys found after login.
     keys: Option<Vec<KeyFact>>,
+    /// What is left of the PIN entry of the person who unlocked it.
+    session: Option<Budget>,
     crashes: VecDeque<Instant>,
     rest_until: Option<Instant>,
     fruitless: u32,
@@ -66,41 +73,39 @@ enum PinFile {
 pub(super) fn trouble(status: &TokenStatus) -> Option<TokenError> {
     Some(match status {
         TokenStatus::Ready => return None,
-        TokenStatus::Starting | TokenStatus::Restarting => TokenError::Restarting,
+        TokenStatus::Starting | TokenStatus::Restarting { .. } => TokenError::Restarting,
         TokenStatus::Absent => TokenError::Absent,
+        TokenStatus::Wrong { detail } => TokenError::Wrong {
+            detail: detail.clone(),
+        },
         TokenStatus::Locked { .. } => TokenError::Locked,
         TokenStatus::Blocked => TokenError::PinLocked,
-        TokenStatus::Quarantined => TokenError::Quarantined,
+        TokenStatus::Quarantined { .. } => TokenError::Quarantined,
         TokenStatus::Unusable { detail } => TokenError::Unusable {
             detail: detail.clone(),
         },
     })
 }
 
-fn locked(flags: PinFlags) -> TokenStatus {
-    if flags.locked {
-        return TokenStatus::Blocked;
-    }
-    let warning = match (flags.final_try, flags.count_low) {
-        (true, _) => Some(PinWarning::FinalTry),
-        (false, true) => Some(PinWarning::CountLow),
-        (false, false) => None,
-    };
-    TokenStatus::Locked { warning }
-}
-
 impl Supervisor {
     pub(super) fn new(settings: Settings, view: Arc<Mutex<View>>) -> Self {
-        let pin_file = match settings.pin_file {
-            Some(_) => PinFile::Usable,
-            None => PinFile::Unusable,
+        let noted = settings.pin_file_note.as_ref().filter(|note| note.exists());
+        if let Some(note) = noted {
+            let note = note.display();
+            tracing::warn!(%note, "the PIN file did not open the token before; unlock it once by hand, or put the PIN file right and remove the note");
+        }
+        let pin_file = match (&settings.pin_file, noted) {
+            (Some(_), None) => PinFile::Usable,
+            (Some(_), Some(_)) | (None, _) => PinFile::Unusable,
         };
         Self {
             settings,
             view,
             worker: None,
             opened: None,
+            refused: None,
             keys: None,
+            session: None,
             crashes: VecDeque::new(),
             rest_until: None,
             fruitless: 0,
@@ -110,10 +115,12 @@ impl Supervisor {
 
     pub(super) fn run(mut self, orders: &Receiver<Order>) {
         loop {
+            self.end_session_in_time();
             self.settle();
             match orders.recv_timeout(self.patience()) {
                 Ok(order) => {
                     // The last look may be a whole poll ago.
+                    self.end_session_in_time();
                     self.settle();
                     self.obey(order);
                 }
@@ -188,9 +195,9 @@ impl Supervisor {
         if self.worker.is_some() {
             return true;
         }
-        // A relative name would be looked for along the loader's search path.
-        if !self.settings.module.is_absolute() {
-            self.unusable("the module's path is not absolute".into());
+        let sha256 = self.settings.module_sha256.as_ref();
+        if let Err(detail) = approval::approve(&self.settings.module, sha256) {
+            self.unusable(detail);
             return false;
         }
         match Worker::start(&self.settings.worker, &self.settings.module) {
@@ -208,6 +215,21 @@ impl Supervisor {
             }
             Err(CallError::Hung | CallError::Died) => false,
         }
+    }
+
+    /// Locked, with what the token and we know about its PIN.
+    fn locked(&self, flags: PinFlags) -> TokenStatus {
+        if flags.locked {
+            return TokenStatus::Blocked;
+        }
+        let serial = self.opened.as_ref().map(|opened| &opened.serial);
+        let refused = serial.is_some() && serial == self.refused.as_ref();
+        let warning = match (flags.final_try, flags.count_low || refused) {
+            (true, _) => Some(PinWarning::FinalTry),
+            (false, true) => Some(PinWarning::CountLow),
+            (false, false) => None,
+        };
+        TokenStatus::Locked { warning }
     }
 
     /// A person must act; try again at the longest interval.
@@ -241,16 +263,17 @@ impl Supervisor {
             Ok((Answer::Opened(opened), _)) => {
                 self.fruitless = 0;
                 self.keys = opened.keys.clone();
+                let flags = opened.flags;
+                self.opened = Some(opened);
                 let status = match self.keys {
                     Some(_) => TokenStatus::Ready,
-                    None => locked(opened.flags),
+                    None => self.locked(flags),
                 };
-                self.opened = Some(opened);
                 self.publish(status);
                 true
             }
             Ok(_) => {
-                self.failed("open", "answered out of turn");
+                self.failed("open", DriverFault::Crashed);
                 false
             }
             Err(CallError::Fault(fault)) => {
@@ -262,14 +285,17 @@ impl Supervisor {
     }
 
     fn not_opened(&mut self, fault: Fault) {
-        if fault.kind == FaultKind::Several {
-            self.forget_token(TokenStatus::Unusable {
-                detail: fault.detail,
-            });
+        let Fault { kind, detail } = fault;
+        if kind == FaultKind::Several {
+            self.forget_token(TokenStatus::Unusable { detail });
             return;
         }
-        tracing::debug!(reason = fault.detail, "no token opened");
-        self.forget_token(TokenStatus::Absent);
+        tracing::debug!(reason = detail, "no token opened");
+        self.forget_token(if kind == FaultKind::Wrong {
+            TokenStatus::Wrong { detail }
+        } else {
+            TokenStatus::Absent
+        });
         self.fruitless += 1;
         if self.fruitless >= FRUITLESS_LOOKS_MAX {
             self.fruitless = 0;
@@ -289,8 +315,13 @@ impl Supervisor {
 
     fn check(&mut self) -> Result<PinFlags, CallError> {
         match self.call(&Request::Check, &[], self.settings.deadlines.init) {
-            Ok((Answer::Checked { flags }, _)) => Ok(flags),
-            Ok(_) => Err(self.failed("check", "answered out of turn")),
+            Ok((Answer::Checked { flags }, _)) => {
+                if let Some(opened) = &mut self.opened {
+                    opened.flags = flags;
+                }
+                Ok(flags)
+            }
+            Ok(_) => Err(self.failed("check", DriverFault::Crashed)),
             Err(CallError::Fault(fault)) => {
                 self.forget_token(TokenStatus::Absent);
                 Err(CallError::Fault(fault))
@@ -304,19 +335,14 @@ impl Supervisor {
         self.rest_until = None;
         self.crashes.clear();
         self.settle();
+        if self.opened.is_some() && self.keys.is_none() && self.check().is_err() {
+            // Another card, or the same one put back: open it, once.
+            self.settle();
+        }
         if self.keys.is_some() {
             return Ok(());
         }
-        let mut flags = self.check();
-        if let Err(CallError::Fault(_)) = flags {
-            // Another card, or the same one put back: open it, once.
-            self.settle();
-            if self.keys.is_some() {
-                return Ok(());
-            }
-            flags = self.check();
-        }
-        let Ok(flags) = flags else {
+        let Some(flags) = self.opened.as_ref().map(|opened| opened.flags) else {
             return Err(self.trouble());
         };
         if flags.locked {
@@ -324,13 +350,32 @@ impl Supervisor {
             return Err(TokenError::PinLocked);
         }
         if flags.final_try && last_try == LastTry::Refuse {
-            self.publish(locked(flags));
+            self.publish(self.locked(flags));
             return Err(TokenError::FinalTry);
         }
         match (self.pin_on_reader(), pin) {
             (true, Some(_)) => Err(TokenError::PinOnReader),
             (false, None) => Err(TokenError::PinMalformed),
-            (true, None) | (false, Some(_)) => self.login(pin),
+            (true, None) | (false, Some(_)) => {
+                self.login(pin)?;
+                let session = Budget::begin(self.settings.session, &self.settings.clock);
+                self.session = Some(session);
+                self.show_session();
+                Ok(())
+            }
+        }
+    }
+
+    /// What is left of the session, for the others to see.
+    fn show_session(&self) {
+        lock(&self.view).session = self.session.as_ref().map(Budget::left);
+    }
+
+    /// Logs out when the session of the person who unlocked it is over.
+    fn end_session_in_time(&mut self) {
+        if let Some(why) = self.session.as_ref().and_then(Budget::over) {
+            tracing::info!(why, "PIN session ended");
+            self.log_out();
         }
     }
 
@@ -360,7 +405,14 @@ impl Supervisor {
             return;
         };
         let outcome = match Secret::from_file(&path) {
-            Ok(pin) => self.login(Some(&pin)),
+            Ok(pin) => {
+                if let Err(error) = self.note_try() {
+                    tracing::warn!(%error, "the PIN file is not used: its note cannot be written");
+                    self.pin_file = PinFile::Unusable;
+                    return;
+                }
+                self.login(Some(&pin))
+            }
             Err(error) => {
                 tracing::warn!(%error, "the PIN file cannot be read");
                 self.pin_file = PinFile::Unusable;
@@ -373,6 +425,13 @@ impl Supervisor {
         }
     }
 
+    /// Written before the PIN goes out, removed by a login that succeeds: also a
+    /// daemon that is killed in between does not try the file again.
+    fn note_try(&self) -> std::io::Result<()> {
+        let note = self.settings.pin_file_note.as_ref();
+        note.map_or(Ok(()), |note| file::write_atomic(note, b""))
+    }
+
     /// Sends the PIN once. Every end of this that is not a plain answer about
     /// the PIN leaves open whether an attempt was counted.
     fn login(&mut self, pin: Option<&Secret>) -> Result<(), TokenError> {
@@ -383,13 +442,19 @@ impl Supervisor {
         };
         match self.call(&Request::Login, pin, deadline) {
             Ok((Answer::LoggedIn { keys }, _)) => {
+                if let Some(note) = &self.settings.pin_file_note {
+                    // Mostly there is none.
+                    let _ = std::fs::remove_file(note);
+                }
+                self.refused = None;
                 self.keys = Some(keys);
                 self.publish(TokenStatus::Ready);
                 Ok(())
             }
             Err(CallError::Fault(fault)) if fault.kind == FaultKind::PinIncorrect => {
+                self.refused = self.opened.as_ref().map(|opened| opened.serial.clone());
                 if let Ok(flags) = self.check() {
-                    self.publish(locked(flags));
+                    self.publish(self.locked(flags));
                 }
                 Err(TokenError::PinIncorrect)
             }
@@ -404,11 +469,16 @@ impl Supervisor {
             }
             Err(CallError::Fault(fault)) => {
                 tracing::warn!(code = fault.detail, "login broke off");
-                self.forget_token(TokenStatus::Absent);
+                // Nobody knows whether the module counts as logged in: then the
+                // next PIN would pass unseen.
+                if let Some(worker) = self.worker.take() {
+                    worker.dismiss();
+                }
+                self.forget_token(TokenStatus::Starting);
                 Err(TokenError::PinPossiblyUsed)
             }
             Ok(_) => {
-                self.failed("login", "answered out of turn");
+                self.failed("login", DriverFault::Crashed);
                 Err(TokenError::PinPossiblyUsed)
             }
             Err(CallError::Hung | CallError::Died) => Err(TokenError::PinPossiblyUsed),
@@ -417,22 +487,23 @@ impl Supervisor {
 
     fn lock(&mut self) {
         self.pin_file = PinFile::Unusable;
+        self.log_out();
+    }
+
+    fn log_out(&mut self) {
         if self.keys.is_none() {
             return;
         }
         let done = self.call(&Request::Logout, &[], self.settings.deadlines.login);
         match done {
-            Ok((Answer::Done, _)) => {
-                self.forget_token(TokenStatus::Restarting);
-                self.settle();
-            }
             Ok(_) | Err(CallError::Fault(_)) => {
-                // Whatever the token thinks: without its worker there is no
-                // login.
+                // Whatever module and token think: without the worker there is
+                // no login, and no copy of the PIN in the module's memory.
                 if let Some(worker) = self.worker.take() {
-                    worker.kill();
+                    worker.dismiss();
                 }
-                self.forget_token(TokenStatus::Restarting);
+                self.forget_token(TokenStatus::Starting);
+                self.settle();
             }
             Err(CallError::Hung | CallError::Died) => {}
         }
@@ -449,9 +520,11 @@ impl Supervisor {
             Signed::Again => {
                 self.rest();
                 self.settle();
-                match self.sign_once(certificate, algorithm, message)? {
-                    Signed::Done(signature) => Ok(signature),
-                    Signed::Again => Err(self.trouble()),
+                match self.sign_once(certificate, algorithm, message) {
+                    Ok(Signed::Done(signature)) => Ok(signature),
+                    Ok(Signed::Again) => Err(self.trouble()),
+                    Err(TokenError::Absent) => Err(TokenError::Pulled),
+                    Err(error) => Err(error),
                 }
             }
         }
@@ -479,10 +552,14 @@ impl Supervisor {
             certificate: certificate.to_owned(),
             mechanism,
         };
+        if let Some(session) = &mut self.session {
+            session.spend();
+        }
+        self.show_session();
         match self.call(&request, &input, deadline) {
             Ok((Answer::Signed, signature)) => Ok(Signed::Done(signature.to_vec())),
             Ok(_) => {
-                self.failed("sign", "answered out of turn");
+                self.failed("sign", DriverFault::Crashed);
                 Err(TokenError::WorkerDied { operation: "sign" })
             }
             Err(CallError::Hung) => Err(TokenError::Hung { operation: "sign" }),
@@ -514,12 +591,14 @@ impl Supervisor {
             FaultKind::PinCancelled => Err(self.reopened(TokenError::PinCancelled)),
             FaultKind::NotLoggedIn => Err(self.reopened(TokenError::Locked)),
             FaultKind::NoKey => Err(TokenError::NoSuchCertificate),
-            FaultKind::Module | FaultKind::Absent | FaultKind::Several | FaultKind::Refused => {
-                Err(TokenError::Refused {
-                    operation: "sign",
-                    code: fault.detail,
-                })
-            }
+            FaultKind::Module
+            | FaultKind::Absent
+            | FaultKind::Wrong
+            | FaultKind::Several
+            | FaultKind::Refused => Err(TokenError::Refused {
+                operation: "sign",
+                code: fault.detail,
+            }),
         }
     }
 
@@ -552,10 +631,10 @@ impl Supervisor {
         let result = worker.call(request, tail, deadline);
         match &result {
             Err(CallError::Hung) => {
-                self.failed(request.name(), "did not answer in time");
+                self.failed(request.name(), DriverFault::Hung);
             }
             Err(CallError::Died) => {
-                self.failed(request.name(), "died");
+                self.failed(request.name(), DriverFault::Crashed);
             }
             Ok(_) | Err(CallError::Fault(_)) => {}
         }
@@ -563,8 +642,8 @@ impl Supervisor {
     }
 
     /// Ends a failed worker and plans its successor.
-    fn failed(&mut self, operation: &'static str, how: &'static str) -> CallError {
-        tracing::warn!(operation, how, "token worker failed");
+    fn failed(&mut self, operation: &'static str, after: DriverFault) -> CallError {
+        tracing::warn!(operation, how = ?after, "token worker failed");
         if let Some(worker) = self.worker.take() {
             worker.kill();
         }
@@ -576,12 +655,12 @@ impl Supervisor {
         if self.crashes.len() > CRASHES_MAX {
             self.crashes.clear();
             self.rest_until = Some(now + window);
-            self.forget_token(TokenStatus::Quarantined);
+            self.forget_token(TokenStatus::Quarantined { after });
         } else {
             let backoff = &self.settings.backoff;
             let step = backoff.get(self.crashes.len() - 1).or(backoff.last());
             self.rest_until = Some(now + step.copied().unwrap_or_default());
-            self.forget_token(TokenStatus::Restarting);
+            self.forget_token(TokenStatus::Restarting { after });
         }
         CallError::Died
     }
@@ -590,6 +669,7 @@ impl Supervisor {
     fn forget_token(&mut self, status: TokenStatus) {
         self.opened = None;
         self.keys = None;
+        self.session = None;
         self.publish(status);
     }
 
@@ -610,6 +690,7 @@ impl Supervisor {
         }
         view.status = status;
         view.identities = identities;
+        view.session = self.session.as_ref().map(Budget::left);
         // Kept while the token is away: whoever is asked then is asked rightly.
         if let Some(opened) = &self.opened {
             view.pin_entry = match opened.pin_on_reader {

@@ -4,6 +4,8 @@
 use super::module::{Module, Wanted};
 use super::protocol::{self, Answer, Fault, FaultKind, Request};
 use crate::base::Secret;
+#[cfg(target_os = "linux")]
+use crate::base::limits::WORKER_MEMORY_BYTES_MAX;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -78,7 +80,9 @@ impl Worker {
     }
 }
 
-/// Dies with the daemon and leaves no core dump: a module's memory holds PINs.
+/// Dies with the daemon, leaves no core dump (a module's memory holds PINs) and
+/// takes no more memory than a signature can need: a module that lies about a
+/// length ends its worker, not the machine.
 #[cfg(target_os = "linux")]
 fn confine() -> io::Result<()> {
     use rustix::process::{
@@ -91,7 +95,13 @@ fn confine() -> io::Result<()> {
         current: Some(0),
         maximum: Some(0),
     };
-    Ok(setrlimit(Resource::Core, none)?)
+    setrlimit(Resource::Core, none)?;
+    let memory = Some(WORKER_MEMORY_BYTES_MAX);
+    let memory = Rlimit {
+        current: memory,
+        maximum: memory,
+    };
+    Ok(setrlimit(Resource::Data, memory)?)
 }
 
 /// Elsewhere the closed pipe ends the worker.

@@ -129,15 +129,18 @@ fn scratch() -> tempfile::TempDir {
     }
 }
 
-/// Copies the files as they are at a process's death.
+/// Copies the files as they are at a process's death; what SQLite shares between
+/// processes (`-shm`) dies with them.
 fn leave_behind(from: &Path, to: &Path) {
-    fs::create_dir_all(to.join("bodies")).unwrap();
-    for name in ["sceau.db", "sceau.db-wal", "seal.key"] {
-        let _ = fs::copy(from.join(name), to.join(name));
-    }
-    for body in fs::read_dir(from.join("bodies")).unwrap() {
-        let body = body.unwrap();
-        fs::copy(body.path(), to.join("bodies").join(body.file_name())).unwrap();
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (name, target) = (entry.file_name(), to.join(entry.file_name()));
+        if entry.file_type().unwrap().is_dir() {
+            leave_behind(&entry.path(), &target);
+        } else if name != "sceau.db-shm" {
+            fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
