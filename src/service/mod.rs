@@ -10,6 +10,8 @@ mod upkeep;
 mod witness;
 mod workers;
 
+pub use workers::work;
+
 use crate::api::{self, Api, Programs, Server};
 use crate::audit;
 use crate::base::{Secret, SystemClock, file, hex, limits, random};
