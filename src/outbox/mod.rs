@@ -449,27 +449,6 @@ impl Outbox {
         Ok(self.store.read(|c| audit::last(c, event))?)
     }
 
-    /// Notes in the audit log that a key signed what belongs to no submission.
-    ///
-    /// # Errors
-    /// [`OutboxError::Store`].
-    pub fn signed_apart(&self, detail: &Value) -> Result<(), OutboxError> {
-        let now = self.clock.now();
-        let done = self
-            .store
-            .transact(|tx| audit::append(tx, now, "daemon", "signed-apart", detail));
-        Ok(done?)
-    }
-
-    /// Whether any submission was accepted with this form and version. Looks at
-    /// all when there is none.
-    ///
-    /// # Errors
-    /// [`OutboxError::Store`].
-    pub fn has_any_of(&self, form: &str, version: &str) -> Result<bool, OutboxError> {
-        Ok(self.store.read(|c| rows::has_any_of(c, form, version))?)
-    }
-
     /// The submission with this UUID.
     ///
     /// # Errors
