@@ -2,6 +2,8 @@
 
 mod api;
 mod c14n;
+#[cfg(target_os = "linux")] // pcscd and its virtual reader
+mod card;
 mod cli;
 #[cfg(target_os = "linux")] // looks processes up in /proc
 mod crash;

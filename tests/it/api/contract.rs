@@ -93,7 +93,7 @@ fn every_operation_asks_for_exactly_its_token() {
                 let expected = match (method.as_str(), path.as_str()) {
                     ("POST", "/v1/forms/{form}/{operation}") => Some("media-type-refused"),
                     ("POST", "/v1/signatures" | "/v1/validations") => Some("media-type-refused"),
-                    ("POST", "/v1/tokens/unlock") => Some("body-malformed"),
+                    ("POST", "/v1/tokens/unlock" | "/v1/tokens/lock") => Some("body-malformed"),
                     (_, path) if path.contains("{uuid}") => Some("submission-unknown"),
                     _ => None,
                 };
