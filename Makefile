@@ -1,6 +1,8 @@
 # Each target installs what it needs on a Debian-like machine.
 SECONDS ?= 60
-.PHONY: demo test judges mutants bench fuzz build fmt clippy bless clean help
+CYCLES ?= 3000
+SEED ?= 20261121
+.PHONY: demo test judges mutants crashes bench fuzz build fmt clippy bless clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -27,6 +29,10 @@ mutants: ## switch each protection of the verifier off: the bad documents must n
 	@packaging/dev/ensure.sh test
 	@tests/judges/setup.sh
 	@tests/judges/refusals/mutations.py
+
+crashes: ## kill -9 of daemon, token worker and insurer at random moments and points; CYCLES=3000 SEED=20261121
+	@packaging/dev/ensure.sh test
+	@SCEAU_CRASH_CYCLES=$(CYCLES) SCEAU_CRASH_SEED=$(SEED) cargo test --locked --quiet --test it -- --nocapture crash::random_kills
 
 bench: ## CPU and wall time of each stage beside floors, pyHanko and EU DSS; optimised build
 	@packaging/dev/ensure.sh test

@@ -12,6 +12,7 @@ use axum::http::{StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::future::poll_fn;
 use std::pin::Pin;
 use utoipa::ToSchema;
@@ -143,7 +144,13 @@ impl<S: Send + Sync> FromRequest<S> for Documents {
                 xml: Bytes::from_request(request, state).await?.to_vec(),
                 pdf: None,
             }),
-            "application/json" => json(&Bytes::from_request(request, state).await?),
+            "application/json" => {
+                let json: DocumentsJson = json(&Bytes::from_request(request, state).await?)?;
+                Ok(Self {
+                    xml: json.xml.into_bytes(),
+                    pdf: base64_pdf(json.pdf)?,
+                })
+            }
             other => Err(refuse_kind(other)),
         }
     }
@@ -189,10 +196,16 @@ fn declared(request: &Request) -> Option<usize> {
     value.to_str().ok()?.parse().ok()
 }
 
-/// Refuses a body over the limit by its declared length. One that is on its
-/// way already is read and dropped: a client that is still writing would see a
-/// reset connection instead of the answer.
+/// Refuses a body over the limit by its declared length.
 async fn refuse_large(request: Request) -> Problem {
+    drain(request).await;
+    Problem::unreadable(StatusCode::PAYLOAD_TOO_LARGE, "")
+}
+
+/// Reads and drops the body of a refused request that is on its way already: a
+/// client that is still writing would see a reset connection instead of the
+/// answer.
+pub(super) async fn drain(request: Request) {
     let waits = request.headers().contains_key(header::EXPECT);
     let mut body = request.into_body();
     let mut left = if waits { 0 } else { DRAINED_BYTES_MAX };
@@ -201,7 +214,6 @@ async fn refuse_large(request: Request) -> Problem {
         let Some(Ok(frame)) = frame else { break };
         left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
     }
-    Problem::unreadable(StatusCode::PAYLOAD_TOO_LARGE, "")
 }
 
 /// The parts `xml` and `pdf`, each at most once, and no other.
@@ -240,12 +252,20 @@ async fn multipart<S: Send + Sync>(
     Ok((xml, pdf))
 }
 
-fn json(bytes: &[u8]) -> Result<Documents, Problem> {
-    let json: DocumentsJson = serde_json::from_slice(bytes).map_err(|error| not_json(&error))?;
-    let pdf = json.pdf.map(|text| STANDARD.decode(text)).transpose();
-    let pdf = pdf.map_err(|_| Problem::new(&BODY_MALFORMED, "The field \"pdf\" is not base64."))?;
-    Ok(Documents {
-        xml: json.xml.into_bytes(),
-        pdf,
-    })
+/// The body of a request that takes JSON alone.
+pub(super) async fn json_body(request: Request) -> Result<Bytes, Problem> {
+    let (kind, request) = admit(request).await?;
+    if kind != "application/json" {
+        return Err(refuse_kind(&kind));
+    }
+    Ok(Bytes::from_request(request, &()).await?)
+}
+
+pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| not_json(&error))
+}
+
+pub(super) fn base64_pdf(text: Option<String>) -> Result<Option<Vec<u8>>, Problem> {
+    let pdf = text.map(|text| STANDARD.decode(text)).transpose();
+    pdf.map_err(|_| Problem::new(&BODY_MALFORMED, "The field \"pdf\" is not base64."))
 }

@@ -1,7 +1,7 @@
 //! The evidence of a document, as one archive.
 
 use super::problem::{INTERNAL, Problem};
-use super::submissions::{File, parse, unknown};
+use super::submissions::{File, of, unknown};
 use super::{Api, blocking};
 use crate::base::causes;
 use crate::evidence::{EvidenceError, Scope};
@@ -41,7 +41,7 @@ pub async fn archive(
     uuid: Result<Path<String>, PathRejection>,
     query: Result<Query<EvidenceQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let uuid = parse(uuid)?;
+    let uuid = of(uuid)?;
     let Query(query) = query?;
     let scope = match query.documents {
         true => Scope::Whole,

@@ -7,7 +7,7 @@ use super::prefer::Wait;
 use super::problem::{FORM_UNKNOWN, Fault, Problem, Texts};
 use super::submissions::Submission;
 use super::{Api, blocking};
-use crate::forms::{self, Exchange, Pack};
+use crate::forms::{self, CopyRule, Exchange, Pack};
 use crate::intake::{Draft, Intake, Preview};
 use crate::outbox::Accepted;
 use axum::Json;
@@ -53,9 +53,30 @@ pub struct Operation {
     /// Level of the embedded PDF's signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pdf_level: Option<String>,
+    /// Copies for others that `GET /v1/submissions/{uuid}/copies/{name}` makes of its documents.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    copies: Vec<CopyName>,
     /// Why it may not be sent today; absent when it may.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_now: Option<String>,
+}
+
+/// A copy for others, with less in it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CopyName {
+    /// Name used in addresses, such as `employeur`.
+    name: String,
+    /// Name for people in fr, de, en.
+    label: Texts,
+}
+
+impl From<&CopyRule> for CopyName {
+    fn from(rule: &CopyRule) -> Self {
+        Self {
+            name: rule.name.clone(),
+            label: rule.title.clone().into(),
+        }
+    }
 }
 
 impl Form {
@@ -74,6 +95,7 @@ impl Form {
                 None => "none",
             },
             pdf_level: pdf_level(operation),
+            copies: operation.copies.iter().map(CopyName::from).collect(),
             not_now: intake.not_now(pack, name).map(|reason| reason.to_string()),
         });
         Self {
@@ -247,7 +269,7 @@ pub async fn one(
             headers(("preference-applied" = String, description = "`wait=<seconds>`"))),
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
         (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
-        (status = 422, body = Problem), (status = 503, body = Problem)))]
+        (status = 422, body = Problem), (status = 503, body = Problem), (status = 507, body = Problem)))]
 pub async fn submit(
     State(api): State<Arc<Api>>,
     Extension(Caller(client)): Extension<Caller>,
@@ -267,6 +289,7 @@ pub async fn submit(
         xml: documents.xml,
         pdf: documents.pdf,
     };
+    let program = draft.client.name.clone();
     let intake = api.intake.clone();
     if query.dry_run {
         let preview = blocking(move || intake.preview(&draft)).await??;
@@ -280,7 +303,7 @@ pub async fn submit(
     let location = [(header::LOCATION, format!("/v1/submissions/{}", record.uuid))];
     let wait = Wait::read(&headers);
     if let Some(wait) = wait {
-        record = wait.end_of(&api, record).await?;
+        record = wait.end_of(&api, &program, record).await?;
     }
     let Some(wait) = wait.filter(|_| record.state.is_final()) else {
         let body = Json(Submission::brief(&record).with_warnings(warnings));

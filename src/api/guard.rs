@@ -2,7 +2,7 @@
 //! bearer token. Being on the same machine is not an identity.
 
 use super::problem::{HOST_MALFORMED, HOST_REFUSED, ORIGIN_REFUSED, Problem, UNAUTHORIZED};
-use super::{Api, blocking};
+use super::{Api, blocking, draft};
 use crate::base::digest;
 use crate::outbox::Client;
 use axum::extract::{Request, State};
@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The paired program, attached to a request that passed.
 #[derive(Debug, Clone)]
@@ -50,7 +51,7 @@ pub(super) async fn address(
     Ok(next.run(request).await)
 }
 
-/// Lets paired programs pass.
+/// Lets paired programs pass, each with its share.
 pub(super) async fn program(
     State(api): State<Arc<Api>>,
     mut request: Request,
@@ -61,8 +62,17 @@ pub(super) async fn program(
     let client = blocking(move || outbox.client(&token)).await??;
     let client =
         client.ok_or_else(|| Problem::new(&UNAUTHORIZED, "The bearer token is not known."))?;
+    let pass = match api.programs.admit(&client.name, Instant::now()) {
+        Ok(pass) => pass,
+        Err(problem) => {
+            draft::drain(request).await;
+            return Err(problem);
+        }
+    };
     request.extensions_mut().insert(Caller(client));
-    Ok(next.run(request).await)
+    let response = next.run(request).await;
+    drop(pass);
+    Ok(response)
 }
 
 /// Lets the administrator pass: whoever can read the state folder. A program's
@@ -82,7 +92,7 @@ pub(super) async fn administrator(
     Ok(next.run(request).await)
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())

@@ -3,7 +3,9 @@
 //! contract is `proto/openapi.json`, generated from this code and compared
 //! with it by a test.
 
+mod batches;
 mod draft;
+mod events;
 mod evidence;
 mod facts;
 mod forms;
@@ -12,6 +14,7 @@ mod packs;
 mod paper;
 mod prefer;
 mod problem;
+mod rate;
 mod server;
 mod signatures;
 mod status;
@@ -20,10 +23,12 @@ mod validations;
 
 pub use draft::Documents;
 pub use problem::{KINDS, Problem, catalogue};
+pub use rate::{Programs, Rate};
 pub use server::{Server, serve};
 pub use submissions::submission;
 
 use crate::base::{Secret, limits};
+use crate::conditions::Conditions;
 use crate::evidence::Evidence;
 use crate::forms::Environment;
 use crate::intake::Intake;
@@ -38,6 +43,7 @@ use axum::middleware;
 use axum::routing::{get, post};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 
 /// What the routes serve from.
@@ -52,10 +58,16 @@ pub struct Api {
     pub signer: Arc<Signer>,
     /// The tokens, each under its name.
     pub tokens: Arc<Several>,
+    /// The faults there are.
+    pub conditions: Arc<Conditions>,
+    /// Slots for streams of events.
+    pub streams: Arc<Semaphore>,
     /// Where documents go.
     pub environment: Arc<Environment>,
     /// Whether documents can be sent at all.
     pub delivers: bool,
+    /// How much each paired program may ask for.
+    pub programs: Arc<Programs>,
     /// The administrator's token, in a file only the service can read.
     pub admin: Secret,
     /// Where the service listens, for the Host check.
@@ -86,6 +98,7 @@ pub fn router(api: Arc<Api>) -> Router {
             get(submissions::timestamp),
         )
         .route("/v1/submissions/{uuid}/receipt", get(submissions::receipt))
+        .route("/v1/submissions/{uuid}/copies/{name}", get(paper::copy))
         .route("/v1/submissions/{uuid}/evidence", get(evidence::archive))
         .route("/v1/submissions/{uuid}/qr", get(paper::qr))
         .route("/v1/submissions/{uuid}/print", get(paper::print))
@@ -97,11 +110,13 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/forms", get(forms::list))
         .route("/v1/forms/{form}", get(forms::one))
         .route("/v1/forms/{form}/{operation}", post(forms::submit))
+        .route("/v1/batches", post(batches::submit))
         .route("/v1/signatures", post(signatures::sign))
         .route("/v1/validations", post(validations::validate))
         .route("/v1/uuids", post(status::uuids))
         .route("/v1/submissions", get(submissions::list))
         .route("/v1/tokens", get(status::tokens))
+        .route("/v1/events", get(events::follow))
         .merge(submission)
         .route_layer(middleware::from_fn_with_state(api.clone(), guard::program));
     let administrator = Router::new()
@@ -138,11 +153,11 @@ pub fn router(api: Arc<Api>) -> Router {
         license(name = "Apache-2.0")
     ),
     paths(
-        forms::list, forms::one, forms::submit, signatures::sign, validations::validate, status::uuids,
+        forms::list, forms::one, forms::submit, batches::submit, signatures::sign, validations::validate, status::uuids,
         submissions::list, submissions::one, submissions::retry, submissions::xml,
         submissions::pdf, submissions::timestamp, submissions::receipt,
-        evidence::archive, paper::qr, paper::print,
-        status::tokens, status::unlock, status::lock, status::health, status::openapi
+        evidence::archive, paper::qr, paper::print, paper::copy,
+        status::tokens, status::unlock, status::lock, status::health, events::follow, status::openapi
     ),
     components(schemas(Problem, forms::DryRun)),
     modifiers(&Security, &Problems)
@@ -175,9 +190,13 @@ impl utoipa::Modify for Problems {
             let any = Response::new("A problem, see docs/problems.md");
             responses.insert("default".into(), any.into());
             // What the guard, the store and a defect may answer anywhere.
-            let guarded = operation.security.as_ref().map(|_| "401");
-            let anywhere = ["400", "403", "421", "500", "503"].into_iter();
-            for status in anywhere.chain(guarded) {
+            let guarded: &[&str] = if operation.security.is_some() {
+                &["401", "429"]
+            } else {
+                &[]
+            };
+            let anywhere = ["400", "403", "421", "500", "503"];
+            for &status in anywhere.iter().chain(guarded) {
                 let problem = responses.entry(status.to_owned());
                 problem.or_insert_with(|| Response::new("").into());
             }

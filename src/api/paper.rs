@@ -1,12 +1,14 @@
-//! The QR symbol of a document and its print copy.
+//! The QR symbol of a document, its print copy, and copies of its XML for others.
 
-use super::problem::{INTERNAL, NOT_PRINTABLE, NOT_YET_AVAILABLE, Problem, QUERY_MALFORMED};
-use super::submissions::{File, parse, unknown};
+use super::problem::{
+    COPY_UNKNOWN, INTERNAL, NOT_PRINTABLE, NOT_YET_AVAILABLE, Problem, QUERY_MALFORMED,
+};
+use super::submissions::{File, of, parse, unknown};
 use super::{Api, accepts, blocking};
 use crate::base::limits::{QR_PIXELS_MAX, QR_PIXELS_MIN};
 use crate::base::{Uuid4, causes};
 use crate::evidence::public_facts;
-use crate::forms::{QrPlace, Shown};
+use crate::forms::{FormsError, QrPlace, Shown};
 use crate::outbox::{Kind, Record};
 use crate::paper::{PaperError, Place, Symbol, print_copy};
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -42,7 +44,7 @@ pub async fn qr(
     query: Result<Query<QrQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let uuid = parse(uuid)?;
+    let uuid = of(uuid)?;
     let Query(query) = query?;
     let size = query.size.unwrap_or(256);
     if !(QR_PIXELS_MIN..=QR_PIXELS_MAX).contains(&size) {
@@ -70,7 +72,7 @@ pub async fn print(
     State(api): State<Arc<Api>>,
     uuid: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let uuid = parse(uuid)?;
+    let uuid = of(uuid)?;
     let copy = blocking(move || {
         let (symbol, place) = symbol(&api, uuid)?;
         let pdf = api.outbox.body(uuid, Kind::RequestPdf)?;
@@ -79,6 +81,46 @@ pub async fn print(
     });
     let kind = [(header::CONTENT_TYPE, "application/pdf")];
     Ok((kind, copy.await??).into_response())
+}
+
+/// A copy of the XML for others, with less in it, by the form's rule.
+///
+/// It is made of what was handed in, without PDF, signature, comments, schema hints and unused namespaces.
+#[utoipa::path(get, operation_id = "getCopy", path = "/v1/submissions/{uuid}/copies/{name}", tag = "paper", security(("program" = [])),
+    params(
+        ("uuid" = String, Path, description = "The document's UUID"),
+        ("name" = String, Path, description = "One of the operation's `copies` in GET /v1/forms, such as `employeur`")
+    ),
+    responses((status = 200, content_type = "application/xml", body = String), (status = 404, body = Problem)))]
+pub async fn copy(
+    State(api): State<Arc<Api>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path((uuid, name)) = path?;
+    let uuid = parse(&uuid)?;
+    let copy = blocking(move || {
+        let record = api.outbox.find(uuid)?.ok_or_else(|| unknown(uuid))?;
+        let pack = api.intake.packs().pack(&record.form, Some(&record.version));
+        let pack = pack.ok_or_else(|| no_copy(&record, &name))?;
+        let xml = api.outbox.body(uuid, Kind::RequestXml)?;
+        let xml = xml.ok_or_else(|| Problem::new(&NOT_YET_AVAILABLE, "The XML is not there."))?;
+        pack.copy(&record.operation, &name, &xml)
+            .map_err(|error| match error {
+                FormsError::NoSuchOperation(_) => no_copy(&record, &name),
+                error => {
+                    tracing::error!(%uuid, "{}", causes(&error));
+                    Problem::new(&INTERNAL, "The copy cannot be made; the log has the cause.")
+                }
+            })
+    });
+    let kind = [(header::CONTENT_TYPE, "application/xml")];
+    Ok((kind, copy.await??).into_response())
+}
+
+fn no_copy(record: &Record, name: &str) -> Problem {
+    let (form, operation) = (&record.form, &record.operation);
+    let text = format!("{form} {operation} has no copy \"{name}\".");
+    Problem::new(&COPY_UNKNOWN, text)
 }
 
 /// A document's symbol, and where its form puts it.

@@ -46,12 +46,17 @@ impl Wait {
     }
 
     /// The submission at its end, or as it stands when the time is over, the
-    /// service stops, or too many wait already. No thread is held meanwhile.
-    pub(super) async fn end_of(self, api: &Arc<Api>, record: Record) -> Result<Record, Problem> {
+    /// service stops, or too many of the program, or of all, wait already. No thread is held meanwhile.
+    pub(super) async fn end_of(
+        self,
+        api: &Arc<Api>,
+        program: &str,
+        record: Record,
+    ) -> Result<Record, Problem> {
         if record.state.is_final() {
             return Ok(record);
         }
-        let Some(ending) = api.outbox.ending(record.uuid) else {
+        let Some(ending) = api.outbox.ending(program, record.uuid) else {
             return Ok(record);
         };
         // It may have ended before the wait began.

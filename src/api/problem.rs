@@ -7,11 +7,12 @@ use crate::forms::{Code, Finding, FormsError, Rejected, Severity};
 use crate::intake::{IntakeError, IsolatedError, ScreenError};
 use crate::outbox::OutboxError;
 use crate::sign::SignError;
+use crate::store::Class;
 use crate::token::TokenError;
 use crate::trust::TrustError;
 use crate::xades::XadesError;
 use crate::xml::{Position, XmlError};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{RefOr, Schema};
@@ -26,6 +27,13 @@ pub struct Texts {
     pub de: String,
     /// English.
     pub en: String,
+}
+
+impl From<[&str; 3]> for Texts {
+    fn from([fr, de, en]: [&str; 3]) -> Self {
+        let [fr, de, en] = [fr, de, en].map(str::to_owned);
+        Self { fr, de, en }
+    }
 }
 
 /// One kind of problem.
@@ -91,6 +99,9 @@ kinds! {
     NOT_PRINTABLE = 404 "not-printable", "The document has no QR symbol or no print copy",
         "The detail says why: the form's pack asks for none, there is no PDF, or the PDF has no such page.",
         ["Ce document n'a pas de code QR ni de copie à imprimer.", "Zu diesem Dokument gibt es keinen QR-Code und keine Druckkopie.", "This document has no QR code and no print copy."];
+    COPY_UNKNOWN = 404 "copy-unknown", "The form has no such copy",
+        "GET /v1/forms/{form} lists the copies of each operation.",
+        ["Cet exemplaire n'existe pas pour ce document.", "Dieses Exemplar gibt es zu diesem Dokument nicht.", "There is no such copy of this document."];
     METHOD_REFUSED = 405 "method-refused", "The address does not take this method",
         "See openapi.json for the methods there are.",
         ["Le logiciel a demandé une fonction inconnue.", "Die Software hat eine unbekannte Funktion angefragt.", "Your software asked for an unknown function."];
@@ -112,6 +123,9 @@ kinds! {
     LEVEL_UNAVAILABLE = 409 "level-unavailable", "The level cannot be reached as Sceau is set up",
         "The detail says what is missing. Change the configuration, or ask for a lower level.",
         ["Sceau n'est pas configuré pour ce niveau de signature.", "Sceau ist für diese Signaturstufe nicht eingerichtet.", "Sceau is not set up for this level of signature."];
+    DOCUMENT_PURGED = 410 "document-purged", "The documents of this submission were destroyed",
+        "They are kept for `store.keep_documents_days` after the insurer's verdict. Record, history, digests, receipt and timestamp are still there.",
+        ["Ce document n'est plus conservé ; son accusé de réception l'est encore.", "Dieses Dokument wird nicht mehr aufbewahrt; seine Empfangsbestätigung noch.", "This document is no longer kept; its receipt still is."];
     BODY_TOO_LARGE = 413 "body-too-large", "The request body is over the limit",
         "The limit stands in the detail, in bytes.",
         ["Le document est trop volumineux.", "Das Dokument ist zu groß.", "The document is too large."];
@@ -157,6 +171,9 @@ kinds! {
     PDF_REFUSED = 422 "pdf-refused", "The PDF cannot take a signature",
         "The detail has the reason: the file is damaged or encrypted, or its author allows no further signature.",
         ["Ce PDF ne peut pas être signé.", "Dieses PDF kann nicht signiert werden.", "This PDF cannot be signed."];
+    TOO_MANY_REQUESTS = 429 "too-many-requests", "The program asks for more than its share",
+        "Wait as long as Retry-After says, then send the very same request again. The limits are `requests_per_second` and `requests_at_once` of `[api]`, and a number of requests at once; each document of a batch counts as a request.",
+        ["Votre logiciel envoie trop de demandes à la fois ; il réessaiera.", "Ihre Software stellt zu viele Anfragen auf einmal; sie versucht es erneut.", "Your software asks too much at once; it will try again."];
     INTERNAL = 500 "internal", "Something failed inside Sceau",
         "The log has the cause. Repeat the request: the same UUID is never taken twice.",
         ["Sceau a rencontré une erreur interne. Rien n'est perdu ; réessayez.", "In Sceau ist ein Fehler aufgetreten. Nichts ist verloren; versuchen Sie es erneut.", "Sceau met an internal error. Nothing is lost; try again."];
@@ -172,9 +189,24 @@ kinds! {
     PDF_VALIDATOR_FAILED = 503 "pdf-validator-failed", "The site's PDF validator gave no verdict",
         "The detail says why, the log has the cause. Nothing was kept: mend `pdf.validator` in the configuration, then send the same bytes again.",
         ["Le PDF n'a pas pu être contrôlé ; le document n'est pas accepté.", "Das PDF konnte nicht geprüft werden; das Dokument wurde nicht angenommen.", "The PDF could not be checked; the document is not accepted."];
+    QUEUE_FULL = 503 "queue-full", "Too many documents wait to be signed or sent",
+        "It was not accepted. Wait as long as Retry-After says, then send the very same request again. GET /v1/submissions says what the documents wait for; the bound is `outbox.open_documents_max`.",
+        ["Trop de documents attendent d'être transmis ; celui-ci n'est pas encore accepté. Réessayez plus tard.", "Zu viele Dokumente warten auf die Übermittlung; dieses ist noch nicht angenommen. Versuchen Sie es später erneut.", "Too many documents wait to be sent; this one is not accepted yet. Try again later."];
+    TOO_MANY_STREAMS = 503 "too-many-streams", "Too many streams of events are open",
+        "Close one: a program needs one stream. Until then ask GET /v1/health and GET /v1/submissions.",
+        ["Trop de programmes suivent Sceau en même temps.", "Zu viele Programme verfolgen Sceau gleichzeitig.", "Too many programs follow Sceau at once."];
     STORAGE_FAILED = 503 "storage-failed", "The document could not be stored durably",
         "It was not accepted. Check disk space and the log, then repeat the request.",
         ["Le document n'a pas pu être enregistré ; il n'est pas accepté. Réessayez.", "Das Dokument konnte nicht gespeichert werden und ist nicht angenommen. Versuchen Sie es erneut.", "The document could not be stored and is not accepted. Try again."];
+    STORE_STOPPED = 503 "store-stopped", "The disk failed and the store is being checked",
+        "Nothing is accepted or sent until the check is done; what was answered with 202 is there. Then repeat the same request: if the document was kept after all, the answer is 200.",
+        ["Le disque a signalé une erreur ; Sceau vérifie ses données. Réessayez dans un instant.", "Die Festplatte hat einen Fehler gemeldet; Sceau prüft seine Daten. Versuchen Sie es gleich noch einmal.", "The disk reported an error; Sceau is checking its data. Try again in a moment."];
+    STORE_DAMAGED = 503 "store-damaged", "Stored data are damaged",
+        "The database or this document's bytes are not what was written. What can be read is still given; nothing damaged is sent. Restore a backup: docs/administrator.md.",
+        ["Des données enregistrées sont endommagées. Prévenez votre administrateur.", "Gespeicherte Daten sind beschädigt. Verständigen Sie Ihren Administrator.", "Stored data are damaged. Tell your administrator."];
+    DISK_FULL = 507 "disk-full", "There is no room for another document",
+        "It was not accepted. Documents accepted before are still sent. Make room on the disk of the state folder, then repeat the request.",
+        ["Le disque est plein ; le document n'est pas accepté. Libérez de la place.", "Die Festplatte ist voll; das Dokument ist nicht angenommen. Schaffen Sie Platz.", "The disk is full; the document is not accepted. Make room."];
 }
 
 /// One fault of a submitted document.
@@ -256,6 +288,8 @@ pub struct Problem {
     pub detail: String,
     /// Faults of the document, all of them.
     pub faults: Vec<Fault>,
+    /// Seconds to wait before the request is repeated, where that is known.
+    pub retry_after: Option<u64>,
 }
 
 /// A problem as RFC 9457 §3 writes it.
@@ -318,7 +352,13 @@ impl Problem {
             kind,
             detail: detail.into(),
             faults: Vec::new(),
+            retry_after: None,
         }
+    }
+
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     fn with_faults(mut self, faults: Vec<Fault>) -> Self {
@@ -349,15 +389,19 @@ impl IntoResponse for Problem {
             body,
         )
             .into_response();
-        let more = match status {
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
             // RFC 9110 §15.5.2
-            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer")),
-            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "30")),
+            let bearer = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        let seconds = self.retry_after.or(match status {
+            StatusCode::TOO_MANY_REQUESTS => Some(1),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => Some(30),
             _ => None,
-        };
-        if let Some((name, value)) = more {
-            let value = header::HeaderValue::from_static(value);
-            response.headers_mut().insert(name, value);
+        });
+        if let Some(seconds) = seconds {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }
@@ -387,11 +431,27 @@ impl From<OutboxError> for Problem {
                     "The UUID {uuid} belongs to a document with other bytes, or for another environment."
                 ),
             ),
+            OutboxError::Purged(_) => Self::new(&DOCUMENT_PURGED, sentence(&error.to_string())),
+            OutboxError::Full { .. } => Self::new(&QUEUE_FULL, sentence(&error.to_string())),
             OutboxError::Standing { .. }
             | OutboxError::LeaseLost(_)
             | OutboxError::Store { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, "store failed");
-                Self::new(&STORAGE_FAILED, "The store failed; the log has the cause.")
+                let class = match &error {
+                    OutboxError::Store { source, .. } => source.class(),
+                    OutboxError::Conflict(_)
+                    | OutboxError::Purged(_)
+                    | OutboxError::Full { .. }
+                    | OutboxError::Standing { .. }
+                    | OutboxError::LeaseLost(_) => Class::Other,
+                };
+                let kind = match class {
+                    Class::Full => &DISK_FULL,
+                    Class::Failing => &STORE_STOPPED,
+                    Class::Damaged => &STORE_DAMAGED,
+                    Class::Other => &STORAGE_FAILED,
+                };
+                Self::new(kind, "The store failed; the log has the cause.")
             }
         }
     }
@@ -458,7 +518,6 @@ impl From<IsolatedError> for Problem {
             IsolatedError::Slot(_)
             | IsolatedError::PractitionerOpen
             | IsolatedError::Unsigned { .. }
-            | IsolatedError::Signer(_)
             | IsolatedError::PractitionerOther { .. } => Self::new(&QUERY_MALFORMED, text),
             IsolatedError::Sign(error) => Self::unsigned(error, text),
         }

@@ -253,16 +253,17 @@ pub async fn list(
         (status = 404, body = Problem)))]
 pub async fn one(
     State(api): State<Arc<Api>>,
+    Extension(Caller(client)): Extension<Caller>,
     uuid: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let uuid = parse(uuid)?;
+    let uuid = of(uuid)?;
     let outbox = api.outbox.clone();
     let record = blocking(move || outbox.find(uuid)).await??;
     let mut record = record.ok_or_else(|| unknown(uuid))?;
     let wait = Wait::read(&headers);
     if let Some(wait) = wait {
-        record = wait.end_of(&api, record).await?;
+        record = wait.end_of(&api, &client.name, record).await?;
     }
     let applied = wait.filter(|_| record.state.is_final());
     let outbox = api.outbox.clone();
@@ -280,16 +281,23 @@ pub fn submission(outbox: &Outbox, uuid: Uuid4) -> Result<Option<Submission>, Ou
     record.map(|r| Submission::whole(outbox, &r)).transpose()
 }
 
+/// What every path below a submission has.
+#[derive(Deserialize)]
+pub(super) struct OfSubmission {
+    uuid: String,
+}
+
 /// Refuses a submission of a practitioner the program is not bound to, as if
 /// it were not there.
 pub(super) async fn own(
     State(api): State<Arc<Api>>,
     Extension(Caller(client)): Extension<Caller>,
-    uuid: Result<Path<String>, PathRejection>,
+    path: Result<Path<OfSubmission>, PathRejection>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let uuid = parse(uuid)?;
+    let Path(OfSubmission { uuid }) = path?;
+    let uuid = parse(&uuid)?;
     if !client.practitioners.is_empty() {
         let outbox = api.outbox.clone();
         let record = blocking(move || outbox.find(uuid)).await??;
@@ -309,7 +317,7 @@ pub async fn retry(
     State(api): State<Arc<Api>>,
     uuid: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Submission>, Problem> {
-    let uuid = parse(uuid)?;
+    let uuid = of(uuid)?;
     let outbox = api.outbox.clone();
     let record = blocking(move || outbox.retry_now(uuid)).await??;
     let record = record.ok_or_else(|| unknown(uuid))?;
@@ -324,7 +332,7 @@ pub async fn xml(
     State(api): State<Arc<Api>>,
     uuid: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    body(&api, parse(uuid)?, Kind::Document, "application/xml").await
+    body(&api, of(uuid)?, Kind::Document, "application/xml").await
 }
 
 /// The signed PDF.
@@ -335,7 +343,7 @@ pub async fn pdf(
     State(api): State<Arc<Api>>,
     uuid: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    body(&api, parse(uuid)?, Kind::Pdf, "application/pdf").await
+    body(&api, of(uuid)?, Kind::Pdf, "application/pdf").await
 }
 
 /// The RFC 3161 timestamp token over the XML signature.
@@ -347,7 +355,7 @@ pub async fn timestamp(
     uuid: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let media_type = "application/vnd.etsi.timestamp-token";
-    body(&api, parse(uuid)?, Kind::Timestamp, media_type).await
+    body(&api, of(uuid)?, Kind::Timestamp, media_type).await
 }
 
 /// The receiver's verdict: the answer in the canonical form that it signed.
@@ -358,7 +366,7 @@ pub async fn receipt(
     State(api): State<Arc<Api>>,
     uuid: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    body(&api, parse(uuid)?, Kind::Answer, "application/xml").await
+    body(&api, of(uuid)?, Kind::Answer, "application/xml").await
 }
 
 async fn body(
@@ -380,8 +388,13 @@ async fn body(
     Ok(([(header::CONTENT_TYPE, media_type)], bytes).into_response())
 }
 
-pub(super) fn parse(uuid: Result<Path<String>, PathRejection>) -> Result<Uuid4, Problem> {
+/// The UUID in the path.
+pub(super) fn of(uuid: Result<Path<String>, PathRejection>) -> Result<Uuid4, Problem> {
     let Path(text) = uuid?;
+    parse(&text)
+}
+
+pub(super) fn parse(text: &str) -> Result<Uuid4, Problem> {
     text.parse()
         .map_err(|error| Problem::new(&SUBMISSION_UNKNOWN, format!("\"{text}\" {error}.")))
 }

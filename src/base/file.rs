@@ -58,6 +58,20 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 /// flushes it to disk. Its name is durable after [`sync_folder`]; a crash before
 /// may leave a part of the file.
 pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_blocks(path, bytes, 1)
+}
+
+/// Like [`write_new`], with `block` written `count` times.
+pub fn write_blocks(path: &Path, block: &[u8], count: u64) -> io::Result<()> {
+    let mut file = create_new(path)?;
+    for _ in 0..count {
+        file.write_all(block)?;
+    }
+    file.sync_all()
+}
+
+/// Creates a file that must not be there yet, readable by its owner only.
+pub fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -65,9 +79,7 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600);
     }
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    options.open(path)
 }
 
 fn temporary_in(folder: &Path) -> PathBuf {

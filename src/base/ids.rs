@@ -8,6 +8,12 @@ use uuid::{Uuid, Variant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Uuid4(Uuid);
 
+/// Whether a text is a UUID of any version, which may be written in capitals
+/// and is the same then (RFC 9562 §4).
+pub fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && Uuid::try_parse(text).is_ok()
+}
+
 /// Why a text is not a version 4 UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Uuid4Error {

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod audit;
+mod backup;
 mod commands;
 mod conformance;
 mod demo;
@@ -8,6 +10,7 @@ mod evidence;
 mod kit;
 mod pack;
 mod programs;
+mod restore;
 mod sheets;
 mod stage;
 mod validate;
@@ -82,8 +85,30 @@ enum Command {
         #[command(subcommand)]
         what: pack::PackCommand,
     },
-    /// Verify that no entry of the audit log is missing or altered.
-    Audit(Files),
+    /// Write a backup of the state folder into one sealed file, and prove it by
+    /// restoring it into a scratch folder. The service may run.
+    Backup {
+        /// The file; it must not be there yet.
+        file: PathBuf,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Restore a backup into an empty state folder.
+    ///
+    /// The sealing key must be there: `seal.key` in the folder, or the file that
+    /// `store.key_file` names. What was under way becomes `unknown`: the insurer
+    /// is asked about it before anything is sent.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Verify that no entry of the audit log is missing or altered; export it.
+    ///
+    /// Exit status: 0 when the log is whole, 3 when something is missing or
+    /// altered, 2 when the command cannot be carried out.
+    Audit(audit::Options),
     /// Validate signed XML and PDF documents (EN 319 102-1) and print the reports.
     ///
     /// Exit status: 0 when every document is TOTAL-PASSED, 3 when one is not,
@@ -179,7 +204,9 @@ pub fn main() -> ExitCode {
         Command::Environment { what } => environment::run(what),
         Command::Pack { what } => return pack::main(what),
         Command::Validate(options) => return validate::run(&options),
-        Command::Audit(files) => commands::audit(&files.config),
+        Command::Backup { file, files } => backup::run(&files.config, &file),
+        Command::Restore { file, files } => restore::run(&files.config, &file),
+        Command::Audit(options) => return audit::main(options),
         Command::Evidence {
             uuid,
             out,

@@ -110,7 +110,9 @@ fn configuration(folder: &Path, ready: &Value, port: u16) -> Result<Vec<PathBuf>
     let own = folder.join("sceau.toml");
     fs::write(
         &own,
-        format!("[api]\nlisten = \"127.0.0.1:{port}\"\n\n[store]\nfolder = \"state\"\n"),
+        format!(
+            "[api]\nlisten = \"127.0.0.1:{port}\"\n\n[store]\nfolder = \"state\"\nreserve_mebibytes = 0\n"
+        ),
     )?;
     Ok(vec![
         environment.with_file_name("signer.toml"),

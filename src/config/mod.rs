@@ -14,6 +14,8 @@ pub use environment::{Profile, import, profiles};
 pub use installation::Installation;
 pub use token::{KeySettings, TokenSettings};
 
+use crate::api;
+use crate::audit;
 use crate::base::settings::{Faults, Section};
 use crate::base::{Secret, limits, paths};
 use crate::forms::Environment;
@@ -35,9 +37,10 @@ use toml::{Table, Value};
 pub const DEFAULT: &str = include_str!("../../service-config/default.toml");
 
 /// Keys that hold paths, made absolute against the file they stand in.
-const PATH_KEYS: [&str; 15] = [
+const PATH_KEYS: [&str; 16] = [
     "store.folder",
     "store.key_file",
+    "store.backup_folder",
     "forms.folder",
     "inbox.folder",
     "token.module",
@@ -58,13 +61,21 @@ const PATH_KEYS: [&str; 15] = [
 pub struct Configuration {
     /// Address of the local API.
     pub listen: SocketAddr,
+    /// What one program may ask of it.
+    pub rate: api::Rate,
     /// State folder and sealing key.
     pub store: store::Settings,
+    /// Room kept on its disk.
+    pub room: store::Room,
+    /// Checkpoints of the audit log.
+    pub audit: audit::Settings,
     /// Folder with more form packs.
     pub forms_folder: Option<PathBuf>,
     /// The drop folder, if there is one.
     #[cfg(unix)]
     pub inbox: Option<crate::inbox::Settings>,
+    /// What is done for the store in the long run.
+    pub upkeep: UpkeepSettings,
     /// Where documents go.
     pub environment: Environment,
     /// What reports say of this installation.
@@ -92,10 +103,23 @@ pub struct Configuration {
 pub struct OutboxSettings {
     /// How long a claim lasts.
     pub lease: Duration,
+    /// Most documents that are not final.
+    pub open_max: usize,
     /// Threads that sign.
     pub intake_workers: usize,
     /// Threads that send.
     pub delivery_workers: usize,
+}
+
+/// What is done for the store in the long run.
+#[derive(Debug)]
+pub struct UpkeepSettings {
+    /// How long documents are kept after the insurer's verdict; `None`: for good.
+    pub documents_kept: Option<Duration>,
+    /// Folder of the daily backups.
+    pub backup_folder: PathBuf,
+    /// How many of them are kept; 0: none is made.
+    pub backups_kept: usize,
 }
 
 /// What is logged.
@@ -226,12 +250,30 @@ fn is_pem(text: &str) -> bool {
 
 fn read(table: &Table, faults: &Faults) -> Configuration {
     let root = &Section::new("", table, faults);
+    let api = root.section("api");
     let outbox = root.section("outbox");
     let log = root.section("log");
-    let store = store_settings(&root.section("store"));
+    let store_section = root.section("store");
+    let store = store_settings(&store_section);
+    let days = store_section.number("keep_documents_days", 0..=36_500);
+    let upkeep = UpkeepSettings {
+        documents_kept: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+        backup_folder: store_section
+            .path("backup_folder")
+            .unwrap_or_else(|| store.folder.join("backups")),
+        backups_kept: store_section.number("backups_kept", 0..=1000) as usize,
+    };
+    let room = store::Room {
+        reserve_mebibytes: store_section.number("reserve_mebibytes", 0..=1_048_576),
+        free_mebibytes_min: store_section.number("free_mebibytes", 0..=1_048_576),
+    };
     let tokens = token::tokens(root);
     Configuration {
-        listen: listen(&root.section("api")),
+        listen: listen(&api),
+        rate: api::Rate {
+            per_second: api.number("requests_per_second", 1..=10_000) as f64,
+            burst: api.number("requests_at_once", 1..=100_000) as f64,
+        },
         forms_folder: root.section("forms").path("folder"),
         #[cfg(unix)]
         inbox: inbox_settings(&root.section("inbox")),
@@ -246,12 +288,16 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
         },
         trust: trust_settings(&root.section("trust"), &store.folder),
         pdfs: pdf_settings(&root.section("pdf"), &store.folder),
+        audit: audit_settings(&root.section("audit"), &store.folder),
         store,
+        room,
+        upkeep,
         mysecu: mysecu_settings(&root.section("mysecu")),
         people: people::people(root, tokens.len()),
         tokens,
         outbox: OutboxSettings {
             lease: Duration::from_secs(outbox.number("lease_seconds", 10..=86_400)),
+            open_max: outbox.number("open_documents_max", 1..=10_000_000) as usize,
             intake_workers: outbox.number("intake_workers", 1..=64) as usize,
             delivery_workers: outbox.number("delivery_workers", 1..=64) as usize,
         },
@@ -305,6 +351,14 @@ fn store_settings(section: &Section<'_>) -> store::Settings {
     store::Settings {
         folder: section.path("folder").unwrap_or_else(paths::data_default),
         key_file: section.path("key_file"),
+    }
+}
+
+fn audit_settings(section: &Section<'_>, state: &Path) -> audit::Settings {
+    let minutes = section.number("checkpoint_minutes", 0..=limits::CHECKPOINT_MINUTES_MAX);
+    audit::Settings {
+        checkpoint_every: Duration::from_secs(60 * minutes),
+        checkpoint_file: state.join(audit::CHECKPOINT_FILE),
     }
 }
 

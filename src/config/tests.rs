@@ -39,6 +39,16 @@ fn every_fault_is_listed_at_once() {
         [[token]]
         name = "two"
         kind = "card"
+        [[token]]
+        name = "three"
+        kind = "pkcs11"
+        module = "m.so"
+        module_sha256 = "abc"
+        serial = "3"
+        pin_file = "pin"
+        session_signatures = 10
+        session_minutes = 1441
+        sign_seconds = 0
         [outbox]
         lease_seconds = 1
         [[practitioner]]
@@ -77,6 +87,10 @@ fn every_fault_is_listed_at_once() {
             "token[2].name: \"one\" is configured twice",
             "token[2].serial: is needed, and another than that of the other token of this module",
             "token[3].kind: is \"card\"; must be pkcs11 or soft",
+            "token[4].module_sha256: is not 64 hexadecimal digits",
+            "token[4].session_minutes: must be a whole number from 0 to 1440",
+            "token[4].session_signatures: has no use with a pin_file, which would begin anew",
+            "token[4].sign_seconds: must be a whole number from 1 to 120",
         ]
     );
 }
@@ -123,6 +137,29 @@ fn people_are_told_apart_by_their_codes_and_keys() {
             "delegate[3].acts_for: names nobody",
             "delegate[3].id: \"b\" is configured twice",
         ]
+    );
+}
+
+/// With one token its only certificate signs; with several, whichever card is
+/// plugged in would.
+#[test]
+fn with_several_tokens_the_certificate_is_named() {
+    let one = "[[practitioner]]\ncode_prestataire = \"90000001\"\nehealth_id = \"9000000001\"\nname = \"A\"\n";
+    let token = |name: &str| {
+        format!("[[token]]\nname = \"{name}\"\nkind = \"pkcs11\"\nmodule = \"{name}.so\"\n")
+    };
+    let alone = token("card") + one;
+    let people = load_text(&alone).unwrap().people;
+    assert_eq!(people.sender("90000001").unwrap().certificate, None);
+    let several = token("card") + &token("other") + one;
+    let faults = load_text(&several).map(|_| ()).unwrap_err();
+    let wanted = "practitioner: needs certificate_sha256 when there are several tokens";
+    assert_eq!(faults, [wanted]);
+    let named = format!("{several}certificate_sha256 = \"{}\"\n", "01".repeat(32));
+    let people = load_text(&named).unwrap().people;
+    assert_eq!(
+        people.sender("90000001").unwrap().certificate,
+        Some([1; 32])
     );
 }
 

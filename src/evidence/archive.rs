@@ -2,12 +2,12 @@
 
 use super::readme::README;
 use super::{Evidence, EvidenceError, Scope};
-use crate::audit::Link;
+use crate::audit::{Link, Witness};
 use crate::base::clock::{from_unix_ms, rfc3339};
 use crate::base::{Uuid4, digest, hex};
 use crate::forms::{Shown, ShownValue};
 use crate::intake::{Place, Signed};
-use crate::outbox::{Kind, Proof, Record};
+use crate::outbox::{Kind, OutboxError, Proof, Record};
 use crate::validation::Report;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -22,16 +22,12 @@ const BODIES: [(Kind, &str, &str, bool); 7] = [
     (Kind::RequestPdf, "request.pdf", "application/pdf", true),
     (Kind::Document, SIGNED_XML, "application/xml", true),
     (Kind::Pdf, "signed.pdf", "application/pdf", true),
-    (
-        Kind::Timestamp,
-        "timestamp.tst",
-        "application/vnd.etsi.timestamp-token",
-        false,
-    ),
+    (Kind::Timestamp, "timestamp.tst", TIMESTAMP_TOKEN, false),
     (Kind::Answer, "answer.xml", "application/xml", true),
     (Kind::Envelope, "envelope.xml", "application/soap+xml", true),
 ];
 
+const TIMESTAMP_TOKEN: &str = "application/vnd.etsi.timestamp-token";
 const SIGNED_XML: &str = "signed.xml";
 /// What is sent of an operation that is not signed.
 const UNSIGNED_XML: &str = "sent.xml";
@@ -90,6 +86,9 @@ impl Evidence {
         self.judge(&record, &mut files)?;
         let history: Vec<Value> = proof.links.iter().map(entry).collect();
         files.push(File::json("history.json", &history)?);
+        if let Some(witness) = &proof.witness {
+            files.extend(checkpoint(witness)?);
+        }
         files.push(File {
             name: "README.txt".to_owned(),
             media_type: "text/plain; charset=utf-8",
@@ -109,7 +108,7 @@ impl Evidence {
                 None if kind == Kind::Document => UNSIGNED_XML,
                 None | Some(_) => name,
             };
-            files.extend(self.outbox.body(record.uuid, kind)?.map(|bytes| File {
+            files.extend(self.kept(record.uuid, kind)?.map(|bytes| File {
                 name: name.to_owned(),
                 media_type,
                 bytes,
@@ -117,6 +116,14 @@ impl Evidence {
             }));
         }
         Ok(files)
+    }
+
+    /// A body, unless it is none or was destroyed when its time had come.
+    fn kept(&self, uuid: Uuid4, kind: Kind) -> Result<Option<Vec<u8>>, EvidenceError> {
+        match self.outbox.body(uuid, kind) {
+            Err(OutboxError::Purged(_)) => Ok(None),
+            body => Ok(body?),
+        }
     }
 
     /// Adds the reports on what is signed.
@@ -183,7 +190,7 @@ impl Evidence {
 
     /// What the pack shows of the document and does not call personal.
     fn public(&self, uuid: Uuid4) -> Result<Value, EvidenceError> {
-        let facts = self.outbox.body(uuid, Kind::Facts)?;
+        let facts = self.kept(uuid, Kind::Facts)?;
         let facts = facts.map(|facts| serde_json::from_slice::<Vec<Shown>>(&facts));
         let facts = facts.transpose().map_err(EvidenceError::Part)?;
         let facts = public_facts(&facts.unwrap_or_default()).into_iter();
@@ -230,6 +237,31 @@ fn entry(link: &Link) -> Value {
         "previous": hex::encode(&link.previous),
         "hash": hex::encode(&link.hash),
     })
+}
+
+/// The checkpoint of the log over entries of the history, with what shows that
+/// it is over them and when it was.
+fn checkpoint(witness: &Witness) -> Result<[File; 2], EvidenceError> {
+    let entries = witness.paths.iter().map(|(seq, path)| {
+        let path: Vec<String> = path.iter().map(|hash| hex::encode(hash)).collect();
+        json!({ "seq": seq, "path": path })
+    });
+    let proof = json!({
+        "key": witness.key,
+        "note": witness.note,
+        "salt": hex::encode(&witness.salt),
+        "certificates": witness.chain,
+        "entries": entries.collect::<Vec<_>>(),
+    });
+    Ok([
+        File::json("checkpoint.json", &proof)?,
+        File {
+            name: "checkpoint.tst".to_owned(),
+            media_type: TIMESTAMP_TOKEN,
+            bytes: witness.token.clone(),
+            withheld: false,
+        },
+    ])
 }
 
 /// Every file under the same time, the first a ZIP file can hold, so that the

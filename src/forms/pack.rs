@@ -1,13 +1,13 @@
 //! A form pack: what can be said about a form, as read from `pack.toml`.
 
-use super::FormsError;
 use super::environment::EnvironmentKind;
 use super::period::Period;
 use super::show::Show;
+use super::{CodePrestataire, FormsError};
 use crate::x509::Level;
 use crate::xml::path::{Name, Namespaces, Path, Slot};
 use crate::xml::xsd::Schema;
-use crate::xml::{Position, parse, position, without_mark, xpath_of};
+use crate::xml::{Position, XmlError, parse, position, without_mark, xpath_of};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -114,6 +114,21 @@ impl Operation {
     pub fn signed(&self) -> Result<&SignaturePlace, FormsError> {
         let place = self.signature.as_ref();
         place.ok_or_else(|| FormsError::NoSuchOperation("signature in this operation".to_owned()))
+    }
+
+    /// Who did what a checked document bills, each once.
+    pub fn executants(&self, xml: &[u8]) -> Result<Vec<CodePrestataire>, XmlError> {
+        let document = parse(without_mark(xml))?;
+        let mut all = Vec::new();
+        let paths = self.facts.executant.iter();
+        for found in paths.flat_map(|path| path.values(document.root())) {
+            if let Ok(code) = found.text().parse()
+                && !all.contains(&code)
+            {
+                all.push(code);
+            }
+        }
+        Ok(all)
     }
 
     /// Where `xml` names its sender, for problems that point there.

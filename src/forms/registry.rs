@@ -2,7 +2,7 @@
 //! service runs; what is wrong in it changes nothing that was right before.
 
 use super::built_in::BUILT_IN;
-use super::source::{self, Key, Stamp};
+use super::source::{self, Found, Key, Stamp};
 use super::{FormsError, Pack};
 use std::collections::BTreeMap;
 use std::io;
@@ -23,7 +23,7 @@ pub struct Packs {
     folder: Option<PathBuf>,
     last_good: Option<PathBuf>,
     now: RwLock<Now>,
-    looks: Mutex<BTreeMap<Key, Look>>,
+    looks: Mutex<Looks>,
 }
 
 #[derive(Default)]
@@ -39,8 +39,15 @@ struct Taken {
     built_in: bool,
 }
 
-/// What the last look at a folder saw.
-#[derive(PartialEq)]
+/// What the last look saw.
+#[derive(Default)]
+struct Looks {
+    seen: BTreeMap<Key, Look>,
+    /// Folders of which nobody knew what they hold.
+    hidden: Vec<PathBuf>,
+}
+
+/// What the last look at the folder of a pack saw.
 struct Look {
     stamp: Stamp,
     /// Whether this state has been read.
@@ -155,37 +162,37 @@ impl Packs {
             return false;
         };
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let unreadable =
-            |error: &io::Error| self.tell(folder, vec![format!("cannot be read: {error}")]);
-        let (found, mut changed) = match source::found(folder) {
-            Ok(found) => (found, self.forget(folder)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                (BTreeMap::new(), unreadable(&error))
-            }
-            // Nobody knows what is in it: all stays as it is.
-            Err(error) => return unreadable(&error),
-        };
-        changed |= self.withdraw_all_but(&found);
-        looks.retain(|key, _| found.contains_key(key));
-        for (key, (path, stamp)) in found {
-            let known = looks.get(&key);
+        let found = source::found(folder);
+        // Of one that is not there everybody knows that it holds nothing.
+        let unknown = |(_, error): &(_, &io::Error)| error.kind() != io::ErrorKind::NotFound;
+        let hidden = found.unreadable.iter().filter(unknown);
+        looks.hidden = hidden.map(|(path, _)| path.clone()).collect();
+        let mut changed = self.withdraw_all_but(&found, &looks);
+        for (path, error) in &found.unreadable {
+            changed |= self.tell(path, vec![format!("cannot be read: {error}")]);
+        }
+        looks.seen.retain(|key, _| found.packs.contains_key(key));
+        for (key, (path, stamp)) in found.packs {
+            let known = looks.seen.get(&key);
             let same = known.is_some_and(|look| look.stamp == stamp);
             let is_read = known.is_some_and(|look| same && look.read);
-            let now = !is_read && (same || patience == Patience::None);
-            if now {
-                changed |= self.take(&key, &path);
+            let mut read = is_read;
+            if !is_read && (same || patience == Patience::None) {
+                let taken = self.take(&key, &path);
+                changed |= taken.is_news;
+                // One that could not be read is looked at again.
+                read = taken.is_read;
                 // A broken folder is there all the same: its last good state
                 // is offered, also when it was gone for a while.
                 changed |= self.offer_again(&key);
             }
-            let read = is_read || now;
-            looks.insert(key, Look { stamp, read });
+            looks.seen.insert(key, Look { stamp, read });
         }
         changed
     }
 
     /// Reads a folder and takes its pack, or tells its faults.
-    fn take(&self, key: &Key, folder: &Path) -> bool {
+    fn take(&self, key: &Key, folder: &Path) -> Take {
         let is_built_in = self
             .read()
             .taken
@@ -193,17 +200,22 @@ impl Packs {
             .is_some_and(|taken| taken.built_in);
         if is_built_in {
             let reason = "version: this version of the form is built in; give yours another";
-            return self.tell(folder, vec![reason.to_owned()]);
+            return Take::read(self.tell(folder, vec![reason.to_owned()]));
         }
         let (pack, files) = match source::from_folder(folder) {
             Ok(read) => read,
-            Err(faults) => return self.tell(folder, faults),
+            Err(unfit) => {
+                return Take {
+                    is_news: self.tell(folder, unfit.faults),
+                    is_read: !unfit.is_unread,
+                };
+            }
         };
         let names = (&pack.form, &pack.version);
         if names != (&key.0, &key.1) {
             let (form, version) = names;
             let reason = format!("form: {form}/{version} must lie in a folder {form}/{version}");
-            return self.tell(folder, vec![reason]);
+            return Take::read(self.tell(folder, vec![reason]));
         }
         self.put(key, pack, true);
         self.forget(folder);
@@ -216,7 +228,48 @@ impl Packs {
                 }
             };
         }
-        true
+        Take::read(true)
+    }
+
+    /// Forgets the copies kept of packs whose folder is gone, but for forms and
+    /// versions that something still needs. What lies in a folder that cannot be
+    /// read counts as there.
+    pub fn prune(&self, is_needed: impl Fn(&str, &str) -> bool) {
+        let Some(last_good) = &self.last_good else {
+            return;
+        };
+        // Whether it can be read was told when it was opened.
+        for key in source::all_kept(last_good).unwrap_or_default() {
+            if self.is_there(&key) || is_needed(&key.0, &key.1) {
+                continue;
+            }
+            match source::forget(last_good, &key) {
+                Ok(()) => {
+                    self.forget(&last_good.join(&key.0).join(&key.1));
+                    self.write()
+                        .taken
+                        .retain(|known, taken| *known != key || taken.built_in);
+                }
+                Err(error) => {
+                    let reason = format!("{}/{} cannot be removed: {error}", key.0, key.1);
+                    self.tell(last_good, vec![reason]);
+                }
+            }
+        }
+    }
+
+    /// Whether the last look saw the folder of a pack, or could not see.
+    fn is_there(&self, key: &Key) -> bool {
+        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.seen.contains_key(key) || self.is_hidden(key, &looks)
+    }
+
+    fn is_hidden(&self, (form, version): &Key, looks: &Looks) -> bool {
+        let Some(folder) = &self.folder else {
+            return false;
+        };
+        let path = folder.join(form).join(version);
+        looks.hidden.iter().any(|hidden| path.starts_with(hidden))
     }
 
     /// Takes up what earlier runs kept and no folder gave: offered where a
@@ -239,13 +292,9 @@ impl Packs {
             }
             let files = source::kept(last_good, &key).map_err(|error| vec![error.to_string()]);
             match files.and_then(|files| source::from_files(&files)) {
-                Ok(pack) => {
-                    let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-                    self.put(&key, pack, looks.contains_key(&key));
-                }
+                Ok(pack) => self.put(&key, pack, self.is_there(&key)),
                 Err(faults) => {
-                    let name = format!("{}/{}", key.0, key.1);
-                    self.tell(&last_good.join(name), faults);
+                    self.tell(&last_good.join(&key.0).join(&key.1), faults);
                 }
             }
         }
@@ -260,12 +309,13 @@ impl Packs {
         self.write().taken.insert(key.clone(), taken);
     }
 
-    /// Offers no more what has no folder any more.
-    fn withdraw_all_but(&self, found: &BTreeMap<Key, (PathBuf, Stamp)>) -> bool {
+    /// Offers no more what has no folder any more, and forgets its faults.
+    fn withdraw_all_but(&self, found: &Found, looks: &Looks) -> bool {
         let mut now = self.write();
         let mut changed = false;
         for (key, taken) in &mut now.taken {
-            if taken.offered && !taken.built_in && !found.contains_key(key) {
+            let is_there = found.packs.contains_key(key) || self.is_hidden(key, looks);
+            if taken.offered && !taken.built_in && !is_there {
                 taken.offered = false;
                 changed = true;
             }
@@ -275,8 +325,9 @@ impl Packs {
         };
         let before = now.faults.len();
         let stays = |path: &PathBuf| {
-            let is_pack = path.starts_with(folder) && path != folder;
-            !is_pack || found.values().any(|(found, _)| found == path)
+            !path.starts_with(folder)
+                || found.unreadable.contains_key(path)
+                || found.packs.values().any(|(found, _)| found == path)
         };
         now.faults.retain(|path, _| stays(path));
         changed || now.faults.len() != before
@@ -306,6 +357,21 @@ impl Packs {
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Now> {
         self.now.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came of reading a folder.
+struct Take {
+    /// Whether packs or faults are others now.
+    is_news: bool,
+    /// Whether the folder was read, be its pack right or wrong.
+    is_read: bool,
+}
+
+impl Take {
+    fn read(is_news: bool) -> Self {
+        let is_read = true;
+        Self { is_news, is_read }
     }
 }
 

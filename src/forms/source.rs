@@ -5,10 +5,10 @@ use crate::base::{file, limits};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -23,6 +23,13 @@ pub(super) type Key = (String, String);
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Files(BTreeMap<String, String>);
 
+/// Why a folder gives no pack.
+pub(super) struct Unfit {
+    pub faults: Vec<String>,
+    /// Whether a file could not be read: that says nothing of the pack.
+    pub is_unread: bool,
+}
+
 /// Reads the pack in one folder.
 ///
 /// # Errors
@@ -30,15 +37,16 @@ pub(super) struct Files(BTreeMap<String, String>);
 pub fn load(folder: &Path) -> Result<Pack, FormsError> {
     from_folder(folder)
         .map(|(pack, _)| pack)
-        .map_err(|faults| FormsError::Pack {
+        .map_err(|unfit| FormsError::Pack {
             pack: folder.display().to_string(),
-            faults,
+            faults: unfit.faults,
         })
 }
 
 /// The pack in a folder, and the files it is made of.
-pub(super) fn from_folder(folder: &Path) -> Result<(Pack, Files), Vec<String>> {
+pub(super) fn from_folder(folder: &Path) -> Result<(Pack, Files), Unfit> {
     let used = RefCell::new(BTreeMap::new());
+    let is_unread = Cell::new(false);
     let file = |name: &str| {
         // A pack brings its own files only: a name, never a path.
         if Path::new(name).file_name() != Some(name.as_ref()) {
@@ -50,13 +58,22 @@ pub(super) fn from_folder(folder: &Path) -> Result<(Pack, Files), Vec<String>> {
         if used.borrow().len() >= limits::PACK_FILES_MAX {
             return Err(format!("is one file too many ({})", limits::PACK_FILES_MAX));
         }
-        let bytes = read(&folder.join(name)).map_err(|error| format!("cannot be read: {error}"))?;
+        let bytes = read(&folder.join(name)).map_err(|error| {
+            // What is not there, or not taken, is so; all else may pass.
+            let is_so = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Other);
+            is_unread.set(is_unread.get() || !is_so);
+            format!("cannot be read: {error}")
+        })?;
         used.borrow_mut()
             .insert(name.to_owned(), STANDARD.encode(&bytes));
         Ok(bytes)
     };
-    let manifest = file(MANIFEST).map_err(|reason| vec![format!("{MANIFEST}: {reason}")])?;
-    let pack = compiled(&manifest, &file)?;
+    let manifest = file(MANIFEST).map_err(|reason| vec![format!("{MANIFEST}: {reason}")]);
+    let pack = manifest.and_then(|manifest| compiled(&manifest, &file));
+    let pack = pack.map_err(|faults| Unfit {
+        faults,
+        is_unread: is_unread.get(),
+    })?;
     Ok((pack, Files(used.into_inner())))
 }
 
@@ -97,18 +114,35 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// folder is not read again.
 pub(super) type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
+/// What is in a folder of packs.
+#[derive(Default)]
+pub(super) struct Found {
+    pub packs: BTreeMap<Key, (PathBuf, Stamp)>,
+    /// The folder itself or folders in it, of which nobody knows what they hold.
+    pub unreadable: BTreeMap<PathBuf, io::Error>,
+}
+
+impl Found {
+    /// What was read; else nothing, and the folder is noted.
+    fn known<T: Default>(&mut self, folder: &Path, read: io::Result<T>) -> T {
+        read.unwrap_or_else(|error| {
+            self.unreadable.insert(folder.to_owned(), error);
+            T::default()
+        })
+    }
+}
+
 /// The packs in a folder of folders: `<folder>/<form>/<version>/pack.toml`.
-pub(super) fn found(folder: &Path) -> io::Result<BTreeMap<Key, (PathBuf, Stamp)>> {
-    let mut all = BTreeMap::new();
-    for (form, path) in folders(folder)? {
-        for (version, path) in or_gone(folders(&path))? {
-            if path.join(MANIFEST).is_file() {
-                let stamp = or_gone(stamp(&path))?;
-                all.insert((form.clone(), version), (path, stamp));
+pub(super) fn found(folder: &Path) -> Found {
+    let mut found = Found::default();
+    for (form, path) in found.known(folder, folders(folder)) {
+        for (version, path) in found.known(&path, or_gone(folders(&path))) {
+            if let Some(stamp) = found.known(&path, or_gone(stamp(&path))) {
+                found.packs.insert((form.clone(), version), (path, stamp));
             }
         }
     }
-    Ok(all)
+    found
 }
 
 /// A folder that goes away under the look has nothing in it.
@@ -124,8 +158,13 @@ fn folders(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let path = entry.path();
+        // What cannot be looked at may be a folder: reading it will tell.
+        let is_folder = fs::metadata(&path).map_or_else(
+            |error| error.kind() != ErrorKind::NotFound,
+            |about| about.is_dir(),
+        );
         if let Ok(name) = entry.file_name().into_string()
-            && path.is_dir()
+            && is_folder
         {
             all.push((name, path));
         }
@@ -133,7 +172,11 @@ fn folders(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(all)
 }
 
-fn stamp(folder: &Path) -> io::Result<Stamp> {
+/// `None` for a folder without a pack.
+fn stamp(folder: &Path) -> io::Result<Option<Stamp>> {
+    if !fs::metadata(folder.join(MANIFEST))?.is_file() {
+        return Ok(None);
+    }
     let mut stamp = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -145,7 +188,7 @@ fn stamp(folder: &Path) -> io::Result<Stamp> {
         }
     }
     stamp.sort();
-    Ok(stamp)
+    Ok(Some(stamp))
 }
 
 /// Keeps the files of a good pack, as one file that is whole or absent.
@@ -156,6 +199,11 @@ pub(super) fn keep(folder: &Path, key: &Key, files: &Files) -> io::Result<()> {
     file::create_private_dir(folder)?;
     let bytes = serde_json::to_vec(files).map_err(io::Error::other)?;
     file::write_atomic(&kept_path(folder, key), &bytes)
+}
+
+/// Keeps them no more.
+pub(super) fn forget(folder: &Path, key: &Key) -> io::Result<()> {
+    fs::remove_file(kept_path(folder, key))
 }
 
 /// The files kept of a pack.

@@ -11,7 +11,7 @@
 mod folder;
 
 use crate::base::{Uuid4, causes, digest, hex, hold, limits};
-use crate::forms::CodePrestataire;
+use crate::forms::{CodePrestataire, Pack};
 use crate::intake::{Draft, Intake, IntakeError};
 use crate::outbox::{Accepted, Client, Kind, Outbox, OutboxError, Record};
 use folder::{Folder, Print};
@@ -253,7 +253,10 @@ impl Inbox {
         // A document that makes a parser panic must not stop the others.
         let accepted = panic::catch_unwind(AssertUnwindSafe(|| self.intake.accept(draft)));
         let Ok(accepted) = accepted else {
-            tracing::error!(form = %place.form, "a dropped document made intake panic");
+            tracing::error!(
+                form = self.known(place).map(|place| &*place.form),
+                "a dropped document made intake panic"
+            );
             self.pause = Some(Instant::now() + PAUSE);
             return Ok(());
         };
@@ -266,15 +269,28 @@ impl Inbox {
             Err(error) => {
                 let refusal = self.words.problem(error);
                 if refusal.is_transient {
-                    tracing::warn!(form = %place.form, "a dropped document cannot be taken now");
+                    tracing::warn!(
+                        form = self.known(place).map(|place| &*place.form),
+                        "a dropped document cannot be taken now"
+                    );
                     self.pause = Some(Instant::now() + PAUSE);
                     return Ok(());
                 }
-                tracing::info!(form = %place.form, operation = %place.operation, "a dropped document is refused");
+                let known = self.known(place);
+                let (form, operation) = known.map(|p| (&*p.form, &*p.operation)).unzip();
+                tracing::info!(form, operation, "a dropped document is refused");
                 self.refuse(place, folder, stem, files, &digest, &refusal)
                     .map_err(file("put a refused document"))
             }
         }
+    }
+
+    /// The place as a log may name it: anybody can make a folder and call it as
+    /// they like.
+    fn known<'p>(&self, place: &'p Place) -> Option<&'p Place> {
+        let offers = self.intake.packs().offers(&place.form, None);
+        let has = |pack: &Arc<Pack>| pack.operations.contains_key(&place.operation);
+        offers.iter().any(has).then_some(place)
     }
 
     /// Moves an accepted document to `sent/` and follows it from there.
@@ -289,10 +305,11 @@ impl Inbox {
         let move_it = file("put an accepted document");
         let to = place.make(&self.sent).map_err(&move_it)?;
         // The same name again for another document must not hide the first.
-        let new = match told(&to, stem).map_err(&move_it)? {
-            Some((other, _)) if other != uuid => format!("{stem}.{uuid}"),
-            Some(_) | None => stem.to_owned(),
+        let is_free = |new: &str| {
+            let of_other = told(&to, new)?.is_some_and(|(other, _)| other != uuid);
+            Ok(!of_other && files.fit(folder, stem, &to, new)?)
         };
+        let new = free(stem, &uuid.to_string(), is_free).map_err(&move_it)?;
         let followed = Followed {
             place: place.clone(),
             stem: new.clone(),
@@ -314,10 +331,8 @@ impl Inbox {
         refusal: &Refusal,
     ) -> io::Result<()> {
         let to = place.make(&self.refused)?;
-        let new = match to.print(&format!("{stem}.xml"))? {
-            Some(_) => format!("{stem}.{}", &hex::encode(digest)[..16]),
-            None => stem.to_owned(),
-        };
+        let mark = &hex::encode(digest)[..16];
+        let new = free(stem, mark, |new| files.fit(folder, stem, &to, new))?;
         to.write(&format!("{new}.problem.json"), &refusal.document)?;
         files.shift(folder, stem, &to, &new)
     }
@@ -382,6 +397,11 @@ impl Inbox {
     /// Follows again what is not final, and ends moves that broke off. What
     /// cannot be read in one place stops neither the others nor the service.
     fn recover(&mut self) -> io::Result<()> {
+        for place in places(&self.dropped)? {
+            if let Err(error) = place.open(&self.dropped).and_then(|f| f.show_all()) {
+                tracing::warn!(%error, "a place of the drop folder cannot be tidied");
+            }
+        }
         for kept in [&self.sent, &self.refused] {
             for place in places(kept)? {
                 let tidied = place.open(kept).and_then(|folder| {
@@ -455,6 +475,22 @@ fn submission_file(stem: &str) -> String {
     format!("{stem}{SUBMISSION}")
 }
 
+/// The first free one of a document's own name, that with a mark, and that with
+/// mark and number.
+fn free(stem: &str, mark: &str, is_free: impl Fn(&str) -> io::Result<bool>) -> io::Result<String> {
+    let marked = format!("{stem}.{mark}");
+    let mut number: u32 = 1;
+    let mut name = stem.to_owned();
+    while !is_free(&name)? {
+        name = match number {
+            1 => marked.clone(),
+            _ => format!("{marked}.{number}"),
+        };
+        number += 1;
+    }
+    Ok(name)
+}
+
 /// UUID and finality that the file of a submission tells.
 fn told(folder: &Folder, stem: &str) -> io::Result<Option<(Uuid4, bool)>> {
     #[derive(serde::Deserialize)]
@@ -524,6 +560,31 @@ impl Files {
         Ok(unchanged.then_some((xml, pdf)))
     }
 
+    /// Whether they may lie in `to` under a name: nothing else lies there. The
+    /// same file, or the same bytes, is nothing else.
+    fn fit(&self, from: &Folder, stem: &str, to: &Folder, new: &str) -> io::Result<bool> {
+        for (own, end) in [(Some(self.xml), "xml"), (self.pdf, "pdf")] {
+            let there = format!("{new}.{end}");
+            let fits = match (to.print(&there)?, own) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(other), Some(own)) if other.is_same_file(&own) => true,
+                (Some(other), Some(own)) if other.length() == own.length() => {
+                    // What is larger than can be accepted counts as other bytes.
+                    let limit = limits::BODY_BYTES_MAX;
+                    let name = format!("{stem}.{end}");
+                    let (there, own) = (to.read(&there, limit)?.0, from.read(&name, limit)?.0);
+                    there == own && own.len() < limit
+                }
+                (Some(_), Some(_)) => false,
+            };
+            if !fits {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Moves the files. The XML's move is the one that counts: before it all of
     /// them are still to be found in `in/`, after it the PDF's old name is a
     /// left-over. Files that were written anew in the meantime stay.
@@ -532,16 +593,27 @@ impl Files {
             return Ok(());
         }
         let (xml, pdf) = (format!("{stem}.xml"), format!("{stem}.pdf"));
-        if self.pdf.is_some() {
-            from.link(&pdf, to, &format!("{new}.pdf"))?;
+        let new_pdf = format!("{new}.pdf");
+        if let Some(print) = self.pdf
+            && !from.link(&pdf, print, to, &new_pdf)?
+        {
+            return Ok(());
         }
         hold::point("inbox-linked");
-        from.rename(&xml, to, &format!("{new}.xml"))?;
+        let is_moved = from.shift(&xml, self.xml, to, &format!("{new}.xml"))?;
         hold::point("inbox-moved");
-        if self.pdf.is_some() {
-            from.remove(&pdf)?;
+        if let Some(print) = self.pdf
+            && !(is_moved && from.withdraw(&pdf, print)?)
+            && let (Some(old), Some(kept)) = (from.print(&pdf)?, to.print(&new_pdf)?)
+            && old.is_same_file(&kept)
+        {
+            // Still that of the document which lies there.
+            to.remove(&new_pdf)?;
         }
         to.sync()?;
         from.sync()
     }
 }
+
+#[cfg(test)]
+mod tests;

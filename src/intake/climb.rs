@@ -4,10 +4,10 @@
 
 use super::Intake;
 use crate::base::{causes, digest, hex};
-use crate::forms::{DocumentPlace, Operation, Pack, SignaturePlace};
+use crate::forms::{CodePrestataire, DocumentPlace, FormsError, Operation, Pack, SignaturePlace};
 use crate::outbox::{Event, Kind, Lease, OutboxError, Prepared, Record, State, Wait};
 use crate::pades;
-use crate::sign::{self, Hand, SignError, Signatory};
+use crate::sign::{self, Hand, PeopleError, SignError, Signatory};
 use crate::trust::Call;
 use crate::x509::Level;
 use crate::xades::{Envelope, Slot};
@@ -102,7 +102,8 @@ impl Intake {
         let name = record.operation.as_str();
         let pdf = match &operation(pack, name)?.document {
             Some(place) => {
-                let hand = self.signer.hand(&self.signatory_of(record)?, calls)?;
+                let signatory = self.signatory_of(record, pack, &xml)?;
+                let hand = self.signer.hand(&signatory, calls)?;
                 self.pdf(record, (&hand, place), way, calls)?
             }
             None => None,
@@ -161,7 +162,7 @@ impl Intake {
     ) -> Result<Envelope, StepError> {
         let xml = self.body(record, Kind::RequestXml)?;
         let name = record.operation.as_str();
-        let signatory = self.signatory_of(record)?;
+        let signatory = self.signatory_of(record, pack, &xml)?;
         let hand = self.signer.hand(&signatory, calls)?;
         let place = operation(pack, name)?.document.as_ref();
         let pdf = match place {
@@ -244,11 +245,27 @@ impl Intake {
         })
     }
 
-    fn signatory_of(&self, record: &Record) -> Result<Signatory, StepError> {
-        let id = record.signer.as_ref().unwrap_or(&record.code_prestataire);
-        self.people.by_id(id).ok_or_else(|| {
-            let text = format!("{id}, who signs this, is not configured any more.");
+    /// Who signs, asked anew: what was allowed when the document was accepted
+    /// may have been withdrawn since.
+    fn signatory_of(
+        &self,
+        record: &Record,
+        pack: &Pack,
+        xml: &[u8],
+    ) -> Result<Signatory, StepError> {
+        let code = &record.code_prestataire;
+        let sender = self.people.sender(code).ok_or_else(|| {
+            let text = format!("{code}, who sends this, is not configured any more.");
             StepError::Configuration("practitioner-missing", text)
+        })?;
+        let executants = operation(pack, &record.operation)?.executants(xml);
+        let executants =
+            executants.map_err(|error| SignError::Embed(FormsError::EmbedParse(error)))?;
+        let id = record.signer.as_ref().unwrap_or(code);
+        let signatory = self.people.signatory(sender, &executants, Some(id));
+        signatory.map_err(|error| {
+            let text = format!("Who signs this may not do so any more: {error}.");
+            StepError::Configuration(signatory_code(&error, id), text)
         })
     }
 
@@ -258,6 +275,20 @@ impl Intake {
             .body(record.uuid, kind)
             .map_err(StepError::Store)?;
         body.ok_or_else(missing)
+    }
+}
+
+fn signatory_code(error: &PeopleError, signer: &str) -> &'static str {
+    match error {
+        PeopleError::NotAuthorised { .. } => "delegate-withdrawn",
+        // No delegate's id is a code prestataire.
+        PeopleError::Unknown { .. } if signer.parse::<CodePrestataire>().is_err() => {
+            "delegate-withdrawn"
+        }
+        PeopleError::Unknown { .. }
+        | PeopleError::Uninvolved { .. }
+        | PeopleError::Several { .. } => "practitioner-missing",
+        PeopleError::CertificateOpen { .. } => "certificate-open",
     }
 }
 

@@ -2,22 +2,33 @@
 //! are, what became of them, and whether they were answered already.
 
 use super::Intake;
-use crate::base::Uuid4;
+use crate::base::{Uuid4, digest, hex};
 use crate::forms::{
     Facts, Finding, Operation, Reference, Referred, RefersBy, Rejected, Severity, Unknown,
 };
 use crate::outbox::{Link, Name, OutboxError, Record, Scope, State};
+use serde_json::{Value, json};
+
+/// What a document names.
+#[derive(Default)]
+pub(super) struct Correlated {
+    /// One for each of `facts.references`.
+    pub(super) links: Vec<Link>,
+    /// The same for the audit log.
+    pub(super) named: Vec<Value>,
+    /// What is wrong or odd about them.
+    pub(super) findings: Vec<Finding>,
+}
 
 impl Intake {
-    /// The links of a document, one for each of `facts.references`, and what is
-    /// wrong or odd about them.
+    /// The earlier documents that a document names.
     pub(super) fn correlate(
         &self,
         operation: &Operation,
         facts: &Facts,
         scope: Scope<'_>,
-    ) -> Result<(Vec<Link>, Vec<Finding>), OutboxError> {
-        let (mut links, mut findings) = (Vec::new(), Vec::new());
+    ) -> Result<Correlated, OutboxError> {
+        let mut correlated = Correlated::default();
         for referred in &facts.references {
             let Some(rule) = operation.refers.get(referred.rule) else {
                 continue;
@@ -29,12 +40,26 @@ impl Intake {
                 faults.push((Severity::Error, answered(rule, by)));
             }
             for (severity, message) in faults {
-                findings.push(Finding::correlation(referred, severity, message));
+                let finding = Finding::correlation(referred, severity, message);
+                correlated.findings.push(finding);
             }
-            links.push(link);
+            let is_known = !named.is_empty();
+            correlated.named.push(in_audit(&link.name, is_known));
+            correlated.links.push(link);
         }
-        Ok((links, findings))
+        Ok(correlated)
     }
+}
+
+/// A name as the audit log keeps it for ever: what is no id of ours and no UUID
+/// may be any text of the document's, of which the log has the digest only.
+fn in_audit(name: &Name, is_known: bool) -> Value {
+    let (by, value) = (name.by(), name.value());
+    if is_known || value.parse::<Uuid4>().is_ok() {
+        return json!({ "by": by, "value": value });
+    }
+    let sha256 = hex::encode(&digest::sha256(value.as_bytes()));
+    json!({ "by": by, "value_sha256": sha256 })
 }
 
 /// The refusal of a document that another one preceded.
@@ -54,7 +79,7 @@ pub(super) fn standing(operation: &Operation, facts: &Facts, link: usize, by: Uu
 fn link(rule: &Reference, referred: &Referred) -> Link {
     Link {
         name: match rule.by {
-            RefersBy::InsurerId => Name::InsurerId(referred.value.clone()),
+            RefersBy::InsurerId => Name::insurer_id(&referred.value),
             RefersBy::Uuid => Name::uuid(&referred.value),
         },
         once: rule.once.clone(),

@@ -9,7 +9,7 @@ mod screen;
 mod validation;
 mod vet;
 
-pub use isolated::{IsolatedError, Original, Place};
+pub use isolated::{Asked, IsolatedError, Original, Place};
 pub use screen::{Hybrid, PdfSettings, ScreenError, Validator};
 pub use validation::Signed;
 
@@ -284,17 +284,24 @@ impl Intake {
             }
             return Ok((Accepted::Already(record), Vec::new()));
         }
+        let offers = self.packs.offers(&draft.form, draft.version.as_deref());
+        let operations = offers
+            .iter()
+            .filter_map(|pack| pack.operations.get(&draft.operation));
+        let is_interactive = |operation: &Operation| operation.exchange == Exchange::Interactive;
+        // Before the work of checking it.
+        self.outbox
+            .admits(operations.into_iter().any(is_interactive))
+            .map_err(IntakeError::Outbox)?;
         let vetted = self.vet(&draft)?;
         let warnings = vetted.checked.warnings.iter();
         let warnings: Vec<String> = warnings.map(|w| w.code.as_str().to_owned()).collect();
         let facts = &vetted.checked.facts;
         let (claim, pages) = vetted.paper.as_ref().map(|p| (&p.claim, p.pages)).unzip();
-        let named = vetted.links.iter();
-        let named = named.map(|link| json!({ "by": link.name.by(), "value": link.name.value() }));
         let detail = json!({
             "form": vetted.pack.form, "version": vetted.pack.version,
             "pdf": claim, "pages": pages, "warnings": warnings,
-            "refers_to": named.collect::<Vec<_>>(),
+            "refers_to": vetted.named,
         });
         let new = New {
             uuid: facts.uuid,
@@ -306,7 +313,7 @@ impl Intake {
             environment: self.environment.name.clone(),
             environment_kind: self.environment.kind,
             signer: vetted.signatory.map(|signatory| signatory.id),
-            is_interactive: vetted.operation.exchange == Exchange::Interactive,
+            is_interactive: is_interactive(&vetted.operation),
             links: vetted.links,
             request_sha256,
             xml: draft.xml,

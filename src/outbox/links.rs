@@ -3,22 +3,30 @@
 
 use super::rows;
 use super::{Outbox, OutboxError, Record};
-use crate::base::Uuid4;
+use crate::base::{Uuid4, ids};
 
 /// How a document names an earlier one of the same form and sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Name {
-    /// By the receiver's id of it.
+    /// By the receiver's id of it; see [`Name::insurer_id`].
     InsurerId(String),
-    /// By its UUID.
+    /// By its UUID; see [`Name::uuid`].
     Uuid(String),
 }
 
 impl Name {
     /// A UUID as a document writes it: however written, it is one name.
     pub fn uuid(text: &str) -> Self {
-        let parsed = text.parse::<Uuid4>();
-        Self::Uuid(parsed.map_or_else(|_| text.to_lowercase(), |uuid| uuid.to_string()))
+        Self::Uuid(text.to_lowercase())
+    }
+
+    /// A receiver's id as a document writes it. Nothing is known of it, so that
+    /// `a1` and `A1` are two; a UUID is one name however written.
+    pub fn insurer_id(text: &str) -> Self {
+        Self::InsurerId(match ids::is_uuid(text) {
+            true => text.to_lowercase(),
+            false => text.to_owned(),
+        })
     }
 
     /// `insurer-id` or `uuid`.

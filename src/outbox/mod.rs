@@ -11,18 +11,23 @@
 //! `D1` is [`Outbox::receive`], `D2` [`Outbox::prepared`], `D3`
 //! [`Outbox::begin_attempt`], `D4` [`Outbox::conclude`].
 
+mod backup;
 mod clients;
 mod links;
+mod news;
 mod proof;
 mod receive;
 mod record;
+mod retention;
 mod rows;
 #[cfg(test)]
 mod tests;
 mod waiters;
 
+pub use backup::{back_up, restore};
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use links::{Link, Name, Scope};
+pub use news::{Page, Step};
 pub use proof::Proof;
 pub use receive::{Accepted, New};
 pub use record::{Kind, Queue, Record, Stage, State, Wait};
@@ -32,7 +37,10 @@ use crate::base::{Clock, Uuid4, hold, random};
 use crate::forms::CodePrestataire;
 use crate::store::rusqlite::Transaction;
 use crate::store::{Body, Store, StoreError, files};
+use news::Followers;
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -51,7 +59,12 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 
 /// All migrations of the store, in order.
 pub fn migrations() -> Vec<String> {
-    vec![format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA)]
+    vec![
+        format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA),
+        include_str!("schema-2.sql").to_owned(),
+        include_str!("schema-3.sql").to_owned(),
+        audit::CHECKPOINTS_SCHEMA.to_owned(),
+    ]
 }
 
 /// A step in the history of a submission.
@@ -141,6 +154,15 @@ pub enum OutboxError {
     /// what the late holder found out is not recorded.
     #[error("the lease on {0} was lost to another worker")]
     LeaseLost(Uuid4),
+    /// The documents were destroyed when their time had come.
+    #[error("the documents of {0} were destroyed: they are kept for a limited time")]
+    Purged(Uuid4),
+    /// As many documents as may be are under way.
+    #[error("{open_max} documents wait here to be signed or sent, no more are taken")]
+    Full {
+        /// The bound, as configured.
+        open_max: usize,
+    },
     /// The store failed.
     #[error("the outbox could not {operation}")]
     Store {
@@ -188,8 +210,15 @@ pub struct Claim {
     number: i64,
 }
 
-/// What the next claim has to put right first.
+/// A stage, and whether somebody waits: what is in one line is equally urgent.
+type Line = (Stage, bool);
+/// Code prestataire of who was served last in each line. Not stored: after a
+/// restart the first one begins.
+type Turns = HashMap<Line, String>;
+
+/// What the next claim has to know, and to put right first.
 struct Upkeep {
+    turns: Turns,
     /// Claims whose holder failed.
     abandoned: Vec<Claim>,
     /// The latest time seen; an earlier one means the clock was set back.
@@ -205,6 +234,10 @@ pub struct Outbox {
     changed: Mutex<u64>,
     wake: Condvar,
     waiters: Waiters,
+    followers: Followers,
+    /// Submissions that are not final. Counted once, at the start.
+    open: AtomicUsize,
+    open_max: usize,
 }
 
 impl Outbox {
@@ -220,6 +253,7 @@ impl Outbox {
     ) -> Result<Self, OutboxError> {
         let outbox = Self {
             upkeep: Mutex::new(Upkeep {
+                turns: Turns::new(),
                 abandoned: Vec::new(),
                 latest: clock.now(),
             }),
@@ -229,12 +263,58 @@ impl Outbox {
             changed: Mutex::new(0),
             wake: Condvar::new(),
             waiters: Waiters::default(),
+            followers: Followers::default(),
+            open: AtomicUsize::new(0),
+            open_max: usize::MAX,
         };
         outbox.recover()?;
+        // Only now: later, a file without a row may be one about to get it.
+        let store = &outbox.store;
+        store.sweep(|name| store.read(|c| rows::is_body(c, name)))?;
         Ok(outbox)
     }
 
-    /// Claims the next submission that is due in `queue`.
+    /// The store, for who keeps it at work and who shows its health.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Puts the store back to work after [`Fault::Stopped`](crate::store::Fault),
+    /// as [`Outbox::open`] does. No step may be under way.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`]: to be called again later.
+    pub fn reopen(&self) -> Result<(), OutboxError> {
+        self.store.reopen()?;
+        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        upkeep.abandoned.clear();
+        drop(upkeep);
+        self.recover()
+    }
+
+    /// With at most `open_max` documents that are not final; without, there is
+    /// no bound.
+    pub fn bounded(mut self, open_max: usize) -> Self {
+        self.open_max = open_max;
+        self
+    }
+
+    /// Whether one more document is taken. For what somebody waits for, a tenth
+    /// of the places is kept beyond the bound.
+    ///
+    /// # Errors
+    /// [`OutboxError::Full`].
+    pub fn admits(&self, is_interactive: bool) -> Result<(), OutboxError> {
+        let open_max = self.open_max;
+        let kept = if is_interactive { open_max / 10 } else { 0 };
+        if self.open.load(Ordering::Relaxed) < open_max.saturating_add(kept) {
+            Ok(())
+        } else {
+            Err(OutboxError::Full { open_max })
+        }
+    }
+
+    /// Claims the next submission that is due in `queue`; practitioners take turns.
     ///
     /// # Errors
     /// [`OutboxError::Store`].
@@ -242,17 +322,24 @@ impl Outbox {
         let queue = queue.into();
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
+        let mut put_back = Vec::new();
+        let Upkeep {
+            turns,
+            abandoned,
+            latest,
+        } = &mut *upkeep;
         let claimed = self.store.transact(|tx| {
-            for claim in &upkeep.abandoned {
-                self.put_back(tx, *claim)?;
+            for claim in &*abandoned {
+                put_back.extend(self.put_back(tx, *claim)?);
             }
-            if now < upkeep.latest {
+            if now < *latest {
                 rows::clock_set_back(tx, now)?;
             }
-            rows::claim(tx, queue, now, now + self.lease)
+            rows::claim(tx, queue, turns, now, now + self.lease)
         })?;
-        upkeep.abandoned.clear();
-        upkeep.latest = now;
+        abandoned.clear();
+        *latest = now;
+        put_back.iter().for_each(|r| self.followers.committed(r));
         Ok(claimed.map(|(record, number)| Lease { record, number }))
     }
 
@@ -272,26 +359,26 @@ impl Outbox {
     pub fn prepared(&self, lease: Lease, step: Prepared) -> Result<Record, OutboxError> {
         hold::point("d2-before");
         let claim = lease.claim();
-        let bodies = self.seal_all(&step.bodies)?;
+        let bodies = self.seal_all(claim.uuid, &step.bodies)?;
         let moved = step.state != lease.record.state;
         let mut record = self.paused(lease.record, step.wait, Duration::ZERO, moved);
         record.state = step.state;
         let replaced = self.store.transact(|tx| {
             let subject = record.uuid.to_string();
-            let mut replaced = Vec::new();
-            for (kind, body) in &bodies {
-                replaced.extend(rows::put_body(tx, record.uuid, *kind, body)?);
-            }
+            let replaced = self.keep_all(tx, record.uuid, &bodies)?;
             for event in &step.events {
                 audit::append(tx, event.at, &subject, event.word, &event.detail)?;
             }
             self.append_wait(tx, &record)?;
             release(tx, &record, claim)?;
+            // Last: whatever fails before leaves them where they are.
+            self.store.stage(&replaced);
             Ok::<_, OutboxError>(replaced)
         });
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d2-after");
-        self.discard(&replaced);
+        self.settle(&bodies, &replaced);
+        self.followers.committed(&record);
         self.notify();
         Ok(record)
     }
@@ -319,6 +406,7 @@ impl Outbox {
             )
         })?;
         hold::point("d3-after");
+        self.followers.ring();
         Ok(Lease {
             record,
             number: claim.number,
@@ -344,7 +432,7 @@ impl Outbox {
         if let Conclusion::Receipted(verdict) | Conclusion::Rejected(verdict) = &conclusion {
             bodies.push((Kind::AnswerFacts, verdict.reading.to_string().into_bytes()));
         }
-        let bodies = self.seal_all(&bodies)?;
+        let bodies = self.seal_all(claim.uuid, &bodies)?;
         let (mut record, word, detail) = self.concluded(lease.record, conclusion);
         record.correlation_id = evidence.correlation_id.or(record.correlation_id);
         let mut detail = detail;
@@ -352,23 +440,26 @@ impl Outbox {
             map.insert("correlation_id".into(), id.as_str().into());
         }
         let replaced = self.store.transact(|tx| {
-            let mut replaced = Vec::new();
-            for (kind, body) in &bodies {
-                replaced.extend(rows::put_body(tx, record.uuid, *kind, body)?);
-            }
+            let replaced = self.keep_all(tx, record.uuid, &bodies)?;
             let subject = record.uuid.to_string();
             audit::append(tx, record.updated_at, &subject, word, &detail)?;
             release(tx, &record, claim)?;
+            if let State::Ready = record.state {
+                record.state = rows::resume(tx, record.uuid)?.unwrap_or(State::Ready);
+            }
             if record.state == State::Rejected {
                 rows::end_links(tx, record.uuid)?;
             }
+            self.store.stage(&replaced);
             Ok::<_, OutboxError>(replaced)
         });
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d4-after");
-        self.discard(&replaced);
+        self.settle(&bodies, &replaced);
+        self.followers.committed(&record);
         self.notify();
         if record.state.is_final() {
+            self.open.fetch_sub(1, Ordering::Relaxed);
             self.waiters.end(record.uuid);
         }
         Ok(record)
@@ -413,6 +504,27 @@ impl Outbox {
     /// [`OutboxError::Store`].
     pub fn last(&self, event: &str) -> Result<Option<OffsetDateTime>, OutboxError> {
         Ok(self.store.read(|c| audit::last(c, event))?)
+    }
+
+    /// Notes in the audit log that a key signed what belongs to no submission.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn signed_apart(&self, detail: &Value) -> Result<(), OutboxError> {
+        let now = self.clock.now();
+        let done = self
+            .store
+            .transact(|tx| audit::append(tx, now, "daemon", "signed-apart", detail));
+        Ok(done?)
+    }
+
+    /// Whether any submission was accepted with this form and version. Looks at
+    /// all when there is none.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn has_any_of(&self, form: &str, version: &str) -> Result<bool, OutboxError> {
+        Ok(self.store.read(|c| rows::has_any_of(c, form, version))?)
     }
 
     /// The submission with this UUID.
@@ -460,11 +572,15 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxError::Store`], also when the body is damaged.
+    /// [`OutboxError::Purged`].
     pub fn body(&self, uuid: Uuid4, kind: Kind) -> Result<Option<Vec<u8>>, OutboxError> {
         let named = || self.store.read(|c| rows::body(c, uuid, kind));
         let Some(body) = named()? else {
             return Ok(None);
         };
+        if body.wrapped_key.is_empty() {
+            return Err(OutboxError::Purged(uuid));
+        }
         match self.store.body(&body) {
             Ok(bytes) => Ok(Some(bytes)),
             // It may have been replaced between the look at the row and the file.
@@ -495,6 +611,7 @@ impl Outbox {
     pub fn notify(&self) {
         *self.changed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.wake.notify_all();
+        self.followers.ring();
     }
 
     fn recover(&self) -> Result<(), OutboxError> {
@@ -505,20 +622,20 @@ impl Outbox {
                 audit::append(tx, now, &uuid, "unknown", &detail)?;
             }
             rows::clock_set_back(tx, now)?;
-            rows::recover(tx, now)
+            Ok::<_, OutboxError>(rows::recover(tx, now)?)
         })?;
-        let named = self.store.read(rows::body_files)?;
-        self.store.sweep(|name| named.contains(name))?;
+        let open = self.store.read(rows::count_open)?;
+        self.open.store(open, Ordering::Relaxed);
         Ok(())
     }
 
     /// Puts a submission back whose claim was abandoned, after a back-off: what
     /// failed once may fail each time, and must not stop all others. An attempt
     /// that had begun may have arrived.
-    fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<(), StoreError> {
+    fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<Option<Record>, StoreError> {
         let found = rows::find(tx, claim.uuid)?;
         let Some(record) = found.filter(|record| !record.state.is_final()) else {
-            return Ok(());
+            return Ok(None);
         };
         let wait = Wait {
             class: "ours".into(),
@@ -531,18 +648,47 @@ impl Outbox {
         if begun {
             record.state = State::Unknown;
         }
-        if rows::update(tx, &record, claim.number)? {
-            let subject = record.uuid.to_string();
-            audit::append(tx, record.updated_at, &subject, word, &detail)?;
+        if !rows::update(tx, &record, claim.number)? {
+            return Ok(None);
         }
-        Ok(())
+        let subject = record.uuid.to_string();
+        audit::append(tx, record.updated_at, &subject, word, &detail)?;
+        Ok(Some(record))
     }
 
     /// Stores all bodies or leaves none behind.
-    fn seal_all(&self, bodies: &[(Kind, Vec<u8>)]) -> Result<Vec<(Kind, Body)>, StoreError> {
-        let plains: Vec<&[u8]> = bodies.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+    fn seal_all(
+        &self,
+        uuid: Uuid4,
+        bodies: &[(Kind, Vec<u8>)],
+    ) -> Result<Vec<(Kind, Body)>, StoreError> {
+        let named = bodies
+            .iter()
+            .map(|(kind, bytes)| (rows::body_name(uuid, *kind), bytes.as_slice()));
+        let named: Vec<_> = named.collect();
         let kinds = bodies.iter().map(|(kind, _)| *kind);
-        Ok(kinds.zip(self.store.put_bodies(&plains)?).collect())
+        Ok(kinds.zip(self.store.put_bodies(&named)?).collect())
+    }
+
+    /// Keeps `bodies`; the files they replace are to be discarded after the commit.
+    fn keep_all(
+        &self,
+        tx: &Transaction<'_>,
+        uuid: Uuid4,
+        bodies: &[(Kind, Body)],
+    ) -> Result<Vec<String>, StoreError> {
+        let mut replaced = Vec::new();
+        for (kind, body) in bodies {
+            replaced.extend(rows::put_body(tx, uuid, *kind, body)?);
+        }
+        Ok(replaced)
+    }
+
+    /// After the commit: files get their lasting place, those replaced go.
+    fn settle(&self, bodies: &[(Kind, Body)], replaced: &[String]) {
+        self.store
+            .settle(&files(bodies.iter().map(|(_, body)| body)));
+        self.discard(replaced);
     }
 
     /// Removes new bodies that no row will ever name. Only after a lost lease:

@@ -6,6 +6,7 @@ use crate::base::{Uuid4, hex, hold};
 use crate::forms::EnvironmentKind;
 use crate::store::files;
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
 
 /// A checked document to be accepted.
 #[derive(Debug)]
@@ -60,18 +61,20 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxError::Conflict`] when the UUID stands for other bytes or for
-    /// another environment,
+    /// another environment, [`OutboxError::Full`],
     /// [`OutboxError::Standing`] when another document says the same, once, of
     /// the same earlier one.
     pub fn receive(&self, mut new: New) -> Result<Accepted, OutboxError> {
         if let Some(known) = self.find(new.uuid)? {
             return same(known, &new).map(Accepted::Already);
         }
+        self.store.admit()?;
+        self.admits(new.is_interactive)?;
         hold::point("d1-before");
         let mut bodies = vec![(Kind::RequestXml, std::mem::take(&mut new.xml))];
         bodies.extend(new.pdf.take().map(|pdf| (Kind::RequestPdf, pdf)));
         bodies.push((Kind::Facts, new.facts.to_string().into_bytes()));
-        let bodies = self.seal_all(&bodies)?;
+        let bodies = self.seal_all(new.uuid, &bodies)?;
         let now = self.clock.now();
         let accepted = self.store.transact(|tx| {
             // Two equal requests may race to this point.
@@ -89,9 +92,7 @@ impl Outbox {
                 }
                 rows::insert_link(tx, &record, place, link)?;
             }
-            for (kind, body) in &bodies {
-                rows::put_body(tx, new.uuid, *kind, body)?;
-            }
+            self.keep_all(tx, new.uuid, &bodies)?;
             let subject = new.uuid.to_string();
             let received = json!({
                 "client": new.client, "request_sha256": hex::encode(&new.request_sha256),
@@ -108,6 +109,10 @@ impl Outbox {
         }
         let accepted = accepted?;
         hold::point("d1-after");
+        if let Accepted::Fresh(_) = &accepted {
+            self.open.fetch_add(1, Ordering::Relaxed);
+            self.settle(&bodies, &[]);
+        }
         self.notify();
         Ok(accepted)
     }

@@ -73,12 +73,17 @@ impl State {
 }
 
 /// Which worker takes a submission on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Sign, timestamp, complete: `Received`, `Signed`, `Stamped`.
     Intake,
     /// Send or ask: `Ready`, `Unknown`.
     Delivery,
+}
+
+impl Stage {
+    /// Every stage.
+    pub(super) const ALL: [Self; 2] = [Self::Intake, Self::Delivery];
 }
 
 /// What a worker takes on.

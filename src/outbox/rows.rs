@@ -1,8 +1,8 @@
 //! The SQL of the outbox, and nothing else.
 
-use super::{Kind, Link, Name, New, Queue, Record, Scope, Stage, State, Wait};
-use crate::base::Uuid4;
+use super::{Kind, Line, Link, Name, New, Queue, Record, Scope, Stage, State, Turns, Wait};
 use crate::base::clock::{from_unix_ms, unix_ms};
+use crate::base::{Uuid4, hex, ids, random};
 use crate::forms::EnvironmentKind;
 use crate::store::rusqlite::types::Type;
 use crate::store::rusqlite::{self, Connection, OptionalExtension, Row, Transaction, params};
@@ -144,53 +144,126 @@ pub(super) fn update_keeping_lease(
     Ok(written == 1)
 }
 
+/// The first practitioner after `after` with anything open in the queue. One
+/// look-up, however much waits.
+fn sender_after(
+    connection: &Connection,
+    (stage, interactive): Line,
+    after: &str,
+) -> Result<Option<String>, StoreError> {
+    let sql = format!(
+        "SELECT code_prestataire FROM submission WHERE {} AND interactive = ?1 \
+         AND code_prestataire > ?2 ORDER BY code_prestataire LIMIT 1",
+        states(stage)
+    );
+    connection
+        .prepare_cached(&sql)
+        .and_then(|mut s| {
+            s.query_row(params![interactive, after], |row| row.get(0))
+                .optional()
+        })
+        .map_err(StoreError::sql("find who has something open"))
+}
+
+/// Claims what is due longest of the practitioner whose turn it is: the next
+/// one after who was served last. One with much to send delays another by one
+/// document at most. Costs two look-ups for each practitioner with nothing due.
 pub(super) fn claim(
     tx: &Transaction<'_>,
     queue: Queue,
+    turns: &mut Turns,
     now: OffsetDateTime,
     until: OffsetDateTime,
 ) -> Result<Option<(Record, i64)>, StoreError> {
-    let states = states(queue.stage);
-    let sql = format!(
-        "UPDATE submission SET lease_ms = ?2, claims = claims + 1 WHERE uuid = (\
-         SELECT uuid FROM submission WHERE {states} AND interactive = ?3 AND due_ms <= ?1 \
-         AND (lease_ms IS NULL OR lease_ms <= ?1) ORDER BY due_ms LIMIT 1) RETURNING {COLUMNS}, claims"
-    );
-    let failed = StoreError::sql("claim a submission");
-    let mut statement = tx.prepare_cached(&sql).map_err(&failed)?;
     for interactive in queue.order() {
-        let claimed = statement
-            .query_row(params![unix_ms(now), unix_ms(until), interactive], |row| {
-                Ok((record(row)?, row.get(20)?))
-            })
-            .optional()
-            .map_err(&failed)?;
-        if claimed.is_some() {
-            return Ok(claimed);
+        let line = (queue.stage, *interactive);
+        let served = turns.entry(line).or_default();
+        // Those after it, then from the first one round to itself.
+        for (after, last) in [
+            (served.clone(), None),
+            (String::new(), Some(served.clone())),
+        ] {
+            let is_in = |code: &String| last.as_ref().is_none_or(|last| code <= last);
+            let mut sender = sender_after(tx, line, &after)?;
+            while let Some(code) = sender.filter(is_in) {
+                let claimed = claim_of(tx, line, &code, now, until)?;
+                if claimed.is_some() {
+                    *served = code;
+                    return Ok(claimed);
+                }
+                sender = sender_after(tx, line, &code)?;
+            }
         }
     }
     Ok(None)
+}
+
+fn claim_of(
+    tx: &Transaction<'_>,
+    (stage, interactive): Line,
+    code: &str,
+    now: OffsetDateTime,
+    until: OffsetDateTime,
+) -> Result<Option<(Record, i64)>, StoreError> {
+    let states = states(stage);
+    let sql = format!(
+        "UPDATE submission SET lease_ms = ?2, claims = claims + 1 WHERE uuid = (\
+         SELECT uuid FROM submission WHERE {states} AND interactive = ?3 AND code_prestataire = ?4 \
+         AND due_ms <= ?1 AND (lease_ms IS NULL OR lease_ms <= ?1) ORDER BY due_ms LIMIT 1) \
+         RETURNING {COLUMNS}, claims"
+    );
+    let times = (unix_ms(now), unix_ms(until));
+    tx.prepare_cached(&sql)
+        .and_then(|mut s| {
+            s.query_row(params![times.0, times.1, interactive, code], |row| {
+                Ok((record(row)?, row.get(20)?))
+            })
+            .optional()
+        })
+        .map_err(StoreError::sql("claim a submission"))
 }
 
 pub(super) fn next_due(
     connection: &Connection,
     queue: Queue,
 ) -> Result<Option<OffsetDateTime>, StoreError> {
-    let states = states(queue.stage);
     // One that is held is no news: its holder tells when it is done.
     let sql = format!(
-        "SELECT due_ms FROM submission WHERE {states} AND interactive = ?1 \
-         AND lease_ms IS NULL ORDER BY due_ms LIMIT 1"
+        "SELECT due_ms FROM submission WHERE {} AND interactive = ?1 AND code_prestataire = ?2 \
+         AND lease_ms IS NULL ORDER BY due_ms LIMIT 1",
+        states(queue.stage)
     );
     let failed = StoreError::sql("find what is due");
     let mut statement = connection.prepare_cached(&sql).map_err(&failed)?;
     let mut first = None;
     for interactive in queue.order() {
-        let due = statement.query_row([interactive], |row| row.get::<_, Option<i64>>(0));
-        let due = due.optional().map_err(&failed)?.flatten();
-        first = first.into_iter().chain(due).min();
+        let mut sender = sender_after(connection, (queue.stage, *interactive), "")?;
+        while let Some(code) = sender {
+            let due = statement.query_row(params![interactive, code], |row| row.get(0));
+            let due: Option<i64> = due.optional().map_err(&failed)?;
+            first = first.into_iter().chain(due).min();
+            sender = sender_after(connection, (queue.stage, *interactive), &code)?;
+        }
     }
     Ok(first.map(from_unix_ms))
+}
+
+/// Some open submissions of a stage: at most `limit` are looked at.
+pub(super) fn sample(
+    connection: &Connection,
+    stage: Stage,
+    limit: usize,
+) -> Result<Vec<Record>, StoreError> {
+    let failed = StoreError::sql("look at open submissions");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM submission WHERE {} LIMIT ?1",
+        states(stage)
+    );
+    let mut statement = connection.prepare(&sql).map_err(&failed)?;
+    let rows = statement
+        .query_map([limit as i64], record)
+        .map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
 }
 
 pub(super) fn make_due(
@@ -211,12 +284,26 @@ pub(super) fn make_due_of_class(
     class: &str,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE submission SET due_ms = ?2 WHERE wait_class = ?1 AND due_ms IS NOT NULL",
-        params![class, unix_ms(now)],
-    )
-    .map_err(StoreError::sql("make submissions due"))?;
+    for stage in Stage::ALL {
+        let sql = format!(
+            "UPDATE submission SET due_ms = ?2 WHERE {} AND due_ms > ?2 AND wait_class = ?1",
+            states(stage)
+        );
+        tx.execute(&sql, params![class, unix_ms(now)])
+            .map_err(StoreError::sql("make submissions due"))?;
+    }
     Ok(())
+}
+
+pub(super) fn has_any_of(
+    connection: &Connection,
+    form: &str,
+    version: &str,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM submission WHERE form = ?1 AND version = ?2)";
+    connection
+        .query_row(sql, params![form, version], |row| row.get(0))
+        .map_err(StoreError::sql("look for a form's submissions"))
 }
 
 /// The first of a sender's documents that such an environment accepted.
@@ -242,19 +329,32 @@ pub(super) fn list(
     of: &[&str],
 ) -> Result<Vec<Record>, StoreError> {
     let failed = StoreError::sql("list submissions");
-    let sql = format!(
-        "SELECT {COLUMNS} FROM submission WHERE (?1 IS NULL OR (received_ms, uuid) < \
-         (SELECT received_ms, uuid FROM submission WHERE uuid = ?1)) \
-         AND (?3 = '[]' OR code_prestataire IN (SELECT value FROM json_each(?3))) \
-         ORDER BY received_ms DESC, uuid DESC LIMIT ?2"
-    );
     let before = before.map(|uuid| uuid.to_string());
-    let of = serde_json::json!(of).to_string();
-    let mut statement = connection.prepare_cached(&sql).map_err(&failed)?;
-    let rows = statement
-        .query_map(params![before, limit as i64, of], record)
-        .map_err(&failed)?;
-    rows.collect::<Result<_, _>>().map_err(&failed)
+    let mut found = Vec::new();
+    let all = [""];
+    // Each practitioner's newest by an index of their own: the others' are not looked at.
+    for code in if of.is_empty() { &all } else { of } {
+        let own = if code.is_empty() {
+            "?3 = ''"
+        } else {
+            "code_prestataire = ?3"
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM submission WHERE {own} AND (?1 IS NULL OR (received_ms, uuid) < \
+             (SELECT received_ms, uuid FROM submission WHERE uuid = ?1)) \
+             ORDER BY received_ms DESC, uuid DESC LIMIT ?2"
+        );
+        let mut statement = connection.prepare_cached(&sql).map_err(&failed)?;
+        let rows = statement
+            .query_map(params![before, limit as i64, code], record)
+            .map_err(&failed)?;
+        for row in rows {
+            found.push(row.map_err(&failed)?);
+        }
+    }
+    found.sort_by_key(|record: &Record| std::cmp::Reverse((record.received_at, record.uuid)));
+    found.truncate(limit);
+    Ok(found)
 }
 
 /// Those with this name in the scope's environment and form, newest first; the
@@ -265,17 +365,25 @@ pub(super) fn named(
     name: &Name,
 ) -> Result<Vec<Record>, StoreError> {
     let failed = StoreError::sql("find a named submission");
-    let column = match name {
-        Name::InsurerId(_) => "insurer_id",
-        Name::Uuid(_) => "uuid",
+    // An id of the receiver stands as it was given, a UUID maybe in capitals.
+    let (column, value) = match name {
+        Name::InsurerId(id) => ("insurer_id", id),
+        Name::Uuid(uuid) => ("uuid", uuid),
+    };
+    let capitals = match ids::is_uuid(value) {
+        true => &value.to_uppercase(),
+        false => value,
     };
     let sql = format!(
-        "SELECT {COLUMNS} FROM submission WHERE {column} = ?1 AND environment = ?2 AND form = ?3 \
+        "SELECT {COLUMNS} FROM submission WHERE {column} IN (?1, ?4) AND environment = ?2 AND form = ?3 \
          ORDER BY received_ms DESC LIMIT {NAMED_MAX}"
     );
     let mut statement = connection.prepare_cached(&sql).map_err(&failed)?;
     let rows = statement
-        .query_map(params![name.value(), scope.environment, scope.form], record)
+        .query_map(
+            params![value, scope.environment, scope.form, capitals],
+            record,
+        )
         .map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
@@ -295,7 +403,7 @@ pub(super) fn standing(
     for record in named(connection, scope, &link.name)? {
         if record.code_prestataire == scope.code_prestataire {
             names.push(Name::Uuid(record.uuid.to_string()));
-            names.extend(record.insurer_id.map(Name::InsurerId));
+            names.extend(record.insurer_id.as_deref().map(Name::insurer_id));
         }
     }
     for name in names {
@@ -380,6 +488,7 @@ pub(super) fn referring(
     record: &Record,
 ) -> Result<Vec<Uuid4>, StoreError> {
     let failed = StoreError::sql("find referring submissions");
+    let insurer_id = record.insurer_id.as_deref().map(Name::insurer_id);
     let mut statement = connection
         .prepare_cached(
             "SELECT DISTINCT s.uuid FROM link l JOIN submission s ON s.uuid = l.uuid \
@@ -392,7 +501,7 @@ pub(super) fn referring(
         .query_map(
             params![
                 record.uuid.to_string(),
-                record.insurer_id,
+                insurer_id.as_ref().map(Name::value),
                 record.environment,
                 record.form,
                 record.code_prestataire
@@ -406,11 +515,22 @@ pub(super) fn referring(
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
 
+/// How many can be taken on, now or later. Reads the indexes of these alone.
+pub(super) fn count_open(connection: &Connection) -> Result<usize, StoreError> {
+    let mut open = 0;
+    for stage in Stage::ALL {
+        let sql = format!("SELECT count(*) FROM submission WHERE {}", states(stage));
+        let count = connection.query_row(&sql, [], |row| row.get::<_, i64>(0));
+        open += count.map_err(StoreError::sql("count what is open"))? as usize;
+    }
+    Ok(open)
+}
+
 /// UUIDs whose attempt was cut off.
 pub(super) fn interrupted(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let failed = StoreError::sql("find interrupted attempts");
     let mut statement = connection
-        .prepare("SELECT uuid FROM submission WHERE state = 'sending'")
+        .prepare("SELECT uuid FROM submission WHERE state = 'sending' AND lease_ms IS NOT NULL")
         .map_err(&failed)?;
     let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
@@ -418,17 +538,18 @@ pub(super) fn interrupted(connection: &Connection) -> Result<Vec<String>, StoreE
 
 pub(super) fn recover(tx: &Transaction<'_>, now: OffsetDateTime) -> Result<(), StoreError> {
     let failed = StoreError::sql("recover submissions");
-    tx.execute(
-        "UPDATE submission SET lease_ms = NULL WHERE lease_ms IS NOT NULL",
-        [],
-    )
-    .map_err(&failed)?;
+    // Whatever is being sent is held.
     tx.execute(
         "UPDATE submission SET state = 'unknown', due_ms = ?1, updated_ms = ?1, \
          wait_class = 'ours', wait_code = 'interrupted', \
          wait_text = 'The service stopped while sending; the receiver is being asked.' \
-         WHERE state = 'sending'",
+         WHERE state = 'sending' AND lease_ms IS NOT NULL",
         [unix_ms(now)],
+    )
+    .map_err(&failed)?;
+    tx.execute(
+        "UPDATE submission SET lease_ms = NULL WHERE lease_ms IS NOT NULL",
+        [],
     )
     .map_err(&failed)?;
     Ok(())
@@ -437,11 +558,14 @@ pub(super) fn recover(tx: &Transaction<'_>, now: OffsetDateTime) -> Result<(), S
 /// Makes due what was put off by a clock that has been set back since: it
 /// would wait for as long as the clock was wrong.
 pub(super) fn clock_set_back(tx: &Transaction<'_>, now: OffsetDateTime) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE submission SET due_ms = ?1 WHERE due_ms > ?1 AND updated_ms > ?1",
-        [unix_ms(now)],
-    )
-    .map_err(StoreError::sql("follow the clock"))?;
+    for stage in Stage::ALL {
+        let sql = format!(
+            "UPDATE submission SET due_ms = ?1 WHERE {} AND due_ms > ?1 AND updated_ms > ?1",
+            states(stage)
+        );
+        tx.execute(&sql, [unix_ms(now)])
+            .map_err(StoreError::sql("follow the clock"))?;
+    }
     Ok(())
 }
 
@@ -487,16 +611,8 @@ pub(super) fn body(
             "SELECT name, sealed, wrapped_key, sha256, bytes FROM body WHERE uuid = ?1 AND kind = ?2",
         )
         .and_then(|mut s| {
-            s.query_row([uuid.to_string().as_str(), kind.word()], |row| {
-                Ok(Body {
-                    name: row.get(0)?,
-                    sealed: row.get(1)?,
-                    wrapped_key: row.get(2)?,
-                    sha256: row.get(3)?,
-                    bytes: row.get::<_, i64>(4)? as usize,
-                })
-            })
-            .optional()
+            s.query_row([uuid.to_string().as_str(), kind.word()], body_row)
+                .optional()
         })
         .map_err(StoreError::sql("find a body"))
 }
@@ -504,10 +620,78 @@ pub(super) fn body(
 pub(super) fn body_files(connection: &Connection) -> Result<HashSet<String>, StoreError> {
     let failed = StoreError::sql("list files");
     let mut statement = connection
-        .prepare("SELECT name FROM body WHERE sealed IS NULL")
+        .prepare("SELECT name FROM body WHERE sealed IS NULL AND wrapped_key <> x''")
         .map_err(&failed)?;
     let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// The unique name of a new body; the row that keeps it is found by it.
+pub(super) fn body_name(uuid: Uuid4, kind: Kind) -> String {
+    let random = hex::encode(&random::bytes::<8>());
+    format!("{uuid}.{}.{random}", kind.word())
+}
+
+/// Whether the body of this name is kept and can still be read.
+pub(super) fn is_body(connection: &Connection, name: &str) -> Result<bool, StoreError> {
+    let mut parts = name.split('.');
+    let key = [parts.next(), parts.next()].map(Option::unwrap_or_default);
+    let found: Option<String> = connection
+        .prepare_cached(
+            "SELECT name FROM body WHERE uuid = ?1 AND kind = ?2 AND wrapped_key <> x''",
+        )
+        .and_then(|mut s| s.query_row(key, |row| row.get(0)).optional())
+        .map_err(StoreError::sql("find a body"))?;
+    Ok(found.is_some_and(|found| found == name))
+}
+
+/// Every body that can still be read.
+pub(super) fn bodies(connection: &Connection) -> Result<Vec<Body>, StoreError> {
+    let failed = StoreError::sql("list bodies");
+    let mut statement = connection
+        .prepare(
+            "SELECT name, sealed, wrapped_key, sha256, bytes FROM body WHERE wrapped_key <> x''",
+        )
+        .map_err(&failed)?;
+    let rows = statement.query_map([], body_row).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// UUIDs of all that has not ended.
+pub(super) fn open(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let failed = StoreError::sql("find what is open");
+    let mut statement = connection
+        .prepare("SELECT uuid FROM submission WHERE state NOT IN ('receipted', 'rejected')")
+        .map_err(&failed)?;
+    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// Takes one that the receiver does not have back to where it was when the
+/// backup was made it was restored from.
+pub(super) fn resume(tx: &Transaction<'_>, uuid: Uuid4) -> Result<Option<State>, StoreError> {
+    tx.prepare_cached(
+        "UPDATE submission SET state = resume, resume = NULL \
+         WHERE uuid = ?1 AND resume IS NOT NULL RETURNING state",
+    )
+    .and_then(|mut s| {
+        let back = |row: &Row<'_>| {
+            let word: String = row.get(0)?;
+            State::from_word(&word).ok_or_else(|| unreadable(0))
+        };
+        s.query_row([uuid.to_string()], back).optional()
+    })
+    .map_err(StoreError::sql("resume a submission"))
+}
+
+fn body_row(row: &Row<'_>) -> rusqlite::Result<Body> {
+    Ok(Body {
+        name: row.get(0)?,
+        sealed: row.get(1)?,
+        wrapped_key: row.get(2)?,
+        sha256: row.get(3)?,
+        bytes: row.get::<_, i64>(4)? as usize,
+    })
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {

@@ -1,3 +1,5 @@
+mod turns;
+
 use super::*;
 use crate::base::clock::FixedClock;
 use crate::base::{Secret, limits};
@@ -82,6 +84,11 @@ fn large(text: &[u8]) -> Vec<u8> {
 
 fn ready(outbox: &Outbox, uuid: Uuid4) {
     outbox.receive(new(uuid, 1)).unwrap();
+    climbed(outbox);
+}
+
+/// Brings the next document of intake to `Ready`.
+fn climbed(outbox: &Outbox) {
     let lease = outbox.claim(Stage::Intake).unwrap().unwrap();
     let step = Prepared {
         state: State::Ready,
@@ -504,14 +511,7 @@ fn a_request_is_found_by_its_digest() {
 /// Accepts a document that names others and brings it to its verdict.
 fn concluded(f: &Fixture, uuid: Uuid4, links: &[Link], verdict: Conclusion) {
     receive(f, uuid, links).unwrap();
-    let lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
-    let step = Prepared {
-        state: State::Ready,
-        bodies: vec![],
-        events: vec![],
-        wait: None,
-    };
-    f.outbox.prepared(lease, step).unwrap();
+    climbed(&f.outbox);
     let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
     assert_eq!(lease.record.uuid, uuid);
     let lease = f.outbox.begin_attempt(lease).unwrap();
@@ -547,7 +547,7 @@ fn of_two_documents_that_name_the_same_once_the_first_stands_until_it_is_refused
     let f = fixture();
     let [deposit, first, second, third] = [(); 4].map(|()| Uuid4::random());
     concluded(&f, deposit, &[], receipt("S-1"));
-    let by_id = link(Name::InsurerId("S-1".into()));
+    let by_id = link(Name::insurer_id("S-1"));
     let by_uuid = link(Name::uuid(&deposit.to_string().to_uppercase()));
     receive(&f, first, std::slice::from_ref(&by_id)).unwrap();
     for again in [&by_id, &by_uuid] {
@@ -558,14 +558,7 @@ fn of_two_documents_that_name_the_same_once_the_first_stands_until_it_is_refused
         );
     }
     assert_eq!(f.outbox.find(second).unwrap(), None);
-    let lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
-    let step = Prepared {
-        state: State::Ready,
-        bodies: vec![],
-        events: vec![],
-        wait: None,
-    };
-    f.outbox.prepared(lease, step).unwrap();
+    climbed(&f.outbox);
     let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
     let refused = Conclusion::Rejected(Verdict::default());
     f.outbox
@@ -577,14 +570,48 @@ fn of_two_documents_that_name_the_same_once_the_first_stands_until_it_is_refused
 }
 
 #[test]
+fn ids_of_the_insurer_are_compared_as_they_are_but_a_uuid_however_it_is_written() {
+    let f = fixture();
+    // Of another version than those of documents.
+    let given = "F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6";
+    let [deposit, small, first, second] = [(); 4].map(|()| Uuid4::random());
+    concluded(&f, deposit, &[], receipt(given));
+    concluded(&f, small, &[], receipt("s-1"));
+    let of = |id: &str| link(Name::insurer_id(id));
+    let scope = f.outbox.find(deposit).unwrap().unwrap();
+    let named = |id: &str| -> Vec<Uuid4> {
+        let found = f.outbox.named(scope.scope(), &of(id).name).unwrap();
+        found.iter().map(|record| record.uuid).collect()
+    };
+    assert_eq!(named(given), [deposit]);
+    assert_eq!(named(&given.to_lowercase()), [deposit]);
+    assert_eq!((named("s-1"), named("S-1")), (vec![small], vec![]));
+
+    receive(&f, first, &[of(given)]).unwrap();
+    let again = receive(&f, second, &[of(&given.to_lowercase())]);
+    assert!(
+        matches!(again, Err(OutboxError::Standing { by, .. }) if by == first),
+        "{again:?}"
+    );
+    assert_eq!(f.outbox.referring(&scope).unwrap(), [first]);
+    // Of documents that are not here too.
+    let elsewhere = "0B5E2A3C-1111-4222-8333-444455556666";
+    receive(&f, second, &[of(elsewhere), of("x-1")]).unwrap();
+    let third = Uuid4::random();
+    let again = receive(&f, third, &[of(&elsewhere.to_lowercase())]);
+    assert!(
+        matches!(again, Err(OutboxError::Standing { .. })),
+        "{again:?}"
+    );
+    receive(&f, third, &[of("X-1")]).unwrap();
+}
+
+#[test]
 fn of_many_that_race_for_the_same_document_one_is_accepted() {
     let f = fixture();
     let deposit = Uuid4::random();
     concluded(&f, deposit, &[], receipt("S-1"));
-    let names = [
-        Name::InsurerId("S-1".into()),
-        Name::Uuid(deposit.to_string()),
-    ];
+    let names = [Name::insurer_id("S-1"), Name::uuid(&deposit.to_string())];
     let fresh = std::thread::scope(|scope| {
         let racers: Vec<_> = (0..8)
             .map(|n| {
@@ -602,7 +629,7 @@ fn of_many_that_race_for_the_same_document_one_is_accepted() {
 fn the_same_id_elsewhere_is_another_document() {
     let f = fixture();
     concluded(&f, Uuid4::random(), &[], receipt("S-1"));
-    let by_id = [link(Name::InsurerId("S-1".into()))];
+    let by_id = [link(Name::insurer_id("S-1"))];
     receive(&f, Uuid4::random(), &by_id).unwrap();
     let elsewhere = New {
         environment: "other".into(),
@@ -656,17 +683,24 @@ fn what_somebody_waits_for_goes_first_and_has_a_queue_of_its_own() {
 fn waits_end_with_the_verdict_or_the_service_and_are_few() {
     let f = fixture();
     let uuid = Uuid4::random();
-    let mut verdict = f.outbox.ending(uuid).unwrap();
-    let mut other = f.outbox.ending(Uuid4::random()).unwrap();
+    let mut verdict = f.outbox.ending("own", uuid).unwrap();
+    let mut other = f.outbox.ending("other", Uuid4::random()).unwrap();
     concluded(&f, uuid, &[], receipt("S-1"));
     assert_eq!(verdict.try_recv(), Ok(()));
     assert!(other.try_recv().is_err_and(|e| e == TryRecvError::Empty));
-    let held: Vec<_> = (1..limits::WAITERS_MAX)
-        .map(|_| f.outbox.ending(uuid).unwrap())
-        .collect();
-    assert!(f.outbox.ending(uuid).is_none());
+    let hold = |program: &str| -> Vec<_> {
+        let all = std::iter::from_fn(|| f.outbox.ending(program, uuid));
+        all.take(limits::WAITERS_MAX).collect()
+    };
+    let held = hold("greedy");
+    assert_eq!(held.len(), limits::WAITERS_PROGRAM_MAX);
+    let rest = hold("other");
+    assert!(!rest.is_empty(), "one program starves another");
+    let _third = hold("third");
+    assert!(f.outbox.ending("fourth", uuid).is_none());
     drop(held);
-    assert!(f.outbox.ending(uuid).is_some(), "those gone give way");
+    let again = f.outbox.ending("greedy", uuid);
+    assert!(again.is_some(), "those gone give way");
     f.outbox.end_waits();
     assert!(other.try_recv().is_err_and(|e| e == TryRecvError::Closed));
 }

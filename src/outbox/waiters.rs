@@ -1,5 +1,5 @@
 //! Callers that wait for the end of a submission. Each holds a slot and no
-//! thread; those beyond the limit do not wait.
+//! thread; those beyond the limits, of all programs and of each, do not wait.
 
 use super::Outbox;
 use crate::base::{Uuid4, limits};
@@ -8,20 +8,26 @@ use tokio::sync::oneshot::{Receiver, Sender, channel};
 
 #[derive(Default)]
 pub(super) struct Waiters {
-    waiting: Mutex<Vec<(Uuid4, Sender<()>)>>,
+    waiting: Mutex<Vec<Waiter>>,
+}
+
+struct Waiter {
+    uuid: Uuid4,
+    program: String,
+    end: Sender<()>,
 }
 
 impl Waiters {
-    fn lock(&self) -> MutexGuard<'_, Vec<(Uuid4, Sender<()>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Waiter>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends every wait for `uuid`.
     pub(super) fn end(&self, uuid: Uuid4) {
         let mut waiting = self.lock();
-        for (_, sender) in waiting.extract_if(.., |(waited, _)| *waited == uuid) {
+        for waiter in waiting.extract_if(.., |waiter| waiter.uuid == uuid) {
             // One that has gone away needs no news.
-            let _ = sender.send(());
+            let _ = waiter.end.send(());
         }
     }
 }
@@ -29,20 +35,25 @@ impl Waiters {
 impl Outbox {
     /// Something that ends when the submission gets its final state, or when
     /// the service stops; to be had before the last look at the submission.
-    /// `None` when too many wait already. Dropping it gives the slot back.
-    pub fn ending(&self, uuid: Uuid4) -> Option<Receiver<()>> {
+    /// `None` when too many of this program, or of all, wait already. Dropping it
+    /// gives the slot back.
+    pub fn ending(&self, program: &str, uuid: Uuid4) -> Option<Receiver<()>> {
         let mut waiting = self.waiters.lock();
-        waiting.retain(|(_, sender)| !sender.is_closed());
-        if waiting.len() >= limits::WAITERS_MAX {
+        waiting.retain(|waiter| !waiter.end.is_closed());
+        let of_program = waiting.iter().filter(|waiter| waiter.program == program);
+        if of_program.count() >= limits::WAITERS_PROGRAM_MAX || waiting.len() >= limits::WAITERS_MAX
+        {
             return None;
         }
-        let (sender, receiver) = channel();
-        waiting.push((uuid, sender));
+        let (end, receiver) = channel();
+        let program = program.to_owned();
+        waiting.push(Waiter { uuid, program, end });
         Some(receiver)
     }
 
-    /// Ends every wait: the service stops.
+    /// Ends every wait and tells who follows: the service stops.
     pub fn end_waits(&self) {
+        self.followers.end();
         self.waiters.lock().clear();
     }
 }

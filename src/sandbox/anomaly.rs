@@ -89,6 +89,8 @@ rules! {
     DayAfterBill = "SBX-011", Blocking, "La date de la prestation est postérieure à celle du mémoire.";
     /// The personal share of a deposited line is not the computed one.
     ShareDiffers = "SBX-012", Remark, "La participation personnelle diffère de celle calculée.";
+    /// An act of somebody who is no member of the association that bills.
+    NotAMember = "SBX-013", Blocking, "L'exécutant n'est pas membre de l'association qui facture.";
     /// The patient has not agreed to digital documents.
     ConsentMissing = "SBX-020", Blocking, "Le patient n'a pas consenti au dépôt numérique de ses documents.";
     /// No such document here.

@@ -17,8 +17,18 @@ pub const PRACTITIONERS: [(&str, &str, &str); 3] = [
 ];
 /// The code prestataire whose account is blocked.
 pub const BLOCKED: &str = "90000009";
+/// Code prestataire, eHealth id and name of the association the sandbox knows.
+/// Test data.
+pub const ASSOCIATION: (&str, &str, &str) = ("10000010", "9000000010", "Association d'Essai");
+/// Codes prestataires of those who may have done what the association bills.
+pub const MEMBERS: [&str; 2] = [PRACTITIONERS[0].0, PRACTITIONERS[1].0];
 /// Id and name of the assistant who may sign for the first two. Test data.
 pub const DELEGATE: (&str, &str) = ("assistante", "Assistante Exemple");
+
+/// Everybody in whose name a document may come, as [`PRACTITIONERS`].
+pub fn senders() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    PRACTITIONERS.into_iter().chain([ASSOCIATION])
+}
 
 /// Assertion consumer the daemon names in its authentication requests.
 pub const ASSERTION_CONSUMER: &str = "urn:sceau:sandbox:mysecu";
@@ -94,8 +104,8 @@ pub fn bind(dir: &Path, asked: Ports) -> io::Result<(Ports, Sockets)> {
 pub type Signing = (String, [u8; 32]);
 
 /// Writes `environment.toml`, an environment, and `signer.toml`, a machine with
-/// the tokens of the practitioners, in their order, and of the delegate:
-/// configuration layers for the daemon.
+/// the tokens of the practitioners, in their order, and of the delegate, and the
+/// association, which has none: configuration layers for the daemon.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -136,6 +146,11 @@ pub fn write(dir: &Path, ports: Ports, tokens: &[Signing]) -> io::Result<()> {
              name = \"{name}\"\ncertificate_sha256 = \"{sha256}\"\n"
         ));
     }
+    let (code, ehealth, name) = ASSOCIATION;
+    signer.push_str(&format!(
+        "\n[[practitioner]]\ncode_prestataire = \"{code}\"\nehealth_id = \"{ehealth}\"\n\
+         name = \"{name}\"\n"
+    ));
     let (id, name) = DELEGATE;
     for sha256 in fingerprints.skip(PRACTITIONERS.len()) {
         signer.push_str(&format!(

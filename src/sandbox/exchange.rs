@@ -3,10 +3,11 @@
 //! of one.
 
 use crate::Sandbox;
-use crate::anomaly::Anomaly;
+use crate::anomaly::{Anomaly, Rule};
 use crate::answer::{self, Tree};
 use crate::dialogue;
 use crate::dom::{self, DomError, SYNC};
+use crate::environment::{ASSOCIATION, MEMBERS};
 use crate::ledger::{Arrival, Decision, Entry, Received, Verdict};
 use crate::pades_check;
 use crate::reply::Reply;
@@ -19,7 +20,7 @@ use crate::xades_check::Judge;
 use base64::Engine;
 use roxmltree::{Document, Node};
 use sceau::base::{Uuid4, hold};
-use sceau::forms::{EnvironmentKind, Facts, Operation, Pack};
+use sceau::forms::{CodePrestataire, EnvironmentKind, Facts, Operation, Pack};
 use sceau::xml::path::{Name, Path};
 use sceau::xml::{self, escape_attribute};
 use std::sync::Arc;
@@ -97,6 +98,15 @@ fn invalid(text: impl Into<String>) -> Fault {
     Fault::Business(Code::SchemaInvalid, text.into())
 }
 
+/// A refusal in place of what a service decided.
+fn refusal(anomalies: Vec<Anomaly>, decision: Decision) -> Decision {
+    Decision {
+        anomalies,
+        refers_to: decision.refers_to,
+        ..Decision::default()
+    }
+}
+
 /// One call of a known model by the holder of a token.
 struct Exchange<'a> {
     sandbox: &'a Sandbox,
@@ -141,7 +151,10 @@ impl Exchange<'_> {
                 book,
                 consent,
             };
-            let decision = (service.decide)(&case).map_err(|e| invalid(e.0))?;
+            let mut decision = (service.decide)(&case).map_err(|e| invalid(e.0))?;
+            if self.is_of_strangers(&facts) {
+                decision = refusal(vec![Rule::NotAMember.anomaly(None)], decision);
+            }
             Ok::<_, Fault>(self.by_scenario(decision, blow.as_ref()))
         });
         hold::point("insurer-accepted");
@@ -217,18 +230,21 @@ impl Exchange<'_> {
     /// verdict, whatever the service found. A form whose answers have no word
     /// of refusal cannot be refused so.
     fn by_scenario(&self, decision: Decision, blow: Option<&Blow>) -> Decision {
-        let refusal = blow.filter(|blow| blow.fault == Blown::Refuse);
+        let struck = blow.filter(|blow| blow.fault == Blown::Refuse);
         let words = &self.operation.answer;
-        let (Some(blow), Some(_)) = (refusal, words.refused.first()) else {
+        let (Some(blow), Some(_)) = (struck, words.refused.first()) else {
             return decision;
         };
         let codes = blow.code.as_deref().unwrap_or(REFUSED);
         let anomalies = codes.split_ascii_whitespace().map(Anomaly::by_scenario);
-        Decision {
-            anomalies: anomalies.collect(),
-            refers_to: decision.refers_to,
-            ..Decision::default()
-        }
+        refusal(anomalies.collect(), decision)
+    }
+
+    /// Whether the association bills acts of somebody who is no member of it.
+    fn is_of_strangers(&self, facts: &Facts) -> bool {
+        let is_member = |code: &CodePrestataire| MEMBERS.contains(&code.as_str());
+        let refuses = !self.operation.answer.refused.is_empty();
+        refuses && self.code == ASSOCIATION.0 && !facts.executants.iter().all(is_member)
     }
 
     /// Answers the question what became of a document of this form.

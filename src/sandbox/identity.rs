@@ -3,7 +3,7 @@
 use crate::Sandbox;
 use crate::cert::Cert;
 use crate::dom::{self, SAML, SAMLP};
-use crate::environment::{ASSERTION_CONSUMER, PRACTITIONERS};
+use crate::environment::{self, ASSERTION_CONSUMER};
 use crate::pki::base64;
 use crate::soap::Fault;
 use crate::wss::Verified;
@@ -53,8 +53,8 @@ pub fn authenticate(sandbox: &Sandbox, request: &Verified<'_, '_>) -> Result<Str
     }
     let extensions = dom::child(node, SAMLP, "Extensions")?;
     let ehealth = attribute_value(extensions, "psEHealthID")?;
-    if !PRACTITIONERS.iter().any(|(_, known, _)| *known == ehealth) {
-        return Err(refused("no practitioner has this eHealth id"));
+    if !environment::senders().any(|(_, known, _)| known == ehealth) {
+        return Err(refused("nobody has this eHealth id"));
     }
     let assertion = assertion(sandbox, &request.sender, ehealth);
     Ok(format!(

@@ -1,13 +1,19 @@
 //! The composition root: builds every part from the configuration, starts the
 //! workers, serves the API, and stops in order. No business rule stands here.
 
+mod conditions;
 #[cfg(unix)]
 mod inbox;
+mod keeper;
 mod packs;
+mod upkeep;
+mod witness;
 mod workers;
 
-use crate::api::{self, Api, Server};
-use crate::base::{Secret, SystemClock, file, hex, random};
+use crate::api::{self, Api, Programs, Server};
+use crate::audit;
+use crate::base::{Secret, SystemClock, file, hex, limits, random};
+use crate::conditions::{Conditions, Sources};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
 use crate::evidence::Evidence;
@@ -25,16 +31,18 @@ use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
 use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
+use conditions::ConditionWatch;
 #[cfg(unix)]
 use inbox::InboxWatch;
+use keeper::{Keeper, Kept};
 use packs::PackWatch;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
-use workers::Workers;
+use tokio::sync::{Semaphore, watch};
+use upkeep::{Tended, Upkeep};
 
 /// File in the state folder with the administrator's token of this run.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
@@ -102,6 +110,7 @@ pub enum ServiceError {
 /// # Errors
 /// [`ServiceError`] when a part cannot be built; nothing was accepted then.
 pub fn run(configuration: Configuration) -> Result<(), ServiceError> {
+    no_core_dump().map_err(ServiceError::Runtime)?;
     let folder = configuration.store.folder.clone();
     let _lock = lock(&folder)?;
     // Left behind by one that was killed.
@@ -126,6 +135,7 @@ struct Parts {
     delivery: Option<Arc<Delivery>>,
     listen: std::net::SocketAddr,
     workers: OutboxSettings,
+    tended: Tended,
 }
 
 impl Parts {
@@ -133,15 +143,19 @@ impl Parts {
         let clock = SystemClock::shared();
         let installation = installation(&configuration)?;
         let store = Store::open(&configuration.store, &outbox::migrations())
-            .map_err(ServiceError::Store)?;
+            .map_err(ServiceError::Store)?
+            .with_room(configuration.room);
         let lease = configuration.outbox.lease;
+        let store = Arc::new(store);
         let outbox =
-            Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
-        let outbox = Arc::new(outbox);
+            Outbox::open(store.clone(), clock.clone(), lease).map_err(ServiceError::Outbox)?;
+        let outbox = Arc::new(outbox.bounded(configuration.outbox.open_max));
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
+        let log = audit::Log::open(store, clock.clone(), configuration.audit);
+        let trust = witness::witnessing(trust, log);
         let tokens = Arc::new(tokens(configuration.tokens, &configuration.store.folder)?);
         let rsa_scheme = configuration.rsa_scheme;
         let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
@@ -169,6 +183,20 @@ impl Parts {
             configuration.pdfs,
             clock.clone(),
         ));
+        let conditions = Conditions::new(Sources {
+            tokens: tokens.clone(),
+            signer: signer.clone(),
+            outbox: outbox.clone(),
+            clock: clock.clone(),
+            delivers: delivery.is_some(),
+        });
+        let conditions = Arc::new(conditions.map_err(ServiceError::Outbox)?);
+        let tended = Tended {
+            outbox: outbox.clone(),
+            clock: clock.clone(),
+            store: configuration.store,
+            settings: configuration.upkeep,
+        };
         let evidence = Evidence::new(intake.clone(), outbox.clone(), clock, installation);
         #[cfg(unix)]
         let inbox = inbox::open(configuration.inbox, &intake, &outbox)?;
@@ -178,8 +206,11 @@ impl Parts {
             evidence,
             signer,
             tokens,
+            conditions,
+            streams: Arc::new(Semaphore::new(limits::EVENT_STREAMS_MAX)),
             environment,
             delivers: delivery.is_some(),
+            programs: Programs::new(configuration.rate),
             admin: Secret::new(hex::encode(&random::bytes::<24>()).into_bytes()),
             address: configuration.listen,
         };
@@ -192,6 +223,7 @@ impl Parts {
             delivery,
             listen: configuration.listen,
             workers: configuration.outbox,
+            tended,
         })
     }
 
@@ -208,11 +240,19 @@ impl Parts {
 
         let outbox = api.outbox.clone();
         let waiting = outbox.clone();
-        let workers = Workers::start(&outbox, self.intake, self.delivery, &self.workers)
-            .map_err(ServiceError::Runtime)?;
+        let kept = Kept {
+            outbox: outbox.clone(),
+            intake: self.intake,
+            delivery: self.delivery,
+            settings: self.workers,
+        };
+        let keeper = Keeper::start(kept).map_err(ServiceError::Runtime)?;
+        let upkeep = Upkeep::start(self.tended).map_err(ServiceError::Runtime)?;
         #[cfg(unix)]
         let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
-        let pack_watch = PackWatch::start(self.packs).map_err(ServiceError::Runtime)?;
+        let condition_watch =
+            ConditionWatch::start(api.conditions.clone()).map_err(ServiceError::Runtime)?;
+        let pack_watch = PackWatch::start(self.packs, outbox).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
         tracing::info!(%url, environment = %api.environment.name, kind = %api.environment.kind, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -229,7 +269,9 @@ impl Parts {
             #[cfg(unix)]
             inbox_watch.stop();
             pack_watch.stop();
-            workers.stop(&outbox);
+            condition_watch.stop();
+            keeper.stop();
+            upkeep.stop();
         });
         if tokio::time::timeout(STOP_LIMIT, stopping).await.is_err() {
             tracing::warn!("a step takes too long; it is taken up again at the next start");
@@ -271,6 +313,20 @@ impl ServiceError {
             source,
         }
     }
+}
+
+/// Documents are in memory in clear: a crash must not write them to disk.
+fn no_core_dump() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        setrlimit(Resource::Core, none)?;
+    }
+    Ok(())
 }
 
 /// What evidence says of this place.

@@ -208,14 +208,6 @@ impl People {
         principals.iter().map(CodePrestataire::as_str).collect()
     }
 
-    /// The signatory of this id, as far as still configured with a certificate.
-    pub fn by_id(&self, id: &str) -> Option<Signatory> {
-        let delegate = self.delegates.iter().find(|delegate| delegate.id == id);
-        delegate
-            .map(Signatory::from)
-            .or_else(|| self.own(self.sender(id)?).ok())
-    }
-
     fn by_default<'a>(
         &'a self,
         sender: &'a Practitioner,
@@ -314,7 +306,8 @@ mod tests {
         let sender = people.sender(sender).unwrap();
         let found = people.signatory(sender, &executants, asked)?;
         // What is found once is found again by the id that was recorded.
-        assert_eq!(people.by_id(&found.id).as_ref(), Some(&found));
+        let again = people.signatory(sender, &executants, Some(&found.id));
+        assert_eq!(again.as_ref(), Ok(&found));
         Ok((found.id, found.role))
     }
 
@@ -370,7 +363,6 @@ mod tests {
             code: "90000003".into(),
         });
         assert_eq!(chosen("90000003", &[], None), open);
-        assert_eq!(practice().by_id("90000003"), None);
         let alone = People::new(vec![practitioner(3, None)], Vec::new());
         let found = alone.signatory(alone.sender("90000003").unwrap(), &[], None);
         assert_eq!(found.unwrap().certificate, None);

@@ -6,18 +6,34 @@
 //! 10 to 14 ms inside every thirteenth insert; files never cost above 2 ms.
 //! Small ones stay in their row, where they cost no flush of their own.
 
+mod backup;
+mod check;
+mod health;
+mod room;
 mod seal;
+mod sealed_file;
 #[cfg(test)]
 mod tests;
 
-use crate::base::{Secret, Uuid4, digest, file, hex};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use crate::base::{Secret, digest, file, hex};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use seal::Seal;
+use std::error::Error;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use backup::{Made, restore};
+pub use check::Check;
+pub use health::{Class, Fault, Health};
+pub use room::Room;
 pub use rusqlite;
+
+use backup::Removal;
+use health::{Present, store_error};
+use room::Guarded;
 
 /// SQLite before this version can lose a WAL reset (fixed in 3.51.3 and 3.53.0).
 const SQLITE_VERSION_MIN: i32 = 3_053_000;
@@ -26,6 +42,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// compiled again for each document.
 const STATEMENTS_KEPT: usize = 64;
 const DATABASE: &str = "sceau.db";
+const BODIES: &str = "bodies";
 const SEAL_KEY_BYTES: usize = 32;
 /// Largest sealed body that stays in its row, in bytes: receipts, answers and
 /// timestamps do, documents with a PDF do not.
@@ -82,6 +99,26 @@ pub enum StoreError {
     /// A stored body is missing, altered, or sealed with another key.
     #[error("the stored body {0} is damaged")]
     Damaged(String),
+    /// The disk has less room than what is kept free.
+    #[error("only {free} MiB are free, {wanted} MiB are kept free")]
+    NoRoom {
+        /// Free space, in MiB.
+        free: u64,
+        /// The bound, in MiB.
+        wanted: u64,
+    },
+    /// The folder is not free for this.
+    #[error("{0}")]
+    InUse(&'static str),
+    /// A failure has stopped the store.
+    #[error("the store is stopped after a failure")]
+    Stopped,
+    /// The database is damaged and only read.
+    #[error("the database is damaged and only read")]
+    ReadOnly,
+    /// A check of the database found faults.
+    #[error("the database is damaged: {0}")]
+    DatabaseDamaged(String),
 }
 
 impl StoreError {
@@ -102,16 +139,22 @@ impl StoreError {
 /// The open store.
 pub struct Store {
     connection: Mutex<Connection>,
+    database: PathBuf,
     bodies: PathBuf,
+    /// Files whose row is being written or removed: what a start looks at.
+    staged: PathBuf,
     seal: Seal,
+    present: Present,
+    room: Guarded,
+    removal: Removal,
 }
 
-/// A sealed body, to be kept by a row. A file not yet named by one is garbage
-/// that [`Store::sweep`] removes.
+/// A sealed body, to be kept by a row. Its file is staged until
+/// [`Store::settle`]; a staged one that no row names is garbage that
+/// [`Store::sweep`] removes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
-    /// A random UUID the seal is bound to; names the file inside the bodies
-    /// folder, if there is one.
+    /// Unique; the seal is bound to it. Names the file, if there is one.
     pub name: String,
     /// A small body itself, sealed; `None` when it is in a file.
     pub sealed: Option<Vec<u8>>,
@@ -135,79 +178,172 @@ impl Store {
         if found < SQLITE_VERSION_MIN {
             return Err(StoreError::SqliteTooOld { found });
         }
-        let bodies = settings.folder.join("bodies");
-        for folder in [&settings.folder, &bodies] {
+        let bodies = settings.folder.join(BODIES);
+        let staged = settings.folder.join("staged");
+        for folder in [&settings.folder, &bodies, &staged] {
             file::create_private_dir(folder).map_err(StoreError::file("create", folder))?;
         }
-        let seal = Seal::new(&load_key(settings)?);
+        let key = match settings.folder.join(DATABASE).exists() {
+            // Beside an old database a new one would hide that the right one is
+            // lost, and seal new bodies apart from the old.
+            true => Key::MustBeThere,
+            false => Key::MadeIfMissing,
+        };
+        let seal = Seal::new(&load_key(settings, key)?);
         let path = settings.folder.join(DATABASE);
         let mut connection = Connection::open(&path).map_err(StoreError::sql("open"))?;
         configure(&connection).map_err(StoreError::sql("configure"))?;
         migrate(&mut connection, migrations)?;
         Ok(Self {
             connection: Mutex::new(connection),
+            database: path,
             bodies,
+            staged,
             seal,
+            present: Present::default(),
+            room: Guarded::new(&settings.folder, Room::default()),
+            removal: Removal::in_folder(&settings.folder),
         })
     }
 
+    /// Keeps room on the disk from now on. A disk that has too little already
+    /// is a fault of the store, not an error: what is queued still goes on.
+    #[must_use]
+    pub fn with_room(mut self, room: Room) -> Self {
+        self.room = Guarded::new(self.folder(), room);
+        self.note(self.room.make()).ok();
+        self
+    }
+
+    /// Bounded as by [`Store::with_room`], without a reserve: for a command
+    /// beside the service.
+    #[must_use]
+    pub fn with_bound(mut self, room: Room) -> Self {
+        self.room = Guarded::new(self.folder(), room);
+        self
+    }
+
+    /// What is wrong with the store; `None` when it is sound.
+    pub fn health(&self) -> Option<Health> {
+        self.present.get()
+    }
+
+    /// Whether something new may be accepted.
+    ///
+    /// # Errors
+    /// [`StoreError`] of class [`Class::Full`] while there is no room, else what
+    /// every call answers.
+    pub fn admit(&self) -> Result<(), StoreError> {
+        self.writable()?;
+        match self.present.fault() {
+            // Only `look` ends it: by then the reserve is there again.
+            Some(Fault::Full) => self.look(),
+            Some(Fault::Stopped | Fault::ReadOnly) | None => self.note(self.room.is_enough()),
+        }
+    }
+
+    /// Looks whether there is room, and ends [`Fault::Full`] when the reserve
+    /// could be made again.
+    ///
+    /// # Errors
+    /// [`StoreError`] of class [`Class::Full`] while there is none.
+    pub fn look(&self) -> Result<(), StoreError> {
+        self.note(self.room.make())?;
+        self.present.end(Fault::Full);
+        Ok(())
+    }
+
     /// Runs `work` in one immediate transaction: all of it is durable when this
-    /// returns `Ok`, none of it otherwise.
+    /// returns `Ok`. After an error none of it is, with one exception: a commit
+    /// whose flush failed may turn out to be on disk.
     ///
     /// # Errors
     /// Whatever `work` returns, or a failure to begin or commit.
-    pub fn transact<T, E: From<StoreError>>(
+    pub fn transact<T, E: From<StoreError> + Error + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut connection = self.lock();
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(StoreError::sql("begin"))?;
-        let value = work(&transaction)?;
-        transaction.commit().map_err(StoreError::sql("commit"))?;
-        Ok(value)
+        self.writable()?;
+        let transacted = || -> Result<T, E> {
+            let transaction = connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)
+                .map_err(StoreError::sql("begin"))?;
+            let value = work(&transaction)?;
+            transaction.commit().map_err(StoreError::sql("commit"))?;
+            Ok(value)
+        };
+        // Noted while the connection is held: after a failed flush nothing
+        // more may be written through it.
+        self.note(transacted())
     }
 
     /// Runs read-only `work`.
     ///
     /// # Errors
     /// Whatever `work` returns.
-    pub fn read<T, E: From<StoreError>>(
+    pub fn read<T, E: From<StoreError> + Error + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        work(&self.lock())
+        let connection = self.lock();
+        self.readable()?;
+        self.note(work(&connection))
     }
 
-    /// Seals each of `plains`, large ones into durable files; after an error no
-    /// file is left. The rows that keep them must be committed after this
-    /// returns, never before.
+    /// Takes a failure to heart.
+    fn note<T, E: Error + 'static>(&self, done: Result<T, E>) -> Result<T, E> {
+        let failed = done.as_ref().err().and_then(|error| store_error(error));
+        if failed.is_some_and(|error| self.present.note(error)) {
+            self.room.give_up();
+        }
+        done
+    }
+
+    fn readable(&self) -> Result<(), StoreError> {
+        match self.present.fault() {
+            Some(Fault::Stopped) => Err(StoreError::Stopped),
+            Some(Fault::Full | Fault::ReadOnly) | None => Ok(()),
+        }
+    }
+
+    fn writable(&self) -> Result<(), StoreError> {
+        match self.present.fault() {
+            Some(Fault::Stopped) => Err(StoreError::Stopped),
+            Some(Fault::ReadOnly) => Err(StoreError::ReadOnly),
+            Some(Fault::Full) | None => Ok(()),
+        }
+    }
+
+    /// Seals each of `plains`, large ones into durable files, staged; after an
+    /// error no file is left. The rows that keep them must be committed after
+    /// this returns, never before. Names are the caller's, unique, and never
+    /// used again; a row must be found by its body's name.
     ///
     /// # Errors
     /// [`StoreError::File`] when the disk refuses.
-    pub fn put_bodies(&self, plains: &[&[u8]]) -> Result<Vec<Body>, StoreError> {
+    pub fn put_bodies(&self, plains: &[(String, &[u8])]) -> Result<Vec<Body>, StoreError> {
+        self.writable()?;
         let mut put = Vec::with_capacity(plains.len());
         let written = plains
             .iter()
-            .try_for_each(|plain| self.put_body(plain, &mut put))
+            .try_for_each(|(name, plain)| self.put_body(name, plain, &mut put))
             .and_then(|()| self.flush_files(&put));
         if let Err(error) = written {
             // A full disk must not be filled further by each try; what cannot
             // be removed now is swept at the next start.
             let _ = self.discard(&files(&put));
-            return Err(error);
+            return self.note(Err(error));
         }
         Ok(put)
     }
 
     /// No row names the file before it is whole, so it is written in its place.
-    fn put_body(&self, plain: &[u8], put: &mut Vec<Body>) -> Result<(), StoreError> {
-        let name = Uuid4::random().to_string();
-        let path = self.bodies.join(&name);
-        let (wrapped_key, sealed) = self.seal.seal(&name, plain);
+    fn put_body(&self, name: &str, plain: &[u8], put: &mut Vec<Body>) -> Result<(), StoreError> {
+        let path = self.staged.join(name);
+        let (wrapped_key, sealed) = self.seal.seal(name, plain);
         let body = |sealed| Body {
-            name,
+            name: name.to_owned(),
             sealed,
             wrapped_key,
             sha256: digest::sha256(plain),
@@ -225,20 +361,68 @@ impl Store {
         if put.iter().all(|body| body.sealed.is_some()) {
             return Ok(());
         }
-        file::sync_folder(&self.bodies).map_err(StoreError::file("flush", &self.bodies))
+        file::sync_folder(&self.staged).map_err(StoreError::file("flush", &self.staged))
+    }
+
+    /// Gives files their lasting place once a committed row names them. One that
+    /// stays where it is, is read there and settled at the next start.
+    pub fn settle(&self, files: &[String]) {
+        self.shift(files, &self.staged, &self.bodies);
+    }
+
+    /// The opposite, before the transaction that takes these files' rows away:
+    /// a crash after it leaves them where a start finds them.
+    pub fn stage(&self, files: &[String]) {
+        self.shift(files, &self.bodies, &self.staged);
+    }
+
+    /// Either place is right at any time, so a failure is none.
+    fn shift(&self, files: &[String], from: &Path, to: &Path) {
+        for name in files {
+            if let Err(error) = std::fs::rename(from.join(name), to.join(name)) {
+                tracing::debug!(name, %error, "a body's file stays where it is");
+            }
+        }
+    }
+
+    fn places(&self, name: &str) -> [PathBuf; 2] {
+        [&self.bodies, &self.staged].map(|folder| folder.join(name))
+    }
+
+    /// Opens the file of a body: settled, staged, or settled between two looks.
+    fn open_file(&self, name: &str) -> Result<(File, PathBuf), StoreError> {
+        let [settled, staged] = self.places(name);
+        for path in [&settled, &staged] {
+            match File::open(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                opened => {
+                    let file = opened.map_err(StoreError::file("read", path))?;
+                    return Ok((file, path.clone()));
+                }
+            }
+        }
+        let file = File::open(&settled).map_err(StoreError::file("read", &settled))?;
+        Ok((file, settled))
+    }
+
+    fn read_file(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let (mut file, path) = self.open_file(name)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)
+            .map_err(StoreError::file("read", &path))?;
+        Ok(bytes)
     }
 
     /// Reads a body back and compares its digest.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when it is not what was stored.
+    /// [`StoreError::Damaged`] when it is not what was stored. That stops the
+    /// store for no other body: it holds up one document, whatever is done.
     pub fn body(&self, body: &Body) -> Result<Vec<u8>, StoreError> {
+        self.readable()?;
         let sealed = match &body.sealed {
             Some(sealed) => sealed.clone(),
-            None => {
-                let path = self.bodies.join(&body.name);
-                std::fs::read(&path).map_err(StoreError::file("read", &path))?
-            }
+            None => self.read_file(&body.name)?,
         };
         let plain = self
             .seal
@@ -253,17 +437,26 @@ impl Store {
         self.seal.keyed_hash(text)
     }
 
-    /// Removes files in the bodies folder that no row names: left by a crash
-    /// between writing a body and committing its row. Returns how many.
+    /// Settles the staged files that a row names, and removes the others: left
+    /// by a crash between writing a body and committing its row. Looks at what
+    /// is staged alone, however many bodies there are. Returns how many were
+    /// removed.
     ///
     /// # Errors
-    /// [`StoreError::File`] when the folder cannot be listed.
-    pub fn sweep(&self, named: impl Fn(&str) -> bool) -> Result<usize, StoreError> {
-        let list = StoreError::file("list", &self.bodies);
+    /// [`StoreError::File`] when the folder cannot be listed; whatever `is_named`
+    /// returns.
+    pub fn sweep<E: From<StoreError>>(
+        &self,
+        is_named: impl Fn(&str) -> Result<bool, E>,
+    ) -> Result<usize, E> {
+        let list = StoreError::file("list", &self.staged);
         let mut removed = 0;
-        for entry in std::fs::read_dir(&self.bodies).map_err(&list)? {
+        for entry in std::fs::read_dir(&self.staged).map_err(&list)? {
             let entry = entry.map_err(&list)?;
-            if !named(&entry.file_name().to_string_lossy()) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_named(&name)? {
+                self.settle(&[name]);
+            } else {
                 std::fs::remove_file(entry.path())
                     .map_err(StoreError::file("remove", &entry.path()))?;
                 removed += 1;
@@ -272,17 +465,26 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes body files that a committed transaction no longer names.
+    /// Removes body files that no row names (any more); while a backup is made,
+    /// after it.
     ///
     /// # Errors
     /// [`StoreError::File`] when one cannot be removed; the next
-    /// [`Store::sweep`] finds it.
+    /// [`Store::sweep`] finds it if it is staged.
     pub fn discard(&self, files: &[String]) -> Result<(), StoreError> {
-        for name in files {
-            let path = self.bodies.join(name);
-            std::fs::remove_file(&path).map_err(StoreError::file("remove", &path))?;
-        }
-        Ok(())
+        // Staged or not: one of the two is there.
+        let places = files.iter().flat_map(|name| self.places(name));
+        self.removal.remove(places.collect())
+    }
+
+    /// Takes what was destroyed in rows out of the write-ahead log too, where
+    /// older copies of pages are kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn forget(&self) -> Result<(), StoreError> {
+        let failed = StoreError::sql("empty its log");
+        self.read(|connection| check::checkpoint(connection).map_err(failed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -293,19 +495,36 @@ impl Store {
     }
 }
 
+/// The database of a state folder, to be read beside a service that may be
+/// running. Nothing is made, migrated or unsealed.
+///
+/// # Errors
+/// [`StoreError::Sql`].
+pub fn read_only(folder: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let sql = StoreError::sql("open to be read");
+    let connection = Connection::open_with_flags(folder.join(DATABASE), flags).map_err(&sql)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(&sql)?;
+    Ok(connection)
+}
+
 /// The files of these bodies, for [`Store::discard`].
 pub fn files<'a>(bodies: impl IntoIterator<Item = &'a Body>) -> Vec<String> {
     let in_files = bodies.into_iter().filter(|body| body.sealed.is_none());
     in_files.map(|body| body.name.clone()).collect()
 }
 
-fn load_key(settings: &Settings) -> Result<Secret, StoreError> {
+/// What is done without a sealing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    MustBeThere,
+    MadeIfMissing,
+}
+
+fn load_key(settings: &Settings, missing: Key) -> Result<Secret, StoreError> {
     let own = settings.folder.join("seal.key");
     let path = settings.key_file.as_ref().unwrap_or(&own);
-    // Only a new store gets a key: beside an old database a new one would hide
-    // that the right one is lost, and seal new bodies apart from the old.
-    let is_new = !settings.folder.join(DATABASE).exists();
-    if settings.key_file.is_none() && is_new && !path.exists() {
+    if settings.key_file.is_none() && missing == Key::MadeIfMissing && !path.exists() {
         let key = hex::encode(&crate::base::random::bytes::<SEAL_KEY_BYTES>());
         match file::write_once(path, key.as_bytes()) {
             // Another process has just made it: that one counts for both.

@@ -10,17 +10,20 @@ const VERSION: u8 = 1;
 pub(super) struct Seal {
     wrapping: LessSafeKey,
     index: hmac::Key,
+    backup: hmac::Key,
 }
 
 impl Seal {
     pub(super) fn new(key: &Secret) -> Self {
-        // Two purposes, two keys: both derived from the stored one.
+        // A key for each purpose, derived from the stored one.
         let root = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
         let wrapping = hmac::sign(&root, b"sceau body wrapping 1");
         let index = hmac::sign(&root, b"sceau index 1");
+        let backup = hmac::sign(&root, b"sceau backup 1");
         Self {
             wrapping: cipher(wrapping.as_ref()),
             index: hmac::Key::new(hmac::HMAC_SHA256, index.as_ref()),
+            backup: hmac::Key::new(hmac::HMAC_SHA256, backup.as_ref()),
         }
     }
 
@@ -36,6 +39,11 @@ impl Seal {
     pub(super) fn open(&self, name: &str, wrapped: &[u8], sealed: Vec<u8>) -> Option<Vec<u8>> {
         let key = zeroize::Zeroizing::new(decrypt(&self.wrapping, name, wrapped.to_vec())?);
         decrypt(&cipher(&key), name, sealed)
+    }
+
+    /// The key of one backup file; `salt` is its own.
+    pub(super) fn backup_key(&self, salt: &[u8]) -> LessSafeKey {
+        cipher(hmac::sign(&self.backup, salt).as_ref())
     }
 
     pub(super) fn keyed_hash(&self, text: &str) -> [u8; 32] {

@@ -3,7 +3,10 @@ use super::*;
 const SCHEMA: &[&str] = &["CREATE TABLE t (v TEXT NOT NULL) STRICT"];
 
 fn put(store: &Store, plain: &[u8]) -> Body {
-    store.put_bodies(&[plain]).unwrap().remove(0)
+    let name = crate::base::Uuid4::random().to_string();
+    let body = store.put_bodies(&[(name, plain)]).unwrap().remove(0);
+    store.settle(&files([&body]));
+    body
 }
 
 fn open(folder: &Path) -> Store {
@@ -102,13 +105,22 @@ fn a_newer_schema_is_refused() {
 }
 
 #[test]
-fn sweep_removes_only_files_no_row_names() {
+fn sweep_settles_what_is_named_and_removes_the_other_staged_files_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let kept = put(&store, &large(b"kept"));
-    let lost = put(&store, &large(b"lost"));
-    assert_eq!(store.sweep(|name| name == kept.name).unwrap(), 1);
-    assert!(store.body(&kept).is_ok());
+    let (settled, kept, lost) = (
+        put(&store, &large(b"settled")),
+        put(&store, &large(b"kept")),
+        put(&store, &large(b"lost")),
+    );
+    store.stage(&files([&kept, &lost]));
+    assert_eq!(store.body(&kept).unwrap(), large(b"kept"));
+    let is_named = |name: &str| Ok::<_, StoreError>(name == kept.name);
+    assert_eq!(store.sweep(is_named).unwrap(), 1);
+    assert!(folder.path().join("bodies").join(&kept.name).exists());
+    for body in [&settled, &kept] {
+        assert!(store.body(body).is_ok());
+    }
     assert!(store.body(&lost).is_err());
 }
 

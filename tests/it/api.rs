@@ -10,6 +10,7 @@ mod guard;
 mod hostile;
 mod keys;
 mod limits;
+mod load;
 mod paper;
 mod problems;
 pub mod raw;

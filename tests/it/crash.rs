@@ -3,16 +3,16 @@
 //! ends with one receipt and one effect at the insurer. The tables in
 //! `docs/durability.md` are what these tests measured; they are compared.
 
+mod campaign;
+
 use crate::daemon::{Daemon, Setup, example, on_token, pdf, until};
 use crate::sandbox::Sandbox;
 use crate::softhsm::{PIN, SoftHsm};
 use rustix::process::{Pid, Signal, kill_process};
 use sceau::store::rusqlite::{Connection, OptionalExtension};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Where the measured tables stand.
@@ -75,12 +75,24 @@ impl Paper {
         let uuid = &self.uuid;
         let submission = daemon.wait_for(uuid, &["receipted", "rejected"]);
         assert_eq!(submission["state"], "receipted", "{submission:#}");
-        let events = words(&submission);
+        let held = self.at_insurer(sandbox).expect("the insurer has it");
+        self.ended_well(daemon, sandbox, &submission, &held)
+    }
+
+    /// The same for one that has ended, with what the insurer has of it.
+    fn ended_well(
+        &self,
+        daemon: &Daemon,
+        sandbox: &Sandbox,
+        submission: &Value,
+        held: &Value,
+    ) -> Ending {
+        let uuid = &self.uuid;
+        let events = words(submission);
         for once in ["received", "signed", "stamped", "sealed", "receipted"] {
             let times = events.iter().filter(|e| *e == once).count();
             assert_eq!(times, 1, "{once} in {submission:#}");
         }
-        let held = self.at_insurer(sandbox).expect("the insurer has it");
         assert_eq!(held["verdict"], "accepted");
         assert_eq!(held["secu_id"], submission["insurer_id"]);
 
@@ -186,17 +198,6 @@ impl Disk {
         let count = "SELECT count(*) FROM audit WHERE subject = ?1";
         let events: i64 = self.open().query_row(count, [uuid], |r| r.get(0)).unwrap();
         usize::try_from(events).unwrap()
-    }
-
-    /// How many submissions are in each state.
-    fn states(&self) -> BTreeMap<String, usize> {
-        let database = self.open();
-        let sql = "SELECT state, count(*) FROM submission GROUP BY state";
-        let mut statement = database.prepare(sql).unwrap();
-        let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get::<_, i64>(1)?)));
-        let rows = rows.unwrap().map(Result::unwrap);
-        rows.map(|(state, n)| (state, usize::try_from(n).unwrap()))
-            .collect()
     }
 
     /// Files in the bodies folder, and how many of them a row names.
@@ -637,106 +638,7 @@ fn the_token_worker_killed_at_each_point_costs_a_pause_and_nothing_else() {
     publish(HEAD, &rows);
 }
 
-/// Numbers for the random kills; the same ones each time.
-struct Numbers(u64);
-
-impl Numbers {
-    /// Below `end`. Knuth's MMIX generator.
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005);
-        self.0 = self.0.wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-}
-
-/// Cycles of the random test.
-const CYCLES: usize = 24;
-/// Documents kept under way.
-const UNDER_WAY: usize = 32;
-
-/// A practice that hands documents in and repeats what went unanswered.
-#[derive(Default)]
-struct Practice {
-    papers: Vec<Paper>,
-    /// How many of `papers`, from the first on, were answered with 202 or 200.
-    answered: AtomicUsize,
-}
-
-impl Practice {
-    /// Hands in, in order, until all are answered or nobody answers any more.
-    fn work(&self, daemon: &Daemon) {
-        while let Some(paper) = self.papers.get(self.answered.load(Ordering::SeqCst)) {
-            let Ok(answer) = daemon.try_hand_in(&paper.xml, &paper.pdf) else {
-                return;
-            };
-            assert!([200, 202].contains(&answer.status), "{}", answer.status);
-            self.answered.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-}
-
 #[test]
 fn random_kills_with_many_documents_under_way_lose_none_and_double_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = folder.path().join("sandbox");
-    let mut sandbox = Sandbox::start(&place);
-    let mut numbers = Numbers(20_261_121);
-    let started = Instant::now();
-    let setup = Setup {
-        layer: "[outbox]\nintake_workers = 2\ndelivery_workers = 4".to_owned(),
-        ..Setup::default()
-    };
-    let mut practice = Practice::default();
-    let mut found: BTreeMap<String, usize> = BTreeMap::new();
-    let (mut fewest, mut finished) = (usize::MAX, 0);
-    for cycle in 0..CYCLES {
-        // Some deposits are slow, so that kills meet requests on their way.
-        let slow = json!({ "point": "exchange", "action": "delay", "count": 4, "delay_ms": 300 });
-        sandbox.control("scenario", &slow.to_string());
-        let daemon = Daemon::start(folder.path(), &sandbox, &setup);
-        let open = practice.papers.len() - finished;
-        practice
-            .papers
-            .extend((open..UNDER_WAY).map(|_| Paper::new()));
-        std::thread::scope(|scope| {
-            scope.spawn(|| practice.work(&daemon));
-            std::thread::sleep(Duration::from_millis(numbers.below(500)));
-            if cycle % 4 == 3 {
-                sandbox.kill();
-            }
-            kill(daemon.pid(), Signal::KILL);
-        });
-        let states = Disk::of(&daemon.state()).states();
-        drop(daemon);
-        if cycle % 4 == 3 {
-            sandbox = Sandbox::start(&place);
-        }
-        finished = states.get("receipted").copied().unwrap_or_default();
-        fewest = fewest.min(practice.papers.len() - finished);
-        let absent = practice.papers.len() - states.values().sum::<usize>();
-        *found.entry("not yet handed in".to_owned()).or_default() += absent;
-        for (state, count) in states.into_iter().filter(|(s, _)| s != "receipted") {
-            *found.entry(state).or_default() += count;
-        }
-    }
-    sandbox.calm();
-    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
-    practice.work(&daemon);
-    // Some wait a minute since they found no insurer.
-    practice.papers.iter().for_each(|p| p.hurry(&daemon));
-    let cycled = started.elapsed();
-    let endings = practice
-        .papers
-        .iter()
-        .map(|p| p.ends_well(&daemon, &sandbox));
-    let arrivals: u64 = endings.map(|e| e.arrivals).sum();
-    whole(&daemon);
-    assert_eq!(sandbox.documents().len(), practice.papers.len());
-    println!(
-        "{CYCLES} kills in {cycled:.1?}, {} documents, {arrivals} arrivals, all done after {:.1?}; \
-         under way at each kill: at least {fewest}; found at the kills: {found:?}",
-        practice.papers.len(),
-        started.elapsed(),
-    );
-    assert!(fewest >= 3, "too few under way: {fewest}");
+    campaign::run();
 }

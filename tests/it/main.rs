@@ -1,6 +1,7 @@
 //! The integration tests, in one binary.
 
 mod api;
+mod audit;
 mod c14n;
 #[cfg(target_os = "linux")] // pcscd and its virtual reader
 mod card;
@@ -8,9 +9,13 @@ mod cli;
 #[cfg(target_os = "linux")] // looks processes up in /proc
 mod crash;
 mod daemon;
+mod delegates;
+mod discretion;
 mod docs;
 mod dropin;
 mod evidence;
+#[cfg(target_os = "linux")] // uses `crash`
+mod faults;
 mod forms;
 mod fuzzed;
 mod gateway;
@@ -31,6 +36,8 @@ mod people;
 mod random;
 mod sandbox;
 mod softhsm;
+#[cfg(target_os = "linux")] // preloads a failing disk
+mod store;
 mod token;
 mod x509;
 mod xades;

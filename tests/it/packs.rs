@@ -68,7 +68,7 @@ fn the_guides_pack_loads_and_its_examples_are_as_they_say() {
     let (good, said) = check(&[&folder]);
     assert!(good, "{said}");
     assert!(
-        said.contains("1 valid and 1 invalid example(s), 0 fault(s)"),
+        said.contains("1 valid and 1 invalid example(s), 0 answer(s), 0 fault(s)"),
         "{said}"
     );
     assert!(!said.contains("note:"), "{said}");
@@ -83,6 +83,40 @@ fn the_guides_pack_loads_and_its_examples_are_as_they_say() {
     let (good, said) = check(&[&folder]);
     let note = "note: no valid example has operations.depot.codes[0].path: /a:attestation/a:leiu";
     assert!(good && said.contains(note), "{said}");
+}
+
+#[test]
+fn examples_are_refused_for_their_reason_and_answers_are_read_as_on_file() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = guides_pack(scratch.path());
+    let answers = folder.join("examples/answers/depot");
+    fs::create_dir_all(&answers).unwrap();
+    let problem = folder.join("examples/invalid/depot/trop-long.problem.json");
+    let uuid = Uuid4::random();
+    let answer = |status: &str| {
+        format!(
+            "<a:attestationRetour xmlns:a=\"urn:example:attestation-presence:1\">\
+             <a:uuid>{uuid}</a:uuid><a:statut>{status}</a:statut></a:attestationRetour>"
+        )
+    };
+    fs::write(answers.join("accepte.xml"), answer("accepte")).unwrap();
+    fs::write(&problem, "{\"faults\": [{\"code\": \"form.date\"}]}").unwrap();
+    let (good, said) = check(&[&folder]);
+    assert!(good && said.contains("1 answer(s), 0 fault(s)"), "{said}");
+
+    fs::write(&problem, "{\"faults\": [{\"code\": \"form.sum\"}]}").unwrap();
+    fs::write(answers.join("accepte.answer.json"), "{\"accepted\": false}").unwrap();
+    fs::write(answers.join("autre.xml"), answer("en-cours")).unwrap();
+    let (good, said) = check(&[&folder]);
+    assert!(!good);
+    for part in [
+        "trop-long.xml: is refused, but not for form.sum",
+        "accepte.xml: is read as {",
+        "autre.xml: the receiver's answer is incomplete: `en-cours` is no known verdict",
+        "3 fault(s)",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }
 
 #[test]
@@ -276,4 +310,56 @@ fn a_submission_outlives_its_pack_and_a_kill() {
     let hurried = daemon.call(&format!("/v1/submissions/{uuid}/retry"), Some(Vec::new()));
     assert!(hurried.status < 300, "{}", hurried.status);
     daemon.wait_for(&uuid, &["receipted"]);
+}
+
+/// A pack that is edited in place makes no unsigned document of one that was
+/// accepted to be signed, be it signed already or not.
+#[test]
+fn a_pack_edited_in_place_sends_nothing_unsigned() {
+    const PLACE: &str =
+        "\n[operations.depot.signature]\nlevel = \"XAdES-B-LT\"\nslot = \"end-of-root\"\n";
+    let scratch = tempfile::tempdir().unwrap();
+    let pack = guides_pack(&scratch.path().join("packs"));
+    let insurer = scratch.path().join("insurer");
+    guides_pack(&insurer);
+    let sandbox = Sandbox::start_with_packs(&scratch.path().join("sandbox"), &insurer);
+    let with = |layer: &str| Setup {
+        layer: format!("{layer}[forms]\nfolder = \"packs\"\n"),
+        ..Setup::default()
+    };
+    let manifest = pack.join("pack.toml");
+    let signed = fs::read_to_string(&manifest).unwrap();
+    assert!(signed.contains(PLACE));
+    let unsigned = signed.replace(PLACE, "\n");
+    // Until it is in this state or waits for this reason.
+    let reaches = |daemon: &Daemon, uuid: &str, value: &str| {
+        until(&format!("it reaches {value}"), || {
+            daemon.call(&format!("/v1/submissions/{uuid}/retry"), Some(Vec::new()));
+            let now = daemon.get(&format!("/v1/submissions/{uuid}"));
+            (now["waiting"]["code"] == value || now["state"] == value).then_some(now)
+        })
+    };
+    let rule = serde_json::json!({ "point": "tsa", "action": "unavailable", "count": 100_000 });
+    sandbox.control("scenario", &rule.to_string());
+    let daemon = Daemon::start(scratch.path(), &sandbox, &with("token = []\n"));
+    let uuid = hand_in(&daemon, &pack);
+    fs::write(&manifest, &unsigned).unwrap();
+    let held = reaches(&daemon, &uuid, "pack-changed");
+    assert_eq!(
+        (&held["state"], &held["waiting"]["class"]),
+        (&"received".into(), &"ours".into())
+    );
+    daemon.kill();
+
+    fs::write(&manifest, &signed).unwrap();
+    let daemon = Daemon::start(scratch.path(), &sandbox, &with(""));
+    reaches(&daemon, &uuid, "signed");
+    fs::write(&manifest, &unsigned).unwrap();
+    let held = reaches(&daemon, &uuid, "pack-changed");
+    assert_eq!(held["state"], "signed");
+    assert_eq!(sandbox.documents().len(), 0);
+
+    fs::write(&manifest, &signed).unwrap();
+    sandbox.calm();
+    reaches(&daemon, &uuid, "receipted");
 }

@@ -59,6 +59,7 @@ FIXTURES = [
 LIMIT = 120  # seconds
 NOWHERE = '[mysecu]\nidentity_url = ""\ntoken_url = ""\nexchange_url = ""\n'
 MARKER = ".sceau-judges"
+ASSOCIATION = b">10000010<"
 
 
 class Score:
@@ -182,9 +183,8 @@ class Daemon(Process):
 
 
 def examples(folder, operation):
-    """Valid examples of an operation; the sandbox knows physicians only, no association."""
-    found = sorted((folder / "examples/valid" / operation).glob("*.xml"))
-    return [path for path in found if b">10000010<" not in path.read_bytes()]
+    """Valid examples of an operation."""
+    return sorted((folder / "examples/valid" / operation).glob("*.xml"))
 
 
 class Job:
@@ -215,7 +215,9 @@ class Job:
         for rule in self.operation.get("refers", []):
             place = re.compile(rb"(<(?:\w+:)?" + rule["path"].rsplit(":", 1)[1].encode() + rb">)[^<]*")
             if rule["by"] == "insurer-id" and place.search(self.xml):
-                earlier = Job(self.name, self.kind, examples(self.folder, rule["operations"][0])[0], self.fixtures)
+                by_association = ASSOCIATION in self.xml
+                of_sender = [path for path in examples(self.folder, rule["operations"][0]) if (ASSOCIATION in path.read_bytes()) == by_association]
+                earlier = Job(self.name, self.kind, of_sender[0], self.fixtures)
                 earlier.hand_in(daemon)
                 insurer_id = daemon.wait(earlier.uuid, "receipted")["answer"]["insurer_id"]
                 self.xml = place.sub(rb"\g<1>" + insurer_id.encode(), self.xml, count=1)

@@ -4,13 +4,14 @@
 usage: keys.py --sandbox URL --out DIR [KIND ...]     (URL: what sceau-sandbox prints as "http"; KIND: all when left out)
 
 For each kind a scratch SoftHSM2 token in DIR/KIND/softhsm, and the same key as PKCS#12 in DIR/KIND/soft. Prints one JSON
-object a line: kind, token ("pkcs11" or "soft"), configuration (token and practitioner), environment (variables for `sceau run`).
+object a line: kind, token ("pkcs11" or "soft"), configuration (token and people), environment (variables for `sceau run`).
 
 From Python: `make_key(kind, folder, url)` and `make_soft_key(kind, folder, url)` give a Key; `Key.configuration(scheme)` is
-token and practitioner, `Key.environment` goes to the daemon's process. RSA keys sign by the scheme of the configuration.
+token and people, `Key.environment` goes to the daemon's process. RSA keys sign by the scheme of the configuration.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -27,10 +28,16 @@ PLACES = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so",
 MODULE = next((Path(path) for path in PLACES if Path(path).exists()), None)
 PIN = "471147"
 SECONDS = 120
-PRACTITIONER = """[[practitioner]]
+# She signs, also what the association she is a member of bills.
+PRACTITIONERS = """[[practitioner]]
 code_prestataire = "90000001"
 ehealth_id = "9000000001"
 name = "Dr Testine Exemple"
+certificate_sha256 = "{}"
+[[practitioner]]
+code_prestataire = "10000010"
+ehealth_id = "9000000010"
+name = "Association d'Essai"
 """
 
 
@@ -86,7 +93,8 @@ class Key:
         """The token and who signs with it. Without the PIN file a PKCS#11 token waits for POST /v1/tokens/unlock."""
         settings = {name: value for name, value in self.settings.items() if pin_from_file or name != "pin_file"}
         lines = [f"{name} = {json.dumps(str(value))}" for name, value in ({"name": "card"} | settings).items()]
-        return "\n".join(["[[token]]", *lines, PRACTITIONER, "[signature]", f'rsa_scheme = "{scheme}"', ""])
+        fingerprint = hashlib.sha256((self.folder / "certificate.der").read_bytes()).hexdigest()
+        return "\n".join(["[[token]]", *lines, PRACTITIONERS.format(fingerprint), "[signature]", f'rsa_scheme = "{scheme}"', ""])
 
 
 def make_key(kind, folder, url):

@@ -4,6 +4,7 @@
 
 mod examples;
 mod run;
+mod said;
 
 use super::commands::Done;
 use super::evidence::Service;
@@ -66,6 +67,10 @@ pub(super) fn run(options: &Options) -> Done {
     if offered.is_empty() {
         return Err("no such form is offered".into());
     }
+    let (sent, not_sent) = operations(&offered, environment);
+    if sent.is_empty() {
+        return Err("no operation is sent to this environment".into());
+    }
     let service = Service::pair(&configuration, "sceau conformance")?;
     is_there(&service, environment)?;
     let (name, folder) = next(&options.out)?;
@@ -78,8 +83,8 @@ pub(super) fn run(options: &Options) -> Done {
     };
     let configured = configuration.forms_folder.as_deref();
     let folder_of_examples = options.examples.as_deref().or(configured);
-    for pack in &offered {
-        carry_out(&mut run, pack, folder_of_examples)?;
+    for (pack, operation) in &sent {
+        carry_out(&mut run, pack, operation, folder_of_examples)?;
     }
     let report = Report {
         name,
@@ -87,6 +92,7 @@ pub(super) fn run(options: &Options) -> Done {
         configuration: &configuration,
         practitioner,
         packs: &offered,
+        not_sent,
         cases: run.cases,
     };
     report.write(&folder)?;
@@ -131,17 +137,31 @@ fn is_there(service: &Service<'_>, environment: &Environment) -> Done {
     Ok(())
 }
 
-/// All operations of a pack.
-fn carry_out(run: &mut Run<'_>, pack: &Arc<Pack>, folder: Option<&Path>) -> Done {
+/// An operation of a pack, by its name.
+type Named<'a> = (&'a Arc<Pack>, &'a str);
+
+/// The operations that are sent to an environment, and those that have no model
+/// id there.
+fn operations<'a>(
+    packs: &'a [Arc<Pack>],
+    environment: &Environment,
+) -> (Vec<Named<'a>>, Vec<Named<'a>>) {
+    let of = |pack: &'a Arc<Pack>| {
+        let names = pack.operations.keys();
+        names.map(move |name| (pack, name.as_str()))
+    };
+    let is_sent = |(pack, name): &Named<'_>| environment.model_id(pack, name).is_some();
+    packs.iter().flat_map(of).partition(is_sent)
+}
+
+/// All cases of an operation; they may need examples of the pack's others.
+fn carry_out(run: &mut Run<'_>, pack: &Arc<Pack>, operation: &str, folder: Option<&Path>) -> Done {
     let mut examples = BTreeMap::new();
     for operation in pack.operations.keys() {
         examples.insert(operation.clone(), Examples::of(pack, operation, folder)?);
     }
-    for operation in pack.operations.keys() {
-        eprintln!("{} {} {operation}", pack.form, pack.version);
-        run.operation(pack, operation, &examples)?;
-    }
-    Ok(())
+    eprintln!("{} {} {operation}", pack.form, pack.version);
+    run.operation(pack, operation, &examples)
 }
 
 /// The next free folder, as in `run-0001`.
@@ -165,6 +185,8 @@ struct Report<'a> {
     configuration: &'a Configuration,
     practitioner: &'a str,
     packs: &'a [Arc<Pack>],
+    /// Without a model id in the environment.
+    not_sent: Vec<Named<'a>>,
     cases: Vec<Case>,
 }
 
@@ -193,6 +215,7 @@ impl Report<'_> {
             "environment": { "name": environment.name, "kind": environment.kind.as_str() },
             "code_prestataire": self.practitioner,
             "packs": self.packs.iter().map(|pack| json!({ "form": pack.form, "version": pack.version })).collect::<Vec<_>>(),
+            "not_sent_here": self.not_sent.iter().map(|(pack, operation)| json!({ "form": pack.form, "version": pack.version, "operation": operation })).collect::<Vec<_>>(),
             "cases": cases.collect::<Vec<_>>(),
         }))
     }
@@ -204,6 +227,14 @@ impl Report<'_> {
             .packs
             .iter()
             .map(|pack| format!("{} {}", pack.form, pack.version));
+        let not_sent = self.not_sent.iter();
+        let not_sent: Vec<String> = not_sent
+            .map(|(pack, operation)| format!("{} {} {operation}", pack.form, pack.version))
+            .collect();
+        let not_sent = match not_sent.is_empty() {
+            true => "aucune".to_owned(),
+            false => not_sent.join(", "),
+        };
         let fact = |name: &str, value: String| (name.to_owned(), value);
         let verifiers = [
             (Verifier::Incert, "INCERT : signature, horodatage, unicité"),
@@ -225,6 +256,7 @@ impl Report<'_> {
                     ),
                     fact("Code prestataire", self.practitioner.to_owned()),
                     fact("Formulaires", forms.collect::<Vec<_>>().join(", ")),
+                    fact("Opérations non envoyées ici", not_sent),
                     fact(
                         "Résultat",
                         format!("{} cas, {failed} échoués", self.cases.len()),

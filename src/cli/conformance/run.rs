@@ -1,11 +1,12 @@
 //! A run: hands the examples in under fresh UUIDs and looks at what becomes of
 //! them, case by case.
 
-use super::super::evidence::{Service, refusal};
+use super::super::evidence::Service;
 use super::examples::{Example, Examples};
+use super::said::Said;
 use crate::base::Uuid4;
 use crate::base::clock::parse_rfc3339;
-use crate::forms::{Operation, Pack, RefersBy};
+use crate::forms::{Code, Operation, Pack, RefersBy};
 use crate::http::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -211,18 +212,18 @@ impl Run<'_> {
                 Verifier::Incert,
                 "unicité : renvoi identique, un seul document",
                 again.status == 200,
-                refusal_or(&again),
+                Said::by(&again).to_string(),
             );
             let other = Draft {
                 xml: format!("{}\n", draft.xml),
                 ..draft
             };
-            let conflict = run.hand_in(pack, operation, &other)?;
+            let conflict = Said::by(&run.hand_in(pack, operation, &other)?);
             case.check(
                 Verifier::Incert,
                 "unicité : même UUID, autre contenu refusé",
-                conflict.status == 409,
-                refusal(&conflict),
+                conflict.is(409, "uuid-conflict"),
+                conflict.to_string(),
             );
             let submission = run.submission(&other.uuid)?;
             let sent = count(&submission, "receipted") + count(&submission, "rejected");
@@ -260,13 +261,12 @@ impl Run<'_> {
             uuid: fresh,
             pdf: draft.pdf,
         };
-        let answer = self.hand_in(pack, operation, &second)?;
-        let refused = answer.status == 422;
+        let said = Said::by(&self.hand_in(pack, operation, &second)?);
         case.check(
             Verifier::Cns,
             "corrélation : second document sur le même objet refusé",
-            refused,
-            refusal(&answer),
+            said.refuses_for(Code::FormCorrelation.as_str()),
+            said.to_string(),
         );
         Ok(())
     }
@@ -285,23 +285,12 @@ impl Run<'_> {
             pdf: Some(example.pdf.clone()).filter(|_| takes_pdf(pack, operation)),
         };
         let answer = self.hand_in(pack, operation, &draft)?;
-        let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let faults = problem["faults"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let codes: Vec<_> = faults
-            .iter()
-            .filter_map(|fault| fault["code"].as_str())
-            .collect();
-        // Only codes: a detail may quote the value at fault.
-        let code = problem["code"].as_str().unwrap_or_default();
-        let found = format!("{} {code} {}", answer.status, codes.join(", "));
+        let said = Said::by(&answer);
         case.check(
             Verifier::Cns,
             "document invalide refusé avant signature",
-            answer.status == 422 && code == "document-invalid",
-            found.trim_end(),
+            said.refuses_document(),
+            said.to_string(),
         );
         self.cases.push(case);
         Ok(())
@@ -318,7 +307,7 @@ impl Run<'_> {
         let draft = self.draft(pack, operation, example, examples)?;
         let answer = self.hand_in(pack, operation, &draft)?;
         if !matches!(answer.status, 200 | 202) {
-            return Err(refusal(&answer).into());
+            return Err(Said::by(&answer).to_string().into());
         }
         let started = Instant::now();
         loop {
@@ -422,7 +411,7 @@ impl Run<'_> {
             .service
             .call(&format!("/v1/submissions/{uuid}/evidence"), None)?;
         if answer.status != 200 {
-            return Err(refusal(&answer).into());
+            return Err(Said::by(&answer).to_string().into());
         }
         let name = format!("{:04}-{uuid}.zip", case.number);
         std::fs::write(self.folder.join(&name), &answer.body)?;
@@ -445,13 +434,6 @@ fn count(submission: &Value, word: &str) -> usize {
     let history = submission["history"].as_array();
     let steps = history.map(Vec::as_slice).unwrap_or_default().iter();
     steps.filter(|step| step["event"] == word).count()
-}
-
-fn refusal_or(answer: &Response) -> String {
-    match answer.status {
-        200 | 202 => answer.status.to_string(),
-        _ => refusal(answer),
-    }
 }
 
 /// What the archive and the submission show of a document that was accepted.

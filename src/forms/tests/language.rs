@@ -281,6 +281,22 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "hide = [\"/e:essai\", ",
         "operations.depot.copies[0].hide: can leave out",
     ),
+    (
+        "[[operations.depot.copies]]",
+        "[[operations.depot.copies]]\nname = \"employeur\"\ntitle = { fr = \"a\", de = \"a\", en = \"a\" }\n\
+         hide = [\"/e:essai/e:cas\"]\n[[operations.depot.copies]]",
+        "operations.depot.copies[1].name: \"employeur\" is there twice",
+    ),
+    (
+        "ESSAI-QUESTION-1",
+        "ESSAI-1",
+        "operations.question.model_id: has the sandbox model of the operation depot",
+    ),
+    (
+        "ESSAI-STATUS-1",
+        "ESSAI-QUESTION-1",
+        "operations.depot.status.model_id: has the sandbox model of the operation question",
+    ),
 ];
 
 #[test]
@@ -613,6 +629,15 @@ fn a_copy_shows_nothing_of_what_it_hides() {
     let odd = document("<Signature xmlns='http://www.w3.org/2000/09/xmldsig#'/>");
     let copy = pack.copy("depot", "employeur", odd.as_bytes()).unwrap();
     assert_eq!(String::from_utf8(copy).unwrap(), document(""));
+    // What no schema looks into is no hiding place; what names need stays.
+    let talkative = "<e:essai xmlns:e=\"urn:sceau:test:essai:1\" xmlns:A01='urn:B02'\n \
+         xmlns:x = \"http://www.w3.org/2001/XMLSchema-instance\" x:schemaLocation='urn:A01 >B02'>\
+         <e:cas xmlns='urn:A01' x:type=\"e:A01\" xmlns:f='urn:f'>1<f:a f:b='/' c=\"'\" xmlns:f='urn:g'/></e:cas>\
+         <a xmlns=''/><e:diagnostic xmlns:g='urn:g'/><e:cas xmlns:g='urn:g'/></e:essai>";
+    let copy = pack.copy("depot", "employeur", talkative.as_bytes());
+    let plain = "<e:essai xmlns:e=\"urn:sceau:test:essai:1\"><e:cas>1<f:a f:b='/' c=\"'\" xmlns:f='urn:g'/></e:cas>\
+         <a xmlns=''/><e:cas/></e:essai>";
+    assert_eq!(String::from_utf8(copy.unwrap()).unwrap(), plain);
     assert!(matches!(
         pack.copy("depot", "autre", xml.as_bytes()),
         Err(FormsError::NoSuchOperation(_))

@@ -136,6 +136,8 @@ fn the_service_answers_with_the_problems_on_file() {
     // Those that other tests bring about, and those no test can.
     let elsewhere = [
         "practitioner-not-allowed",
+        "too-many-requests",
+        "queue-full",
         "not-allowed-now",
         "not-printable",
         "pin-refused",
@@ -189,7 +191,12 @@ fn refused(service: &Service) -> Vec<(String, Answer)> {
         service.hand_in(DEPOT, stranger.as_bytes(), Some(&good)),
     );
     // The same UUID with other bytes.
-    assert_eq!(service.hand_in(DEPOT, &xml, Some(&good)).status, 202);
+    let accepted = service.hand_in(DEPOT, &xml, Some(&good));
+    let location = accepted.header("location").unwrap();
+    add(
+        "copy-unknown",
+        service.get(&format!("{location}/copies/employeur")),
+    );
     let changed = text.replace("\n  <mh:prestation>", "\n\n  <mh:prestation>");
     assert_ne!(changed, text);
     add(

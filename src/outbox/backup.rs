@@ -1,0 +1,147 @@
+//! Backups of everything the outbox keeps, and what a restored one may believe:
+//! whatever was open when it was made may have been sent since.
+
+use super::{Outbox, OutboxError, migrations, rows};
+use crate::audit;
+use crate::base::Clock;
+use crate::base::clock::unix_ms;
+use crate::store::rusqlite::{Transaction, params};
+use crate::store::{self, Made, Settings, Store, StoreError};
+use serde_json::json;
+use std::path::Path;
+
+/// What goes with the database and the bodies: what else of the state folder
+/// cannot be had again.
+const ALSO: [&str; 3] = ["workstation.id", "environments", "packs"];
+
+/// Writes a backup of a store that others may work on, tells the audit log, and
+/// proves it: it is restored into `scratch`, which must not be there, its
+/// database is checked and every body of it is opened.
+///
+/// # Errors
+/// [`OutboxError::Store`]; a backup that could not be proved is removed.
+pub fn back_up(
+    store: &Store,
+    settings: &Settings,
+    clock: &dyn Clock,
+    target: &Path,
+    scratch: &Path,
+) -> Result<Made, OutboxError> {
+    let made = store.back_up(target, rows::body_files, &ALSO)?;
+    let proved = prove(settings, target, scratch);
+    // Sealed all of it, but it has served.
+    let removed = std::fs::remove_dir_all(scratch);
+    if let (Err(error), Ok(_)) = (&removed, &proved) {
+        tracing::warn!(%error, scratch = %scratch.display(), "a tested backup is not removed");
+    }
+    if let Err(error) = proved {
+        let _ = std::fs::remove_file(target);
+        return Err(error);
+    }
+    store.transact(|tx| {
+        let detail = json!({ "bytes": made.bytes, "files": made.bodies });
+        Ok::<_, OutboxError>(audit::append(
+            tx,
+            clock.now(),
+            "daemon",
+            "backed-up",
+            &detail,
+        )?)
+    })?;
+    Ok(made)
+}
+
+/// Restores a backup into a scratch folder and opens every body in it.
+fn prove(settings: &Settings, backup: &Path, scratch: &Path) -> Result<(), OutboxError> {
+    let own = settings.folder.join("seal.key");
+    let key_file = settings.key_file.clone().unwrap_or(own);
+    let there = Settings {
+        folder: scratch.to_owned(),
+        key_file: Some(key_file),
+    };
+    store::restore(backup, &there)?;
+    let restored = Store::open(&there, &migrations())?;
+    for body in restored.read(rows::bodies)? {
+        restored.body(&body)?;
+    }
+    Ok(())
+}
+
+/// Restores a backup into an empty state folder. Whatever was open in it becomes
+/// `Unknown`, because it may have been sent since: the receiver is asked first.
+/// Returns how many that are.
+///
+/// # Errors
+/// [`OutboxError::Store`].
+pub fn restore(
+    backup: &Path,
+    settings: &Settings,
+    clock: &dyn Clock,
+) -> Result<usize, OutboxError> {
+    store::restore(backup, settings)?;
+    let store = Store::open(settings, &migrations())?;
+    let now = clock.now();
+    store.transact(|tx| {
+        audit::append(tx, now, "daemon", "restored", &json!({}))?;
+        let open = rows::open(tx)?;
+        for uuid in &open {
+            let detail = json!({ "reason": "restored from a backup" });
+            audit::append(tx, now, uuid, "unknown", &detail)?;
+        }
+        doubt(tx, unix_ms(now))?;
+        Ok::<_, OutboxError>(open.len())
+    })
+}
+
+fn doubt(tx: &Transaction<'_>, now: i64) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE submission SET \
+         resume = CASE WHEN state IN ('received', 'signed', 'stamped') THEN state ELSE resume END, \
+         state = 'unknown', due_ms = ?1, updated_ms = ?1, lease_ms = NULL, tries = 0, \
+         wait_class = 'ours', wait_code = 'restored', \
+         wait_text = 'A backup was restored; the receiver is asked whether it has this document.' \
+         WHERE state NOT IN ('receipted', 'rejected')",
+        params![now],
+    )
+    .map_err(StoreError::sql("doubt what was open"))?;
+    Ok(())
+}
+
+impl OutboxError {
+    /// An adapter for `map_err` on what is done with a folder of backups.
+    pub fn folder(folder: &Path) -> impl Fn(std::io::Error) -> Self {
+        move |source| Self::Store {
+            operation: "keep backups",
+            source: StoreError::File {
+                operation: "use",
+                path: folder.to_owned(),
+                source,
+            },
+        }
+    }
+}
+
+impl Outbox {
+    /// Writes an event of the service itself into the audit log.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn note(&self, event: &str) -> Result<(), OutboxError> {
+        let now = self.clock.now();
+        self.store
+            .transact(|tx| Ok(audit::append(tx, now, "daemon", event, &json!({}))?))
+    }
+
+    /// When `event` was last written down, or else when the log begins.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn last_kept(&self, event: &str) -> Result<Option<time::OffsetDateTime>, OutboxError> {
+        Ok(self.store.read(|c| {
+            Ok::<_, StoreError>(match audit::last(c, event)? {
+                None => audit::first(c)?,
+                last => last,
+            })
+        })?)
+    }
+}

@@ -1,0 +1,99 @@
+//! Destroying documents some time after their end. Their keys go, so that no
+//! copy of their bytes can be read any more (crypto-shredding); the record, the
+//! digests, the receiver's answer and the timestamp stay.
+
+use super::{Kind, Outbox, OutboxError};
+use crate::audit;
+use crate::base::Uuid4;
+use crate::base::clock::unix_ms;
+use crate::store::StoreError;
+use crate::store::rusqlite::{self, Transaction, params};
+use serde_json::json;
+use std::time::Duration;
+
+/// Submissions destroyed in one transaction; others want to write too.
+const BATCH: usize = 100;
+
+/// What is destroyed: all that holds what the practice wrote.
+const DESTROYED: [Kind; 5] = [
+    Kind::RequestXml,
+    Kind::RequestPdf,
+    Kind::Pdf,
+    Kind::Document,
+    Kind::Facts,
+];
+
+impl Outbox {
+    /// Destroys the documents of submissions that ended `after` or longer ago,
+    /// some at a time; returns how many. 0: there are no more.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn purge(&self, after: Duration) -> Result<usize, OutboxError> {
+        let now = self.clock.now();
+        let before = unix_ms(now - after);
+        let (count, files) = self.store.transact(|tx| {
+            let ended = ended(tx, before)?;
+            let mut files = Vec::new();
+            for uuid in &ended {
+                files.extend(destroy(tx, *uuid, unix_ms(now))?);
+                let detail = json!({ "kinds": DESTROYED.map(Kind::word) });
+                audit::append(tx, now, &uuid.to_string(), "purged", &detail)?;
+            }
+            // Last: whatever fails before leaves them where they are.
+            self.store.stage(&files);
+            Ok::<_, OutboxError>((ended.len(), files))
+        })?;
+        if count > 0 {
+            self.discard(&files);
+            self.store.forget()?;
+        }
+        Ok(count)
+    }
+}
+
+fn ended(tx: &Transaction<'_>, before: i64) -> Result<Vec<Uuid4>, StoreError> {
+    let failed = StoreError::sql("find what has ended");
+    // The very text of the partial index, so that it is used.
+    let sql = format!(
+        "SELECT uuid FROM submission WHERE state IN ('receipted', 'rejected') \
+         AND purged_ms IS NULL AND updated_ms <= ?1 ORDER BY updated_ms LIMIT {BATCH}"
+    );
+    let mut statement = tx.prepare_cached(&sql).map_err(&failed)?;
+    let rows = statement
+        .query_map([before], |row| row.get::<_, String>(0))
+        .map_err(&failed)?;
+    let uuids: rusqlite::Result<Vec<String>> = rows.collect();
+    let uuids = uuids.map_err(&failed)?.into_iter();
+    // One that is no UUID is damage, and found as such elsewhere.
+    Ok(uuids.filter_map(|uuid| uuid.parse().ok()).collect())
+}
+
+/// Destroys the keys, and the small bodies; returns the files of the others.
+fn destroy(tx: &Transaction<'_>, uuid: Uuid4, now: i64) -> Result<Vec<String>, StoreError> {
+    let failed = StoreError::sql("destroy documents");
+    let uuid = uuid.to_string();
+    let mut files = Vec::new();
+    for kind in DESTROYED {
+        let named = params![uuid, kind.word()];
+        let file = tx
+            .prepare_cached(
+                "SELECT name FROM body WHERE uuid = ?1 AND kind = ?2 AND sealed IS NULL",
+            )
+            .and_then(|mut s| s.query_row(named, |row| row.get(0)));
+        match file {
+            Ok(name) => files.push(name),
+            Err(rusqlite::Error::QueryReturnedNoRows) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        tx.prepare_cached(
+            "UPDATE body SET sealed = NULL, wrapped_key = x'' WHERE uuid = ?1 AND kind = ?2",
+        )
+        .and_then(|mut s| s.execute(named))
+        .map_err(&failed)?;
+    }
+    tx.prepare_cached("UPDATE submission SET purged_ms = ?2 WHERE uuid = ?1")
+        .and_then(|mut s| s.execute(params![uuid, now]))
+        .map_err(&failed)?;
+    Ok(files)
+}

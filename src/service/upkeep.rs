@@ -1,0 +1,242 @@
+//! The thread that looks after the store in the long run: destroys documents
+//! whose time has come, checks the database, makes and proves backups. When
+//! each was last done stands in the audit log.
+
+use crate::base::clock::rfc3339_seconds;
+use crate::base::{Clock, Uuid4, file};
+use crate::config::UpkeepSettings;
+use crate::outbox::{self, Outbox, OutboxError};
+use crate::store::{Check, Settings};
+use std::fs;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How often it is looked whether something is due.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+const DAY: time::Duration = time::Duration::DAY;
+const WEEK: time::Duration = time::Duration::WEEK;
+/// What a backup is restored into for its proof begins so.
+const SCRATCH: &str = "restore-test-";
+const BACKUP: (&str, &str) = ("sceau-", ".backup");
+
+/// What upkeep works on.
+pub(super) struct Tended {
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) store: Settings,
+    pub(super) settings: UpkeepSettings,
+}
+
+/// The thread, until it is stopped.
+pub(super) struct Upkeep {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Upkeep {
+    pub(super) fn start(tended: Tended) -> io::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let tend = move || {
+            tended.clear_scratch();
+            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                if panic::catch_unwind(AssertUnwindSafe(|| tended.tend())).is_err() {
+                    tracing::error!("the store's upkeep panicked");
+                }
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("upkeep".to_owned())
+            .spawn(tend)?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends after what is under way.
+    pub(super) fn stop(self) {
+        drop(self.stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the store's upkeep had panicked");
+        }
+    }
+}
+
+impl Tended {
+    /// Does what is due. A fault of the store is its own news, told elsewhere.
+    fn tend(&self) {
+        let duties: [(&str, &dyn Fn() -> Result<(), OutboxError>); 4] = [
+            ("destroy old documents", &|| self.purge()),
+            ("check the database", &|| self.check(Check::Quick)),
+            ("check the whole database", &|| self.check(Check::Whole)),
+            ("make a backup", &|| self.back_up()),
+        ];
+        for (duty, work) in duties {
+            if self.outbox.store().health().is_some() {
+                return;
+            }
+            if let Err(error) = work() {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "upkeep could not {duty}");
+            }
+        }
+    }
+
+    fn purge(&self) -> Result<(), OutboxError> {
+        let Some(kept) = self.settings.documents_kept else {
+            return Ok(());
+        };
+        while self.outbox.purge(kept)? > 0 {}
+        Ok(())
+    }
+
+    fn check(&self, thorough: Check) -> Result<(), OutboxError> {
+        let (event, every) = match thorough {
+            Check::Quick => ("store-checked", DAY),
+            Check::Whole => ("store-proved", WEEK),
+        };
+        if !self.is_due(event, every)? {
+            return Ok(());
+        }
+        self.outbox.store().check(thorough)?;
+        self.outbox.note(event)
+    }
+
+    fn back_up(&self) -> Result<(), OutboxError> {
+        let folder = &self.settings.backup_folder;
+        if self.settings.backups_kept == 0 || !self.is_due("backed-up", DAY)? {
+            return Ok(());
+        }
+        file::create_private_dir(folder).map_err(OutboxError::folder(folder))?;
+        let scratch = format!("{SCRATCH}{}", Uuid4::random());
+        let scratch = self.store.folder.join(scratch);
+        let target = folder.join(self.backup_name());
+        let store = self.outbox.store();
+        outbox::back_up(store, &self.store, &*self.clock, &target, &scratch)?;
+        tracing::info!(backup = %target.display(), "backup made and restored for a test");
+        keep_newest(folder, self.settings.backups_kept).map_err(OutboxError::folder(folder))
+    }
+
+    /// Named by its time, so that names are in order.
+    fn backup_name(&self) -> String {
+        let at = rfc3339_seconds(self.clock.now()).replace(':', "");
+        format!("{}{at}{}", BACKUP.0, BACKUP.1)
+    }
+
+    /// Whether it was last done `every` or longer ago. What was done in the
+    /// future, by a clock set back since, is due too.
+    fn is_due(&self, event: &str, every: time::Duration) -> Result<bool, OutboxError> {
+        let last = self.outbox.last_kept(event)?;
+        Ok(last.is_some_and(|last| (self.clock.now() - last).abs() >= every))
+    }
+
+    /// Removes what a process that was killed left.
+    fn clear_scratch(&self) {
+        for entry in fs::read_dir(&self.store.folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            if entry.file_name().to_string_lossy().starts_with(SCRATCH) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
+
+/// Removes all but the newest `count` backups of ours.
+fn keep_newest(folder: &Path, count: usize) -> io::Result<()> {
+    let mut names: Vec<String> = fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<_>>()?;
+    names.retain(|name| name.starts_with(BACKUP.0) && name.ends_with(BACKUP.1));
+    names.sort();
+    for name in names.iter().rev().skip(count) {
+        fs::remove_file(folder.join(name))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::FixedClock;
+    use crate::store::Store;
+    use time::OffsetDateTime;
+
+    fn tended(folder: &Path, at: OffsetDateTime) -> Tended {
+        let store = Settings {
+            folder: folder.join("state"),
+            key_file: None,
+        };
+        let clock: Arc<dyn Clock> = Arc::new(FixedClock(at));
+        let opened = Arc::new(Store::open(&store, &outbox::migrations()).unwrap());
+        let outbox = Outbox::open(opened, clock.clone(), Duration::from_secs(60)).unwrap();
+        Tended {
+            outbox: Arc::new(outbox),
+            clock,
+            store,
+            settings: UpkeepSettings {
+                documents_kept: None,
+                backup_folder: folder.join("backups"),
+                backups_kept: 2,
+            },
+        }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let all = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names: Vec<String> = all
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn each_day_a_backup_is_made_and_the_newest_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let begin = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
+        let backups = folder.path().join("backups");
+        let foreign = backups.join("notes.txt");
+        fs::create_dir(&backups).unwrap();
+        fs::write(&foreign, "").unwrap();
+        let on = |hours| {
+            let tended = tended(folder.path(), begin + time::Duration::hours(hours));
+            tended.tend();
+            tended
+        };
+        // A log that is empty has nothing to keep.
+        on(0).outbox.note("started").unwrap();
+        on(23);
+        assert_eq!(names(&backups), ["notes.txt"]);
+        on(24);
+        on(25);
+        assert_eq!(names(&backups).len(), 2);
+        for day in 2..5 {
+            on(day * 24);
+        }
+        let last = on(5 * 24);
+        assert_eq!(
+            names(&backups),
+            [
+                "notes.txt",
+                "sceau-2027-01-19T080000Z.backup",
+                "sceau-2027-01-20T080000Z.backup"
+            ]
+        );
+        for event in ["backed-up", "store-checked"] {
+            let done = last.outbox.last(event).unwrap();
+            assert_eq!(done, Some(begin + time::Duration::days(5)), "{event}");
+        }
+        assert_eq!(last.outbox.last("store-proved").unwrap(), None);
+        assert!(on(7 * 24).outbox.last("store-proved").unwrap().is_some());
+        let left = names(&folder.path().join("state"));
+        assert!(
+            !left.iter().any(|name| name.starts_with(SCRATCH)),
+            "{left:?}"
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! The store when its disk fails, fills up or lies. The faults are made by
+//! `fault_disk.c`, preloaded. What is on record in `docs/durability.md` is what
+//! these tests measured; `SCEAU_CAMPAIGN=1` runs them in full.
+
+mod disk;
+mod full;
+mod kept;
+mod papers;
+mod sites;
+
+use crate::crash::{Paper, whole};
+use crate::daemon::{Daemon, Setup, until};
+use crate::sandbox::Sandbox;
+use disk::Disk;
+use sceau::base::Clock;
+use sceau::http::Response;
+use sceau::outbox::{self, Outbox, OutboxError};
+use sceau::store::{Room, Settings, Store, StoreError};
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whether the campaigns run in full, not in the small form for each change.
+fn in_full() -> bool {
+    std::env::var_os("SCEAU_CAMPAIGN").is_some()
+}
+
+fn settings(folder: &Path) -> Settings {
+    Settings {
+        folder: folder.to_owned(),
+        key_file: None,
+    }
+}
+
+fn store_in(folder: &Path, room: Room) -> Result<Store, StoreError> {
+    let store = Store::open(&settings(folder), &outbox::migrations())?;
+    Ok(store.with_room(room))
+}
+
+fn outbox_in(folder: &Path, room: Room, clock: Arc<dyn Clock>) -> Result<Outbox, OutboxError> {
+    let store = Arc::new(store_in(folder, room)?);
+    Outbox::open(store, clock, Duration::from_secs(600))
+}
+
+/// A folder in memory, where there is one: it flushes at once.
+fn quick_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+/// A daemon on a failing disk.
+fn daemon_on(disk: &Disk, folder: &Path, sandbox: &Sandbox, layer: &str) -> Daemon {
+    let setup = Setup {
+        layer: layer.to_owned(),
+        environment: disk.environment(),
+    };
+    Daemon::start(folder, sandbox, &setup)
+}
+
+fn code(answer: &Response) -> String {
+    let problem: Value = serde_json::from_slice(&answer.body).unwrap();
+    problem["code"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_disk_that_fails_a_flush_stops_the_store_which_comes_back_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let disk = Disk::under(&folder.path().join("state"));
+    let daemon = daemon_on(&disk, folder.path(), &sandbox, "");
+    let before = Paper::new();
+    before.hand_in(&daemon);
+    before.ends_well(&daemon, &sandbox);
+
+    // It lasts until the rule goes: what is tried meanwhile fails too.
+    disk.fail("flush * 1 0 EIO");
+    let paper = Paper::new();
+    let refused = daemon.hand_in(&paper.xml, &paper.pdf);
+    assert_eq!(
+        (refused.status, code(&refused)),
+        (503, "store-stopped".into())
+    );
+    // Every call refuses, also one that would touch no disk.
+    let read = daemon.call(&format!("/v1/submissions/{}", before.uuid), None);
+    assert_eq!((read.status, code(&read)), (503, "store-stopped".into()));
+    until("it was tried to open the store anew", || {
+        daemon
+            .log()
+            .contains("the store is not back at work")
+            .then_some(())
+    });
+
+    disk.heal();
+    until("the store is back", || {
+        let answer = daemon.hand_in(&paper.xml, &paper.pdf);
+        [200, 202].contains(&answer.status).then_some(())
+    });
+    paper.ends_well(&daemon, &sandbox);
+    before.ends_well(&daemon, &sandbox);
+    whole(&daemon);
+}
