@@ -7,8 +7,8 @@ use super::problem::{Problem, QUERY_MALFORMED};
 use super::submissions::File;
 use super::{Api, blocking};
 use crate::base::clock::rfc3339;
-use crate::intake::{Original, Place};
-use crate::sign::{self, Isolated};
+use crate::intake::{Asked, Original, Place};
+use crate::sign::{self, Isolated, Signatory};
 use crate::trust::Call;
 use crate::x509::Level;
 use crate::xml::path::Slot;
@@ -34,8 +34,12 @@ pub struct SignatureQuery {
     /// Level to reach: `XAdES-B-B`, `XAdES-B-T` or `XAdES-B-LT` for XML, `PAdES-B-B`, `PAdES-B-T` or
     /// `PAdES-B-LT` for a PDF. B-LT when absent.
     level: Option<String>,
-    /// Code prestataire of the signer; needed when several are configured and no form names one.
+    /// Code prestataire in whose name is signed; needed when several are configured and neither form
+    /// nor signer names one.
     practitioner: Option<String>,
+    /// Code prestataire or delegate's id of who signs; when absent, of a form, who did the acts, else
+    /// the practitioner.
+    signer: Option<String>,
     /// Form of the XML: its pack says where the signature goes, and the XML is checked against it.
     form: Option<String>,
     /// Version of the form; the newest when absent.
@@ -53,6 +57,10 @@ pub struct SignatureQuery {
 pub struct Signature {
     /// Level reached, which is the level asked for.
     level: String,
+    /// Code prestataire or delegate's id of who signed.
+    signer_id: String,
+    /// `practitioner` or `delegate`.
+    signer_role: &'static str,
     /// Time claimed in the signature.
     signing_time: String,
     /// Time of the timestamp; absent at B-B.
@@ -130,7 +138,7 @@ pub async fn sign(
         Sole::Pdf(_) => ("PAdES", "application/pdf"),
     };
     let level = level(format, query.level.as_deref())?;
-    let practitioner = query.practitioner;
+    let (practitioner, signer) = (query.practitioner, query.signer);
     let place = document.place(query.form, query.version, query.operation, query.slot)?;
     let original = match document {
         Sole::Xml(xml) => {
@@ -142,8 +150,12 @@ pub async fn sign(
     let intake = api.intake.clone();
     let (signed, calls) = blocking(move || {
         let mut calls = Vec::new();
-        let asked = (practitioner.as_deref(), &client);
-        let signed = intake.sign_isolated(original, level, asked, &mut calls)?;
+        let asked = Asked {
+            practitioner: practitioner.as_deref(),
+            signer: signer.as_deref(),
+            client: &client,
+        };
+        let signed = intake.sign_isolated(original, level, &asked, &mut calls)?;
         Ok::<_, Problem>((signed, calls))
     })
     .await??;
@@ -153,13 +165,16 @@ pub async fn sign(
         return Ok((name, Json(Signature::new(level, signed, calls))).into_response());
     }
     let kind = [(header::CONTENT_TYPE, media_type)];
-    Ok((name, kind, signed.document).into_response())
+    let (isolated, _) = signed;
+    Ok((name, kind, isolated.document).into_response())
 }
 
 impl Signature {
-    fn new(level: String, signed: Isolated, calls: Vec<Call>) -> Self {
+    fn new(level: String, (signed, signatory): (Isolated, Signatory), calls: Vec<Call>) -> Self {
         Self {
             level,
+            signer_role: signatory.role.as_str(),
+            signer_id: signatory.id,
             signing_time: rfc3339(signed.signing_time),
             gen_time: signed.gen_time.map(rfc3339),
             certificate: Certificate {

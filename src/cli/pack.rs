@@ -5,6 +5,7 @@ use crate::base::causes;
 use crate::config;
 use crate::forms::{self, FormsError, Pack, Packs, Rejected, Severity};
 use clap::Subcommand;
+use serde_json::Value;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,9 +16,12 @@ pub(super) enum PackCommand {
     /// Check form packs whole, with their examples.
     ///
     /// Reads FOLDER/pack.toml and all it names, lists every fault, and checks
-    /// examples/valid/OPERATION/*.xml, which must pass, and
-    /// examples/invalid/OPERATION/*.xml, which must be refused. Notes paths that
-    /// no valid example has. Exit status: 0 when all is well, 1 when not.
+    /// examples/valid/OPERATION/*.xml, which must pass,
+    /// examples/invalid/OPERATION/*.xml, which must be refused with the codes in
+    /// NAME.problem.json beside it, and examples/answers/OPERATION/*.xml, which
+    /// must be read as NAME.answer.json beside it says; either file may be absent.
+    /// Notes paths that no valid example has. Exit status: 0 when all is well, 1
+    /// when not.
     Check {
         /// Folders of packs, each with a pack.toml.
         #[arg(required = true, value_name = "FOLDER")]
@@ -84,21 +88,33 @@ fn check(folder: &Path) -> bool {
         }
     };
     let mut faults = Vec::new();
-    let mut counts = [0, 0];
-    for (count, kind) in counts.iter_mut().zip(["valid", "invalid"]) {
+    let mut counts = [0, 0, 0];
+    let kinds: [(&str, Trial); 3] = [
+        ("valid", passes),
+        ("invalid", is_refused),
+        ("answers", is_read),
+    ];
+    for (count, (kind, trial)) in counts.iter_mut().zip(kinds) {
         match examples(&pack, &folder.join("examples").join(kind)) {
             Ok(files) => {
                 for (operation, path) in &files {
-                    faults.extend(example(&pack, operation, path, kind == "valid"));
+                    let xml =
+                        std::fs::read(path).map_err(|error| format!("cannot be read: {error}"));
+                    let tried = xml.and_then(|xml| trial(&pack, operation, (&xml, path)));
+                    faults.extend(
+                        tried
+                            .err()
+                            .map(|fault| format!("{}: {fault}", path.display())),
+                    );
                 }
                 *count = files.len();
             }
             Err(error) => faults.push(format!("the examples cannot be read: {error}")),
         }
     }
-    let [valid, invalid] = counts;
+    let [valid, invalid, answers] = counts;
     println!(
-        "{}: {}/{}, {valid} valid and {invalid} invalid example(s), {} fault(s)",
+        "{}: {}/{}, {valid} valid and {invalid} invalid example(s), {answers} answer(s), {} fault(s)",
         folder.display(),
         pack.form,
         pack.version,
@@ -153,17 +169,54 @@ fn examples(pack: &Pack, folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(all)
 }
 
-/// What is wrong with an example.
-fn example(pack: &Pack, operation: &str, path: &Path, valid: bool) -> Option<String> {
-    let told = |text: String| Some(format!("{}: {text}", path.display()));
-    let xml = match std::fs::read(path) {
-        Ok(xml) => xml,
-        Err(error) => return told(format!("cannot be read: {error}")),
+/// Tries an example and says what is wrong with it.
+type Trial = fn(&Pack, &str, (&[u8], &Path)) -> Result<(), String>;
+
+fn passes(pack: &Pack, operation: &str, (xml, _): (&[u8], &Path)) -> Result<(), String> {
+    let checked = pack.check(operation, xml);
+    checked.map(drop).map_err(|rejected| first_error(&rejected))
+}
+
+fn is_refused(pack: &Pack, operation: &str, (xml, path): (&[u8], &Path)) -> Result<(), String> {
+    let Err(rejected) = pack.check(operation, xml) else {
+        return Err("passes, but must be refused".to_owned());
     };
-    match (pack.check(operation, &xml), valid) {
-        (Ok(_), true) | (Err(_), false) => None,
-        (Ok(_), false) => told("passes, but must be refused".to_owned()),
-        (Err(rejected), true) => told(first_error(&rejected)),
+    let Some(problem) = beside(path, "problem.json")? else {
+        return Ok(());
+    };
+    let named = problem["faults"]
+        .as_array()
+        .ok_or("problem.json: names no faults")?;
+    let is_found = |code: &str| rejected.findings.iter().any(|f| f.code.as_str() == code);
+    let missing = named.iter().filter_map(|fault| {
+        let code = fault["code"].as_str().unwrap_or_default();
+        (!is_found(code)).then_some(code)
+    });
+    let missing: Vec<&str> = missing.collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("is refused, but not for {}", missing.join(" and ")))
+}
+
+fn is_read(pack: &Pack, operation: &str, (xml, path): (&[u8], &Path)) -> Result<(), String> {
+    let read = pack.read_example(operation, xml);
+    let read = read.map_err(|error| causes(&error))?;
+    match beside(path, "answer.json")? {
+        Some(wanted) if wanted != read => Err(format!("is read as {read}")),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The file about an example, if there is one.
+fn beside(path: &Path, extension: &str) -> Result<Option<Value>, String> {
+    let told = |error: &dyn Error| format!("{extension}: {error}");
+    match std::fs::read(path.with_extension(extension)) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| told(&error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(told(&error)),
     }
 }
 

@@ -4,13 +4,14 @@
 use super::check::lenient;
 use super::manifest::UUID_MARK;
 use super::pack::AnswerPaths;
-use super::show::{self, Shown};
+use super::show::{self, Shown, ShownValue};
 use super::{FormsError, Pack};
 use crate::base::Uuid4;
 use crate::xml::path::{Name, Path, Selected};
 use crate::xml::{name_of, parse};
 use roxmltree::{Document, Node};
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 /// The receiver's verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -95,6 +96,22 @@ impl Pack {
         })
     }
 
+    /// What is read out of an answer or a status answer, as the file
+    /// `<name>.answer.json` beside an example of it has it.
+    pub fn read_example(&self, operation: &str, xml: &[u8]) -> Result<Value, FormsError> {
+        let document = parse(xml).map_err(FormsError::AnswerParse)?;
+        let service = self.operation(operation)?.status.as_ref();
+        if !service.is_some_and(|service| service.root.matches(document.root_element())) {
+            return Ok(told(&self.answer(operation, xml)?));
+        }
+        let status = self.status_answer(operation, xml)?;
+        Ok(json!({
+            "uuid": status.uuid.to_string(),
+            "known": status.known,
+            "answer": status.answer.as_ref().map(told),
+        }))
+    }
+
     /// An operation by name.
     pub fn operation(&self, name: &str) -> Result<&super::Operation, FormsError> {
         let found = self.operations.get(name);
@@ -105,6 +122,26 @@ impl Pack {
         let service = self.operation(name)?.status.as_ref();
         service.ok_or_else(|| FormsError::NoSuchOperation(format!("status service for {name}")))
     }
+}
+
+fn told(answer: &Answer) -> Value {
+    json!({
+        "uuid": answer.uuid.to_string(),
+        "accepted": answer.accepted,
+        "insurer_id": answer.insurer_id,
+        "anomalies": answer.anomalies,
+        "shown": by_name(&answer.shown),
+    })
+}
+
+/// What is shown by name, for people to read.
+fn by_name(values: &[Shown]) -> Value {
+    let value = |one: &Shown| match &one.value {
+        ShownValue::Text(text) => json!(text),
+        ShownValue::List(rows) => rows.iter().map(|row| by_name(row)).collect(),
+    };
+    let named = values.iter().map(|one| (one.name.clone(), value(one)));
+    Value::Object(named.collect())
 }
 
 fn root<'a>(document: &'a Document<'a>, name: &Name) -> Result<Node<'a, 'a>, FormsError> {

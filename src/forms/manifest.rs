@@ -121,6 +121,7 @@ fn pack(root: &Section<'_>, file: &Files<'_>) -> Option<Pack> {
             None => is_whole = false,
         }
     }
+    distinct_models(root, &operations);
     let periods = root.tables("periods");
     let periods = periods.iter().map(|one| period(one, &known)).collect();
     let (namespace, addressee) = (root.text("namespace"), root.text("addressee"));
@@ -139,6 +140,31 @@ fn pack(root: &Section<'_>, file: &Files<'_>) -> Option<Pack> {
         periods,
         schema: schema?,
     })
+}
+
+/// An operation is known to the receiver by its model id: two under one would be
+/// one to it, and a slip in copying a table would send one as the other. Status
+/// services may be one: what they tell of stands in their answer.
+fn distinct_models(root: &Section<'_>, operations: &BTreeMap<String, Operation>) {
+    let fault = |key: String, kind: EnvironmentKind, other: &str| {
+        let reason = format!("has the {} model of the operation {other}", kind.as_str());
+        root.fault(&key, reason);
+    };
+    let mut known: BTreeMap<(EnvironmentKind, &str), &str> = BTreeMap::new();
+    for (name, operation) in operations {
+        for (kind, model) in &operation.models {
+            if let Some(other) = known.insert((*kind, model), name) {
+                fault(format!("operations.{name}.model_id"), *kind, other);
+            }
+        }
+    }
+    for (name, operation) in operations {
+        for (kind, model) in operation.status.iter().flat_map(|service| &service.models) {
+            if let Some(other) = known.get(&(*kind, model.as_str())) {
+                fault(format!("operations.{name}.status.model_id"), *kind, other);
+            }
+        }
+    }
 }
 
 /// Form and version become parts of file paths and of addresses.

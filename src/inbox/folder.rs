@@ -2,7 +2,7 @@
 //! it was found in and no link is followed, so that nothing outside the drop
 //! folder is read, moved or written, whatever is put into it.
 
-use crate::base::{hex, random};
+use crate::base::{hex, hold, random};
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -40,6 +40,11 @@ impl Print {
             bytes: stat.st_size.unsigned_abs().into(),
             modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
         }
+    }
+
+    /// In bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.bytes
     }
 
     /// Whether both are the same file, whatever became of its content.
@@ -109,7 +114,8 @@ impl Folder {
     pub(super) fn sweep(&self) -> io::Result<()> {
         for entry in fs::Dir::read_from(&self.fd)? {
             let entry = entry?;
-            if is_temporary(entry.file_name().to_bytes()) {
+            let is_file = entry.file_type() != FileType::Directory;
+            if is_file && is_temporary(entry.file_name().to_bytes()) {
                 fs::unlinkat(&self.fd, entry.file_name(), AtFlags::empty())?;
             }
         }
@@ -165,18 +171,99 @@ impl Folder {
         file.sync_all()
     }
 
-    /// Gives a file a second name in another folder, in place of what is there.
-    pub(super) fn link(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
-        let temporary = temporary();
-        fs::linkat(&self.fd, name, &to.fd, &temporary, AtFlags::empty())?;
-        fs::renameat(&to.fd, &temporary, &to.fd, new)?;
-        // A rename between two names of one file does nothing and leaves both.
-        to.remove(&temporary)
+    /// Gives a file a second name in another folder, where one that is there
+    /// already stays. `false`: it is not in this state any more, and has none.
+    pub(super) fn link(&self, name: &str, print: Print, to: &Self, new: &str) -> io::Result<bool> {
+        match fs::linkat(&self.fd, name, &to.fd, new, AtFlags::empty()) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(true),
+            Err(Errno::NOENT) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        if to.print(new)? == Some(print) {
+            return Ok(true);
+        }
+        to.remove(new)?;
+        Ok(false)
     }
 
-    /// Moves a file, in place of what is there.
-    pub(super) fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
-        Ok(fs::renameat(&self.fd, name, &to.fd, new)?)
+    /// Moves a file, in place of what is there. `false`: it is not in this state
+    /// any more, and stays.
+    pub(super) fn shift(&self, name: &str, print: Print, to: &Self, new: &str) -> io::Result<bool> {
+        let Some(hidden) = self.hide(name, print)? else {
+            return Ok(false);
+        };
+        fs::renameat(&self.fd, &hidden, &to.fd, new)?;
+        Ok(true)
+    }
+
+    /// Removes a file. `false`: it is not in this state any more, and stays.
+    pub(super) fn withdraw(&self, name: &str, print: Print) -> io::Result<bool> {
+        let Some(hidden) = self.hide(name, print)? else {
+            return Ok(false);
+        };
+        self.remove(&hidden)?;
+        Ok(true)
+    }
+
+    /// Hides a file under a name of our own, so that what is done with it is
+    /// done with it and not with what somebody puts in its place meanwhile.
+    fn hide(&self, name: &str, print: Print) -> io::Result<Option<String>> {
+        let hidden = format!(".{name}.{}{HIDDEN}", random_digits());
+        match fs::renameat(&self.fd, name, &self.fd, &hidden) {
+            Ok(()) => {}
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        hold::point("inbox-hidden");
+        if self.print(&hidden)? == Some(print) {
+            return Ok(Some(hidden));
+        }
+        self.show(&hidden, name)?;
+        Ok(None)
+    }
+
+    /// Gives a hidden file its name back, or, where another has it by now, that
+    /// name with a number.
+    fn show(&self, hidden: &str, name: &str) -> io::Result<()> {
+        let (stem, end) = name.rsplit_once('.').unwrap_or((name, ""));
+        let numbered = (2..).map(|number: u64| format!("{stem}.{number}.{end}"));
+        for free in [name.to_owned()].into_iter().chain(numbered) {
+            match self.rename_to_free(hidden, &free) {
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+                Ok(()) => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn rename_to_free(&self, name: &str, new: &str) -> Result<(), Errno> {
+        let flags = fs::RenameFlags::NOREPLACE;
+        match fs::renameat_with(&self.fd, name, &self.fd, new, flags) {
+            // The file system cannot tell.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                match fs::statat(&self.fd, new, AtFlags::SYMLINK_NOFOLLOW) {
+                    Err(Errno::NOENT) => fs::renameat(&self.fd, name, &self.fd, new),
+                    Ok(_) => Err(Errno::EXIST),
+                    Err(error) => Err(error),
+                }
+            }
+            done => done,
+        }
+    }
+
+    /// Shows what a process that was killed left hidden.
+    pub(super) fn show_all(&self) -> io::Result<()> {
+        for entry in fs::Dir::read_from(&self.fd)? {
+            let hidden: CString = entry?.file_name().to_owned();
+            if let Ok(hidden) = hidden.into_string()
+                && let Some(name) = of_hidden(&hidden)
+            {
+                self.show(&hidden, name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes a name; one that is not there is no error.
@@ -194,13 +281,31 @@ impl Folder {
 }
 
 const TEMPORARY: &str = ".tmp";
+const HIDDEN: &str = ".taken";
+
+fn random_digits() -> String {
+    hex::encode(&random::bytes::<8>())
+}
 
 fn temporary() -> String {
-    format!(".{}{TEMPORARY}", hex::encode(&random::bytes::<8>()))
+    format!(".{}{TEMPORARY}", random_digits())
+}
+
+/// The name of a file that is hidden under this one.
+fn of_hidden(hidden: &str) -> Option<&str> {
+    let (name, digits) = hidden
+        .strip_prefix('.')?
+        .strip_suffix(HIDDEN)?
+        .rsplit_once('.')?;
+    is_random(digits.as_bytes()).then_some(name)
+}
+
+fn is_random(digits: &[u8]) -> bool {
+    digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit)
 }
 
 fn is_temporary(name: &[u8]) -> bool {
     let digits = name.strip_prefix(b".");
     let digits = digits.and_then(|rest| rest.strip_suffix(TEMPORARY.as_bytes()));
-    digits.is_some_and(|d| d.len() == 16 && d.iter().all(u8::is_ascii_hexdigit))
+    digits.is_some_and(is_random)
 }

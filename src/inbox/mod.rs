@@ -305,10 +305,11 @@ impl Inbox {
         let move_it = file("put an accepted document");
         let to = place.make(&self.sent).map_err(&move_it)?;
         // The same name again for another document must not hide the first.
-        let new = match told(&to, stem).map_err(&move_it)? {
-            Some((other, _)) if other != uuid => format!("{stem}.{uuid}"),
-            Some(_) | None => stem.to_owned(),
+        let is_free = |new: &str| {
+            let of_other = told(&to, new)?.is_some_and(|(other, _)| other != uuid);
+            Ok(!of_other && files.fit(folder, stem, &to, new)?)
         };
+        let new = free(stem, &uuid.to_string(), is_free).map_err(&move_it)?;
         let followed = Followed {
             place: place.clone(),
             stem: new.clone(),
@@ -330,10 +331,8 @@ impl Inbox {
         refusal: &Refusal,
     ) -> io::Result<()> {
         let to = place.make(&self.refused)?;
-        let new = match to.print(&format!("{stem}.xml"))? {
-            Some(_) => format!("{stem}.{}", &hex::encode(digest)[..16]),
-            None => stem.to_owned(),
-        };
+        let mark = &hex::encode(digest)[..16];
+        let new = free(stem, mark, |new| files.fit(folder, stem, &to, new))?;
         to.write(&format!("{new}.problem.json"), &refusal.document)?;
         files.shift(folder, stem, &to, &new)
     }
@@ -398,6 +397,11 @@ impl Inbox {
     /// Follows again what is not final, and ends moves that broke off. What
     /// cannot be read in one place stops neither the others nor the service.
     fn recover(&mut self) -> io::Result<()> {
+        for place in places(&self.dropped)? {
+            if let Err(error) = place.open(&self.dropped).and_then(|f| f.show_all()) {
+                tracing::warn!(%error, "a place of the drop folder cannot be tidied");
+            }
+        }
         for kept in [&self.sent, &self.refused] {
             for place in places(kept)? {
                 let tidied = place.open(kept).and_then(|folder| {
@@ -471,6 +475,22 @@ fn submission_file(stem: &str) -> String {
     format!("{stem}{SUBMISSION}")
 }
 
+/// The first free one of a document's own name, that with a mark, and that with
+/// mark and number.
+fn free(stem: &str, mark: &str, is_free: impl Fn(&str) -> io::Result<bool>) -> io::Result<String> {
+    let marked = format!("{stem}.{mark}");
+    let mut number: u32 = 1;
+    let mut name = stem.to_owned();
+    while !is_free(&name)? {
+        name = match number {
+            1 => marked.clone(),
+            _ => format!("{marked}.{number}"),
+        };
+        number += 1;
+    }
+    Ok(name)
+}
+
 /// UUID and finality that the file of a submission tells.
 fn told(folder: &Folder, stem: &str) -> io::Result<Option<(Uuid4, bool)>> {
     #[derive(serde::Deserialize)]
@@ -540,6 +560,31 @@ impl Files {
         Ok(unchanged.then_some((xml, pdf)))
     }
 
+    /// Whether they may lie in `to` under a name: nothing else lies there. The
+    /// same file, or the same bytes, is nothing else.
+    fn fit(&self, from: &Folder, stem: &str, to: &Folder, new: &str) -> io::Result<bool> {
+        for (own, end) in [(Some(self.xml), "xml"), (self.pdf, "pdf")] {
+            let there = format!("{new}.{end}");
+            let fits = match (to.print(&there)?, own) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(other), Some(own)) if other.is_same_file(&own) => true,
+                (Some(other), Some(own)) if other.length() == own.length() => {
+                    // What is larger than can be accepted counts as other bytes.
+                    let limit = limits::BODY_BYTES_MAX;
+                    let name = format!("{stem}.{end}");
+                    let (there, own) = (to.read(&there, limit)?.0, from.read(&name, limit)?.0);
+                    there == own && own.len() < limit
+                }
+                (Some(_), Some(_)) => false,
+            };
+            if !fits {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Moves the files. The XML's move is the one that counts: before it all of
     /// them are still to be found in `in/`, after it the PDF's old name is a
     /// left-over. Files that were written anew in the meantime stay.
@@ -548,16 +593,27 @@ impl Files {
             return Ok(());
         }
         let (xml, pdf) = (format!("{stem}.xml"), format!("{stem}.pdf"));
-        if self.pdf.is_some() {
-            from.link(&pdf, to, &format!("{new}.pdf"))?;
+        let new_pdf = format!("{new}.pdf");
+        if let Some(print) = self.pdf
+            && !from.link(&pdf, print, to, &new_pdf)?
+        {
+            return Ok(());
         }
         hold::point("inbox-linked");
-        from.rename(&xml, to, &format!("{new}.xml"))?;
+        let is_moved = from.shift(&xml, self.xml, to, &format!("{new}.xml"))?;
         hold::point("inbox-moved");
-        if self.pdf.is_some() {
-            from.remove(&pdf)?;
+        if let Some(print) = self.pdf
+            && !(is_moved && from.withdraw(&pdf, print)?)
+            && let (Some(old), Some(kept)) = (from.print(&pdf)?, to.print(&new_pdf)?)
+            && old.is_same_file(&kept)
+        {
+            // Still that of the document which lies there.
+            to.remove(&new_pdf)?;
         }
         to.sync()?;
         from.sync()
     }
 }
+
+#[cfg(test)]
+mod tests;

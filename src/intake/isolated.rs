@@ -2,14 +2,16 @@
 //! nothing is sent.
 
 use super::vet::room_to_sign;
-use super::{Intake, IntakeError, allowed};
+use super::{Intake, IntakeError};
+use crate::base::{digest, hex};
 use crate::forms::CodePrestataire;
 use crate::outbox::Client;
-use crate::sign::{Isolated, PeopleError, SignError, Signatory};
+use crate::sign::{self, Isolated, SignError, Signatory};
 use crate::trust::Call;
 use crate::x509::Level;
 use crate::xml::path::{PathError, Slot, namespaces_of};
 use crate::xml::{self, XmlError};
+use serde_json::json;
 
 /// What to sign.
 pub enum Original {
@@ -33,6 +35,18 @@ pub enum Place {
         /// Name of the operation.
         operation: String,
     },
+}
+
+/// Who asks for a signature, and in whose name.
+pub struct Asked<'a> {
+    /// Code prestataire in whose name is signed; `None` takes the one in the
+    /// form, the signer's own, or the only one configured.
+    pub practitioner: Option<&'a str>,
+    /// Code prestataire or delegate's id of who signs; `None` takes, of a form,
+    /// who did the acts, else the practitioner.
+    pub signer: Option<&'a str>,
+    /// The paired program.
+    pub client: &'a Client,
 }
 
 /// Why a document is not signed.
@@ -66,18 +80,14 @@ pub enum IsolatedError {
         /// As asked.
         operation: String,
     },
-    /// It is open with which certificate.
-    #[error("nobody can sign the document")]
-    Signer(#[from] PeopleError),
     /// Signing failed.
     #[error("the document could not be signed")]
     Sign(#[source] SignError),
 }
 
 impl Intake {
-    /// Signs one document at one level for a program. `practitioner` is the
-    /// code prestataire of the signer; `None` takes the one in the form, or the
-    /// only one configured.
+    /// Signs one document at one level for a program. That it was signed, by whom
+    /// and in which capacity stands in the audit log.
     ///
     /// # Errors
     /// [`IsolatedError`]; a lower level is never given instead.
@@ -85,25 +95,35 @@ impl Intake {
         &self,
         original: Original,
         level: Level,
-        (practitioner, client): (Option<&str>, &Client),
+        asked: &Asked<'_>,
         calls: &mut Vec<Call>,
-    ) -> Result<Isolated, IsolatedError> {
-        let signed = match original {
+    ) -> Result<(Isolated, Signatory), IsolatedError> {
+        let (signed, signatory) = match original {
             Original::Xml(xml, place) => {
-                let (xml, slot, signatory) = self.placed(xml, place, practitioner)?;
-                allowed(client, &signatory.id)?;
+                let (xml, slot, signatory) = self.placed(xml, place, asked)?;
                 room_to_sign(xml.len(), 0)?;
-                self.signer
-                    .sign_xml((&xml, &slot), level, &signatory, calls)
+                let signed = self
+                    .signer
+                    .sign_xml((&xml, &slot), level, &signatory, calls);
+                (signed, signatory)
             }
             Original::Pdf(pdf) => {
-                let signatory = self.named(practitioner)?;
-                allowed(client, &signatory.id)?;
+                let signatory = self.named(asked)?;
                 self.pdfs.hybrid(&pdf).map_err(IntakeError::Screen)?;
-                self.signer.sign_pdf(&pdf, level, &signatory, calls)
+                let signed = self.signer.sign_pdf(&pdf, level, &signatory, calls);
+                (signed, signatory)
             }
         };
-        signed.map_err(IsolatedError::Sign)
+        let signed = signed.map_err(IsolatedError::Sign)?;
+        let detail = json!({
+            "client": asked.client.name, "level": level.as_str(),
+            "signer": signatory.id, "role": signatory.role.as_str(),
+            "certificate_sha256": sign::fingerprint(&signed.certificate),
+            "sha256": hex::encode(&digest::sha256(&signed.document)),
+        });
+        let noted = self.outbox.signed_apart(&detail);
+        noted.map_err(IntakeError::Outbox)?;
+        Ok((signed, signatory))
     }
 
     /// The document as it is to be signed, its slot, and who signs.
@@ -111,12 +131,12 @@ impl Intake {
         &self,
         xml: Vec<u8>,
         place: Place,
-        practitioner: Option<&str>,
+        asked: &Asked<'_>,
     ) -> Result<(Vec<u8>, Slot, Signatory), IsolatedError> {
         let (form, version, name) = match place {
             Place::Slot(text) => {
                 let slot = read_slot(&xml, &text)?;
-                return Ok((xml, slot, self.named(practitioner)?));
+                return Ok((xml, slot, self.named(asked)?));
             }
             Place::Form {
                 form,
@@ -131,7 +151,7 @@ impl Intake {
         };
         let checked = pack.check(&name, &xml).map_err(IntakeError::Xml)?;
         let code = checked.facts.code_prestataire;
-        if let Some(named) = practitioner.filter(|named| *named != code.as_str()) {
+        if let Some(named) = asked.practitioner.filter(|named| *named != code.as_str()) {
             return Err(IsolatedError::PractitionerOther {
                 document: code,
                 named: named.to_owned(),
@@ -146,12 +166,15 @@ impl Intake {
                 })?;
         let opened = pack.open_slot(&name, &checked.xml);
         let opened = opened.map_err(|error| IsolatedError::Sign(SignError::Embed(error)))?;
-        let signatory = self.people.signatory(sender, &[], None)?;
+        let executants = &checked.facts.executants;
+        let signatory = self.who_signs(sender, executants, (asked.signer, asked.client))?;
         Ok((opened, place.slot.clone(), signatory))
     }
 
-    /// The practitioner of a code, or the only one.
-    fn named(&self, code: Option<&str>) -> Result<Signatory, IsolatedError> {
+    /// Who signs a document of no form: for the practitioner named, or the only one.
+    fn named(&self, asked: &Asked<'_>) -> Result<Signatory, IsolatedError> {
+        let own = || asked.signer.filter(|id| self.people.sender(id).is_some());
+        let code = asked.practitioner.or_else(own);
         let practitioner = match (code, self.people.practitioners()) {
             (Some(code), _) => {
                 let unknown = || IntakeError::UnknownPractitioner {
@@ -163,7 +186,7 @@ impl Intake {
             (None, [only]) => only,
             (None, _) => return Err(IsolatedError::PractitionerOpen),
         };
-        Ok(self.people.signatory(practitioner, &[], None)?)
+        Ok(self.who_signs(practitioner, &[], (asked.signer, asked.client))?)
     }
 }
 

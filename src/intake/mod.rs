@@ -9,7 +9,7 @@ mod screen;
 mod validation;
 mod vet;
 
-pub use isolated::{IsolatedError, Original, Place};
+pub use isolated::{Asked, IsolatedError, Original, Place};
 pub use screen::{Hybrid, PdfSettings, ScreenError, Validator};
 pub use validation::Signed;
 

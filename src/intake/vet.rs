@@ -3,8 +3,8 @@
 
 use super::{Draft, Intake, IntakeError, NotNow, allowed};
 use crate::base::limits;
-use crate::forms::{self, Checked, Operation, Pack, Rejected, Severity};
-use crate::outbox::{Link, Scope};
+use crate::forms::{self, Checked, CodePrestataire, Operation, Pack, Rejected, Severity};
+use crate::outbox::{Client, Link, Scope};
 use crate::pdf;
 use crate::sign::{Practitioner, Signatory};
 use serde_json::Value;
@@ -91,15 +91,25 @@ impl Intake {
         if operation.signature.is_none() && operation.document.is_none() {
             return Ok(None);
         }
-        let asked = draft.signer.as_deref();
-        let executants = &checked.facts.executants;
+        let asked = (draft.signer.as_deref(), &draft.client);
+        let signatory = self.who_signs(sender, &checked.facts.executants, asked)?;
+        Ok(Some(signatory))
+    }
+
+    /// Who signs for a program, within what it is bound to.
+    pub(super) fn who_signs(
+        &self,
+        sender: &Practitioner,
+        executants: &[CodePrestataire],
+        (asked, client): (Option<&str>, &Client),
+    ) -> Result<Signatory, IntakeError> {
         let signatory = self.people.signatory(sender, executants, asked)?;
         // Naming somebody as executant must not open their key to the program,
         // nor that of their delegate.
         for code in self.people.principals(&signatory, sender, executants) {
-            allowed(&draft.client, code)?;
+            allowed(client, code)?;
         }
-        Ok(Some(signatory))
+        Ok(signatory)
     }
 
     fn paper(

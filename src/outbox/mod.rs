@@ -13,12 +13,15 @@
 
 mod backup;
 mod clients;
+mod deadline;
 mod links;
+mod news;
 mod proof;
 mod receive;
 mod record;
 mod retention;
 mod rows;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod waiters;
@@ -26,15 +29,18 @@ mod waiters;
 pub use backup::{back_up, restore};
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use links::{Link, Name, Scope};
+pub use news::{Page, Step};
 pub use proof::Proof;
 pub use receive::{Accepted, New};
 pub use record::{Kind, Queue, Record, Stage, State, Wait};
+pub use steps::{Conclusion, Event, Evidence, Prepared, Verdict};
 
 use crate::audit;
 use crate::base::{Clock, Uuid4, hold, random};
 use crate::forms::CodePrestataire;
 use crate::store::rusqlite::Transaction;
 use crate::store::{Body, Store, StoreError, files};
+use news::Followers;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,78 +64,11 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 pub fn migrations() -> Vec<String> {
     vec![
         format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA),
+        include_str!("schema-2.sql").to_owned(),
         include_str!("schema-3.sql").to_owned(),
+        audit::CHECKPOINTS_SCHEMA.to_owned(),
         include_str!("schema-4.sql").to_owned(),
     ]
-}
-
-/// A step in the history of a submission.
-#[derive(Debug, Clone)]
-pub struct Event {
-    /// Fixed word: `checked`, `signed`, `stamped`, `sealed`...
-    pub word: &'static str,
-    /// When it happened.
-    pub at: OffsetDateTime,
-    /// Codes, digests, addresses, times.
-    pub detail: Value,
-}
-
-/// How far intake came.
-#[derive(Debug)]
-pub struct Prepared {
-    /// `Received` (nothing reached yet), `Signed`, `Stamped` or `Ready`.
-    pub state: State,
-    /// Bodies made on the way.
-    pub bodies: Vec<(Kind, Vec<u8>)>,
-    /// Steps made on the way.
-    pub events: Vec<Event>,
-    /// Why it goes no further now.
-    pub wait: Option<Wait>,
-}
-
-/// How an attempt or a question ended.
-#[derive(Debug)]
-pub enum Conclusion {
-    /// The receiver's parsed verdict: accepted.
-    Receipted(Verdict),
-    /// The receiver's parsed verdict: refused.
-    Rejected(Verdict),
-    /// Certainly not accepted; send again later, not before `after`.
-    Retry {
-        /// Shortest pause.
-        after: Duration,
-        /// Whose fault it was.
-        wait: Wait,
-    },
-    /// May have been accepted; ask later.
-    Unknown {
-        /// Whose fault it was.
-        wait: Wait,
-    },
-}
-
-/// The receiver's verdict as read from its answer.
-#[derive(Debug, Clone, Default)]
-pub struct Verdict {
-    /// The receiver's id of the document.
-    pub insurer_id: Option<String>,
-    /// Codes of its anomalies.
-    pub codes: Vec<String>,
-    /// All that its answer says, its codes and texts under `anomalies`, kept
-    /// intact and sealed: a text may name the patient, and the audit log can
-    /// never be purged.
-    pub reading: Value,
-}
-
-/// What came with a [`Conclusion`].
-#[derive(Debug, Default)]
-pub struct Evidence {
-    /// The receiver's id of the exchange.
-    pub correlation_id: Option<String>,
-    /// The answer's payload.
-    pub answer: Option<Vec<u8>>,
-    /// The signed envelope around it.
-    pub envelope: Option<Vec<u8>>,
 }
 
 /// Why the outbox cannot do what was asked.
@@ -150,15 +89,15 @@ pub enum OutboxError {
     /// what the late holder found out is not recorded.
     #[error("the lease on {0} was lost to another worker")]
     LeaseLost(Uuid4),
+    /// The documents were destroyed when their time had come.
+    #[error("the documents of {0} were destroyed: they are kept for a limited time")]
+    Purged(Uuid4),
     /// As many documents as may be are under way.
     #[error("{open_max} documents wait here to be signed or sent, no more are taken")]
     Full {
         /// The bound, as configured.
         open_max: usize,
     },
-    /// The documents were destroyed when their time had come.
-    #[error("the documents of {0} were destroyed: they are kept for a limited time")]
-    Purged(Uuid4),
     /// The store failed.
     #[error("the outbox could not {operation}")]
     Store {
@@ -230,9 +169,11 @@ pub struct Outbox {
     changed: Mutex<u64>,
     wake: Condvar,
     waiters: Waiters,
+    followers: Followers,
     /// Submissions that are not final. Counted once, at the start.
     open: AtomicUsize,
     open_max: usize,
+    stamp_within: Option<Duration>,
 }
 
 impl Outbox {
@@ -258,14 +199,34 @@ impl Outbox {
             changed: Mutex::new(0),
             wake: Condvar::new(),
             waiters: Waiters::default(),
+            followers: Followers::default(),
             open: AtomicUsize::new(0),
             open_max: usize::MAX,
+            stamp_within: None,
         };
         outbox.recover()?;
         // Only now: later, a file without a row may be one about to get it.
         let store = &outbox.store;
         store.sweep(|name| store.read(|c| rows::is_body(c, name)))?;
         Ok(outbox)
+    }
+
+    /// The store, for who keeps it at work and who shows its health.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Puts the store back to work after [`Fault::Stopped`](crate::store::Fault),
+    /// as [`Outbox::open`] does. No step may be under way.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`]: to be called again later.
+    pub fn reopen(&self) -> Result<(), OutboxError> {
+        self.store.reopen()?;
+        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        upkeep.abandoned.clear();
+        drop(upkeep);
+        self.recover()
     }
 
     /// With at most `open_max` documents that are not final; without, there is
@@ -291,24 +252,6 @@ impl Outbox {
         }
     }
 
-    /// The store, for who keeps it at work and who shows its health.
-    pub fn store(&self) -> &Store {
-        &self.store
-    }
-
-    /// Puts the store back to work after [`Fault::Stopped`](crate::store::Fault),
-    /// as [`Outbox::open`] does. No step may be under way.
-    ///
-    /// # Errors
-    /// [`OutboxError::Store`]: to be called again later.
-    pub fn reopen(&self) -> Result<(), OutboxError> {
-        self.store.reopen()?;
-        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
-        upkeep.abandoned.clear();
-        drop(upkeep);
-        self.recover()
-    }
-
     /// Claims the next submission that is due in `queue`; practitioners take turns.
     ///
     /// # Errors
@@ -317,6 +260,7 @@ impl Outbox {
         let queue = queue.into();
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
+        let mut put_back = Vec::new();
         let Upkeep {
             turns,
             abandoned,
@@ -324,7 +268,7 @@ impl Outbox {
         } = &mut *upkeep;
         let claimed = self.store.transact(|tx| {
             for claim in &*abandoned {
-                self.put_back(tx, *claim)?;
+                put_back.extend(self.put_back(tx, *claim)?);
             }
             if now < *latest {
                 rows::clock_set_back(tx, now)?;
@@ -333,6 +277,7 @@ impl Outbox {
         })?;
         abandoned.clear();
         *latest = now;
+        put_back.iter().for_each(|r| self.followers.committed(r));
         Ok(claimed.map(|(record, number)| Lease { record, number }))
     }
 
@@ -364,6 +309,7 @@ impl Outbox {
             }
             self.append_wait(tx, &record)?;
             release(tx, &record, claim)?;
+            deadline::note(tx, &record, &step.bodies)?;
             // Last: whatever fails before leaves them where they are.
             self.store.stage(&replaced);
             Ok::<_, OutboxError>(replaced)
@@ -371,6 +317,7 @@ impl Outbox {
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d2-after");
         self.settle(&bodies, &replaced);
+        self.followers.committed(&record);
         self.notify();
         Ok(record)
     }
@@ -398,6 +345,7 @@ impl Outbox {
             )
         })?;
         hold::point("d3-after");
+        self.followers.ring();
         Ok(Lease {
             record,
             number: claim.number,
@@ -447,6 +395,7 @@ impl Outbox {
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d4-after");
         self.settle(&bodies, &replaced);
+        self.followers.committed(&record);
         self.notify();
         if record.state.is_final() {
             self.open.fetch_sub(1, Ordering::Relaxed);
@@ -494,6 +443,27 @@ impl Outbox {
     /// [`OutboxError::Store`].
     pub fn last(&self, event: &str) -> Result<Option<OffsetDateTime>, OutboxError> {
         Ok(self.store.read(|c| audit::last(c, event))?)
+    }
+
+    /// Notes in the audit log that a key signed what belongs to no submission.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn signed_apart(&self, detail: &Value) -> Result<(), OutboxError> {
+        let now = self.clock.now();
+        let done = self
+            .store
+            .transact(|tx| audit::append(tx, now, "daemon", "signed-apart", detail));
+        Ok(done?)
+    }
+
+    /// Whether any submission was accepted with this form and version. Looks at
+    /// all when there is none.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn has_any_of(&self, form: &str, version: &str) -> Result<bool, OutboxError> {
+        Ok(self.store.read(|c| rows::has_any_of(c, form, version))?)
     }
 
     /// The submission with this UUID.
@@ -580,6 +550,7 @@ impl Outbox {
     pub fn notify(&self) {
         *self.changed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.wake.notify_all();
+        self.followers.ring();
     }
 
     fn recover(&self) -> Result<(), OutboxError> {
@@ -592,7 +563,7 @@ impl Outbox {
             rows::clock_set_back(tx, now)?;
             Ok::<_, OutboxError>(rows::recover(tx, now)?)
         })?;
-        let open = self.store.read(rows::open_count)?;
+        let open = self.store.read(rows::count_open)?;
         self.open.store(open, Ordering::Relaxed);
         Ok(())
     }
@@ -600,10 +571,10 @@ impl Outbox {
     /// Puts a submission back whose claim was abandoned, after a back-off: what
     /// failed once may fail each time, and must not stop all others. An attempt
     /// that had begun may have arrived.
-    fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<(), StoreError> {
+    fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<Option<Record>, StoreError> {
         let found = rows::find(tx, claim.uuid)?;
         let Some(record) = found.filter(|record| !record.state.is_final()) else {
-            return Ok(());
+            return Ok(None);
         };
         let wait = Wait {
             class: "ours".into(),
@@ -616,11 +587,12 @@ impl Outbox {
         if begun {
             record.state = State::Unknown;
         }
-        if rows::update(tx, &record, claim.number)? {
-            let subject = record.uuid.to_string();
-            audit::append(tx, record.updated_at, &subject, word, &detail)?;
+        if !rows::update(tx, &record, claim.number)? {
+            return Ok(None);
         }
-        Ok(())
+        let subject = record.uuid.to_string();
+        audit::append(tx, record.updated_at, &subject, word, &detail)?;
+        Ok(Some(record))
     }
 
     /// Stores all bodies or leaves none behind.

@@ -68,8 +68,8 @@ impl Outbox {
         if let Some(known) = self.find(new.uuid)? {
             return same(known, &new).map(Accepted::Already);
         }
-        self.admits(new.is_interactive)?;
         self.store.admit()?;
+        self.admits(new.is_interactive)?;
         hold::point("d1-before");
         let mut bodies = vec![(Kind::RequestXml, std::mem::take(&mut new.xml))];
         bodies.extend(new.pdf.take().map(|pdf| (Kind::RequestPdf, pdf)));

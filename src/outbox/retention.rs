@@ -40,7 +40,7 @@ impl Outbox {
                 let detail = json!({ "kinds": DESTROYED.map(Kind::word) });
                 audit::append(tx, now, &uuid.to_string(), "purged", &detail)?;
             }
-            // Found by a start after a crash between here and their removal.
+            // Last: whatever fails before leaves them where they are.
             self.store.stage(&files);
             Ok::<_, OutboxError>((ended.len(), files))
         })?;

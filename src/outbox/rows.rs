@@ -248,6 +248,24 @@ pub(super) fn next_due(
     Ok(first.map(from_unix_ms))
 }
 
+/// Some open submissions of a stage: at most `limit` are looked at.
+pub(super) fn sample(
+    connection: &Connection,
+    stage: Stage,
+    limit: usize,
+) -> Result<Vec<Record>, StoreError> {
+    let failed = StoreError::sql("look at open submissions");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM submission WHERE {} LIMIT ?1",
+        states(stage)
+    );
+    let mut statement = connection.prepare(&sql).map_err(&failed)?;
+    let rows = statement
+        .query_map([limit as i64], record)
+        .map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
 pub(super) fn make_due(
     tx: &Transaction<'_>,
     uuid: Uuid4,
@@ -275,6 +293,17 @@ pub(super) fn make_due_of_class(
             .map_err(StoreError::sql("make submissions due"))?;
     }
     Ok(())
+}
+
+pub(super) fn has_any_of(
+    connection: &Connection,
+    form: &str,
+    version: &str,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM submission WHERE form = ?1 AND version = ?2)";
+    connection
+        .query_row(sql, params![form, version], |row| row.get(0))
+        .map_err(StoreError::sql("look for a form's submissions"))
 }
 
 /// The first of a sender's documents that such an environment accepted.
@@ -487,7 +516,7 @@ pub(super) fn referring(
 }
 
 /// How many can be taken on, now or later. Reads the indexes of these alone.
-pub(super) fn open_count(connection: &Connection) -> Result<usize, StoreError> {
+pub(super) fn count_open(connection: &Connection) -> Result<usize, StoreError> {
     let mut open = 0;
     for stage in Stage::ALL {
         let sql = format!("SELECT count(*) FROM submission WHERE {}", states(stage));
@@ -588,13 +617,22 @@ pub(super) fn body(
         .map_err(StoreError::sql("find a body"))
 }
 
+pub(super) fn body_files(connection: &Connection) -> Result<HashSet<String>, StoreError> {
+    let failed = StoreError::sql("list files");
+    let mut statement = connection
+        .prepare("SELECT name FROM body WHERE sealed IS NULL AND wrapped_key <> x''")
+        .map_err(&failed)?;
+    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
 /// The unique name of a new body; the row that keeps it is found by it.
 pub(super) fn body_name(uuid: Uuid4, kind: Kind) -> String {
     let random = hex::encode(&random::bytes::<8>());
     format!("{uuid}.{}.{random}", kind.word())
 }
 
-/// Whether the body of this name is kept.
+/// Whether the body of this name is kept and can still be read.
 pub(super) fn is_body(connection: &Connection, name: &str) -> Result<bool, StoreError> {
     let mut parts = name.split('.');
     let key = [parts.next(), parts.next()].map(Option::unwrap_or_default);
@@ -605,15 +643,6 @@ pub(super) fn is_body(connection: &Connection, name: &str) -> Result<bool, Store
         .and_then(|mut s| s.query_row(key, |row| row.get(0)).optional())
         .map_err(StoreError::sql("find a body"))?;
     Ok(found.is_some_and(|found| found == name))
-}
-
-pub(super) fn body_files(connection: &Connection) -> Result<HashSet<String>, StoreError> {
-    let failed = StoreError::sql("list files");
-    let mut statement = connection
-        .prepare("SELECT name FROM body WHERE sealed IS NULL AND wrapped_key <> x''")
-        .map_err(&failed)?;
-    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
-    rows.collect::<Result<_, _>>().map_err(&failed)
 }
 
 /// Every body that can still be read.

@@ -1,6 +1,8 @@
 //! The thread that looks at the packs folder again.
 
+use crate::base::causes;
 use crate::forms::Packs;
+use crate::outbox::Outbox;
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -19,12 +21,14 @@ pub(super) struct PackWatch {
 }
 
 impl PackWatch {
-    /// Starts looking. What is there at the start is told in the log.
-    pub(super) fn start(packs: Arc<Packs>) -> io::Result<Self> {
+    /// Starts looking, once copies of packs that no submission was accepted with
+    /// are pruned. What is there at the start is told in the log.
+    pub(super) fn start(packs: Arc<Packs>, outbox: Arc<Outbox>) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let mut told = BTreeSet::new();
         tell(&packs, &mut told);
         let watch = move || {
+            packs.prune(|form, version| needs(&outbox, form, version));
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                 let look = AssertUnwindSafe(|| packs.refresh());
                 match panic::catch_unwind(look) {
@@ -47,6 +51,18 @@ impl PackWatch {
             tracing::error!("the thread that looks at packs had panicked");
         }
     }
+}
+
+/// Whether a submission was accepted with a pack. Also one that has ended needs
+/// it: for its copies, its symbol and its evidence.
+fn needs(outbox: &Outbox, form: &str, version: &str) -> bool {
+    outbox.has_any_of(form, version).unwrap_or_else(|error| {
+        tracing::warn!(
+            "the copy kept of {form}/{version} stays: {}",
+            causes(&error)
+        );
+        true
+    })
 }
 
 /// Logs what has come, gone, or is newly wrong since the last time.

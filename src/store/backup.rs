@@ -12,7 +12,7 @@
 use super::check::{Check, check, read_only};
 use super::seal::Seal;
 use super::sealed_file::{Opening, Sealing};
-use super::{DATABASE, Settings, Store, StoreError, load_key};
+use super::{BODIES, DATABASE, Settings, Store, StoreError, load_key};
 use crate::base::file;
 use rusqlite::Connection;
 use std::collections::HashSet;
@@ -102,10 +102,10 @@ impl Store {
         let copy = Temporary(folder.join(COPY));
         let named = self.copy_database(&copy.0, bodies)?;
         let mut files = vec![(DATABASE.to_owned(), copy.0.clone())];
-        files.extend(named.iter().map(|name| {
-            let path = self.bodies.join(name);
-            (format!("bodies/{name}"), path)
-        }));
+        for name in &named {
+            let (_, path) = self.open_file(name)?;
+            files.push((format!("{BODIES}/{name}"), path));
+        }
         for name in also {
             found(folder, Path::new(name), &mut files)?;
         }
@@ -157,12 +157,12 @@ impl Store {
         let mut out = Sealing::begin(BufWriter::new(out), &self.seal).map_err(&failed)?;
         for (name, from) in files {
             let unreadable = StoreError::file("read", from);
-            // One that has been replaced since is staged for its removal.
-            let opened = match name.strip_prefix("bodies/") {
-                Some(body) => self.open_file(body),
-                None => File::open(from),
+            // A body may have been settled since.
+            let body = name.strip_prefix(BODIES).and_then(|n| n.strip_prefix('/'));
+            let mut file = match body {
+                Some(body) => self.open_file(body)?.0,
+                None => File::open(from).map_err(&unreadable)?,
             };
-            let mut file = opened.map_err(&unreadable)?;
             let length = file.metadata().map_err(&unreadable)?.len();
             let name = name.as_bytes();
             let head = [

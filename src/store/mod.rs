@@ -16,11 +16,11 @@ mod sealed_file;
 mod tests;
 
 use crate::base::{Secret, digest, file, hex};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use seal::Seal;
 use std::error::Error;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,6 +42,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// compiled again for each document.
 const STATEMENTS_KEPT: usize = 64;
 const DATABASE: &str = "sceau.db";
+const BODIES: &str = "bodies";
 const SEAL_KEY_BYTES: usize = 32;
 /// Largest sealed body that stays in its row, in bytes: receipts, answers and
 /// timestamps do, documents with a PDF do not.
@@ -177,7 +178,7 @@ impl Store {
         if found < SQLITE_VERSION_MIN {
             return Err(StoreError::SqliteTooOld { found });
         }
-        let bodies = settings.folder.join("bodies");
+        let bodies = settings.folder.join(BODIES);
         let staged = settings.folder.join("staged");
         for folder in [&settings.folder, &bodies, &staged] {
             file::create_private_dir(folder).map_err(StoreError::file("create", folder))?;
@@ -384,21 +385,31 @@ impl Store {
         }
     }
 
-    /// Opens the file of a body, wherever it is now.
-    fn open_file(&self, name: &str) -> io::Result<File> {
-        let settled = self.bodies.join(name);
-        let found = |opened: &io::Result<File>| !matches!(opened, Err(error) if error.kind() == io::ErrorKind::NotFound);
-        // The last look is for one that was settled between the first two.
-        let places = [&settled, &self.staged.join(name)];
-        let mut opened = places.into_iter().map(File::open);
-        opened.find(found).unwrap_or_else(|| File::open(&settled))
+    fn places(&self, name: &str) -> [PathBuf; 2] {
+        [&self.bodies, &self.staged].map(|folder| folder.join(name))
+    }
+
+    /// Opens the file of a body: settled, staged, or settled between two looks.
+    fn open_file(&self, name: &str) -> Result<(File, PathBuf), StoreError> {
+        let [settled, staged] = self.places(name);
+        for path in [&settled, &staged] {
+            match File::open(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                opened => {
+                    let file = opened.map_err(StoreError::file("read", path))?;
+                    return Ok((file, path.clone()));
+                }
+            }
+        }
+        let file = File::open(&settled).map_err(StoreError::file("read", &settled))?;
+        Ok((file, settled))
     }
 
     fn read_file(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let (mut file, path) = self.open_file(name)?;
         let mut bytes = Vec::new();
-        self.open_file(name)
-            .and_then(|mut file| file.read_to_end(&mut bytes))
-            .map_err(StoreError::file("read", &self.bodies.join(name)))?;
+        file.read_to_end(&mut bytes)
+            .map_err(StoreError::file("read", &path))?;
         Ok(bytes)
     }
 
@@ -454,18 +465,16 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes body files that a committed transaction no longer names; while a
-    /// backup is made, after it.
+    /// Removes body files that no row names (any more); while a backup is made,
+    /// after it.
     ///
     /// # Errors
     /// [`StoreError::File`] when one cannot be removed; the next
     /// [`Store::sweep`] finds it if it is staged.
     pub fn discard(&self, files: &[String]) -> Result<(), StoreError> {
-        let places = [&self.staged, &self.bodies];
-        let paths = files
-            .iter()
-            .flat_map(|name| places.map(|place| place.join(name)));
-        self.removal.remove(paths.collect())
+        // Staged or not: one of the two is there.
+        let places = files.iter().flat_map(|name| self.places(name));
+        self.removal.remove(places.collect())
     }
 
     /// Takes what was destroyed in rows out of the write-ahead log too, where
@@ -484,6 +493,19 @@ impl Store {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The database of a state folder, to be read beside a service that may be
+/// running. Nothing is made, migrated or unsealed.
+///
+/// # Errors
+/// [`StoreError::Sql`].
+pub fn read_only(folder: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let sql = StoreError::sql("open to be read");
+    let connection = Connection::open_with_flags(folder.join(DATABASE), flags).map_err(&sql)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(&sql)?;
+    Ok(connection)
 }
 
 /// The files of these bodies, for [`Store::discard`].

@@ -559,7 +559,7 @@ pub fn unlock(daemon: &Daemon, pin: &str) -> (u16, String) {
 }
 
 /// The process id of the daemon's token worker.
-fn worker_of(daemon: &Daemon) -> u32 {
+pub fn worker_of(daemon: &Daemon) -> u32 {
     let parent = format!("PPid:\t{}\n", daemon.pid());
     until("the token worker runs", || {
         let processes = std::fs::read_dir("/proc").unwrap();

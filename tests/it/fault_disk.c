@@ -9,13 +9,16 @@
  *            link), the kind of file, a number that stands for the call's site
  *            (the callers' addresses in the program), and "failed" if it was
  *            made to fail
- *     rule   "<operation or *> <kind or *> <from> <count> <EIO|ENOSPC|SHORT>":
+ *     rule   "<operation or *> <kind or *> <from> <count> <EIO|ENOSPC|SHORT|FULL>":
  *            of the calls that match, <count> fail from the <from>th on (0:
  *            all that follow). SHORT writes half, and what follows fails with
- *            ENOSPC. Absent: nothing fails.
+ *            ENOSPC. FULL: the disk is as large as what is on it at the <from>th
+ *            call, and what would need more fails with ENOSPC. Absent: nothing
+ *            fails.
  *
  * For 64-bit Linux with glibc, where the calls with and without 64 are one. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
@@ -36,6 +39,7 @@ static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
 static __thread int inside;
 static char rule[128];
 static unsigned long calls, matched;
+static long capacity;
 
 static int base_of(struct dl_phdr_info *info, size_t size, void *out) {
     (void)size;
@@ -79,9 +83,25 @@ static ssize_t contents(const char *name, char *out, size_t size) {
     return got;
 }
 
-/* What shall become of a call: 0 it passes, -1 half of it is written, else the
- * error it fails with. */
-static int judge(const char *operation, const char *path) {
+/* Bytes in the files under a folder. */
+static long used(const char *folder) {
+    long sum = 0;
+    char path[1024];
+    struct stat found;
+    DIR *list = opendir(folder);
+    for (struct dirent *entry; list && (entry = readdir(list));) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (lstat(path, &found)) continue;
+        sum += S_ISDIR(found.st_mode) ? used(path) : found.st_size;
+    }
+    if (list) closedir(list);
+    return sum;
+}
+
+/* What shall become of a call that makes its file `growth` bytes longer: 0 it
+ * passes, -1 half of it is written, else the error it fails with. */
+static int judge(const char *operation, const char *path, long growth) {
     const char *folder = getenv("FAULT_DISK");
     size_t length = folder ? strlen(folder) : 0;
     if (!length || inside || strncmp(path, folder, length)) return 0;
@@ -94,6 +114,7 @@ static int judge(const char *operation, const char *path) {
     if (strcmp(now, rule)) {
         strcpy(rule, now);
         calls = matched = 0;
+        capacity = -1;
     }
     kind_of(path, kind, sizeof kind);
     calls++;
@@ -103,6 +124,10 @@ static int judge(const char *operation, const char *path) {
         matched++;
         if (matched >= from && (!count || matched < from + count))
             verdict = !strcmp(how, "EIO") ? EIO : ENOSPC;
+        if (verdict && !strcmp(how, "FULL")) {
+            if (capacity < 0) capacity = used(folder);
+            if (growth <= 0 || used(folder) + growth <= capacity) verdict = 0;
+        }
         if (verdict && !strcmp(how, "SHORT") && matched == from && !strcmp(operation, "write")) verdict = -1;
     }
     char line[256], log[512];
@@ -117,37 +142,38 @@ static int judge(const char *operation, const char *path) {
     return verdict;
 }
 
-static int judge_fd(const char *operation, int fd) {
+static int judge_fd(const char *operation, int fd, long end) {
     char link[64], path[512];
+    struct stat found;
     if (inside || !getenv("FAULT_DISK")) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t got = readlink(link, path, sizeof path - 1);
     if (got <= 0) return 0;
     path[got] = 0;
-    return judge(operation, path);
+    return judge(operation, path, fstat(fd, &found) ? 0 : end - found.st_size);
 }
 
 static int judge_at(const char *operation, int fd, const char *name) {
     char link[64], path[1024];
-    if (name[0] == '/' || fd == AT_FDCWD) return judge(operation, name);
+    if (name[0] == '/' || fd == AT_FDCWD) return judge(operation, name, 0);
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t got = readlink(link, path, 500);
     if (got <= 0) return 0;
     snprintf(path + got, sizeof path - got, "/%s", name);
-    return judge(operation, path);
+    return judge(operation, path, 0);
 }
 
 #define REFUSE(verdict) do { int e = (verdict); if (e) { errno = e < 0 ? ENOSPC : e; return -1; } } while (0)
 
 ssize_t write(int fd, const void *bytes, size_t size) {
-    int verdict = judge_fd("write", fd);
+    int verdict = judge_fd("write", fd, lseek(fd, 0, SEEK_CUR) + size);
     if (verdict < 0 && size > 1) return REAL(write)(fd, bytes, size / 2);
     REFUSE(verdict);
     return REAL(write)(fd, bytes, size);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at) {
-    int verdict = judge_fd("write", fd);
+    int verdict = judge_fd("write", fd, at + size);
     if (verdict < 0 && size > 1) return REAL(pwrite)(fd, bytes, size / 2, at);
     REFUSE(verdict);
     return REAL(pwrite)(fd, bytes, size, at);
@@ -156,29 +182,29 @@ ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at) {
 ssize_t pwrite64(int fd, const void *bytes, size_t size, off64_t at) { return pwrite(fd, bytes, size, at); }
 
 ssize_t writev(int fd, const struct iovec *parts, int count) {
-    REFUSE(judge_fd("write", fd));
+    REFUSE(judge_fd("write", fd, 0));
     return REAL(writev)(fd, parts, count);
 }
 
-int fsync(int fd) { REFUSE(judge_fd("flush", fd)); return REAL(fsync)(fd); }
-int fdatasync(int fd) { REFUSE(judge_fd("flush", fd)); return REAL(fdatasync)(fd); }
-int ftruncate(int fd, off_t size) { REFUSE(judge_fd("truncate", fd)); return REAL(ftruncate)(fd, size); }
+int fsync(int fd) { REFUSE(judge_fd("flush", fd, 0)); return REAL(fsync)(fd); }
+int fdatasync(int fd) { REFUSE(judge_fd("flush", fd, 0)); return REAL(fdatasync)(fd); }
+int ftruncate(int fd, off_t size) { REFUSE(judge_fd("truncate", fd, 0)); return REAL(ftruncate)(fd, size); }
 int ftruncate64(int fd, off64_t size) { return ftruncate(fd, size); }
-int unlink(const char *path) { REFUSE(judge("unlink", path)); return REAL(unlink)(path); }
+int unlink(const char *path) { REFUSE(judge("unlink", path, 0)); return REAL(unlink)(path); }
 
 int unlinkat(int fd, const char *path, int flags) {
     REFUSE(judge_at("unlink", fd, path));
     return REAL(unlinkat)(fd, path, flags);
 }
 
-int rename(const char *from, const char *to) { REFUSE(judge("rename", to)); return REAL(rename)(from, to); }
+int rename(const char *from, const char *to) { REFUSE(judge("rename", to, 0)); return REAL(rename)(from, to); }
 
 int renameat(int from_fd, const char *from, int to_fd, const char *to) {
     REFUSE(judge_at("rename", to_fd, to));
     return REAL(renameat)(from_fd, from, to_fd, to);
 }
 
-int link(const char *from, const char *to) { REFUSE(judge("link", to)); return REAL(link)(from, to); }
+int link(const char *from, const char *to) { REFUSE(judge("link", to, 0)); return REAL(link)(from, to); }
 
 int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags) {
     REFUSE(judge_at("link", to_fd, to));

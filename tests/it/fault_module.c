@@ -18,13 +18,13 @@
  *   stack       recurses without end
  *   smash       writes far beyond a small block of the heap
  *   eat         takes memory until there is none, then aborts
- *   scribble    writes nonsense to every pipe; close: makes them /dev/null
  *   threads     leaves threads behind; fork: a child that holds all pipes
  *   orphan      the same, and the worker itself ends
  *   chatter     prints to standard output
  *   rv <hex>    returns the code, the call is not made
  *   skip        returns CKR_OK, the call is not made
  * After it:
+ *   scribble    writes nonsense to every pipe; close: makes them /dev/null
  *   huge, vast, zero   counts and lengths that were given out become 2^30, 2^62, 0
  *   more        one more than there was room for
  *   nonsense    what was given out is overwritten
@@ -124,7 +124,6 @@ static int is(const char *todo, const char *word) {
 /* What needs no knowledge of the call. */
 static void misbehave(const char *todo) {
     volatile size_t small = 16; /* not to be seen through by the compiler */
-    struct stat about;
     pthread_t thread;
     int i;
     if (is(todo, "hang")) forever(NULL);
@@ -141,11 +140,6 @@ static void misbehave(const char *todo) {
         while (malloc(1 << 24));
         abort();
     }
-    for (i = 0; i < 64; i++) {
-        if (fstat(i, &about) || !S_ISFIFO(about.st_mode)) continue;
-        if (is(todo, "scribble") && write(i, "reader 0: card found, PIN please", 32) < 0) continue;
-        if (is(todo, "close")) dup2(open("/dev/null", O_RDWR), i);
-    }
     if (is(todo, "threads"))
         for (i = 0; i < 20; i++) pthread_create(&thread, NULL, forever, NULL);
     if (is(todo, "fork") && !fork()) forever(NULL);
@@ -156,6 +150,18 @@ static void misbehave(const char *todo) {
     if (is(todo, "chatter")) {
         printf("reader 0: card found, PIN please:\n");
         fflush(stdout);
+    }
+}
+
+/* Only after the call: the worker's answer goes nowhere then, it is killed, and
+ * the real module may be writing its files. */
+static void spoil_pipes(const char *todo) {
+    struct stat about;
+    int i;
+    for (i = 0; i < 64; i++) {
+        if (fstat(i, &about) || !S_ISFIFO(about.st_mode)) continue;
+        if (is(todo, "scribble") && write(i, "reader 0: card found, PIN please", 32) < 0) continue;
+        if (is(todo, "close")) dup2(open("/dev/null", O_RDWR), i);
     }
 }
 
@@ -228,6 +234,7 @@ static W pass(int index, const char *name, W a, W b, W c, W d, W e, W f) {
     if (is(todo, "flags ")) *(W *)(b + 96) |= strtoul(todo + 6, NULL, 16);
     if (is(todo, "unflag ")) *(W *)(b + 96) &= ~strtoul(todo + 7, NULL, 16);
     lie(todo, name, b, c, d, e);
+    spoil_pipes(todo);
     return result;
 }
 

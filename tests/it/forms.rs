@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use sceau::base::limits;
 use sceau::forms::{Checked, Code, Finding, Pack, Packs, Rejected, Shown, ShownValue};
 use sceau::xml::Position;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -208,46 +208,14 @@ fn valid_examples_differ_and_are_assembled() {
     }
 }
 
-/// What is shown by name, for people to read.
-fn shown(values: &[Shown]) -> Value {
-    let value = |one: &Shown| match &one.value {
-        ShownValue::Text(text) => json!(text),
-        ShownValue::List(rows) => rows.iter().map(|row| shown(row)).collect(),
-    };
-    let named = values.iter().map(|one| (one.name.clone(), value(one)));
-    Value::Object(named.collect::<Map<_, _>>())
-}
-
-/// An answer or a status answer as the pack reads it.
-fn read(example: &Example) -> Value {
-    let (pack, operation) = (&example.case.pack, example.operation.as_str());
-    let told = |answer: sceau::forms::Answer| {
-        json!({
-            "uuid": answer.uuid.to_string(),
-            "accepted": answer.accepted,
-            "insurer_id": answer.insurer_id,
-            "anomalies": answer.anomalies,
-            "shown": shown(&answer.shown),
-        })
-    };
-    if !example.stem().starts_with("etat-") {
-        return told(pack.answer(operation, &example.bytes()).unwrap());
-    }
-    let status = pack.status_answer(operation, &example.bytes()).unwrap();
-    json!({
-        "uuid": status.uuid.to_string(),
-        "known": status.known,
-        "answer": status.answer.map(told),
-    })
-}
-
 /// `SCEAU_BLESS=1` writes the files anew.
 #[test]
 fn answers_read_as_the_file_beside_them_says() {
     let mut different = Vec::new();
     for example in all().flat_map(|case| case.examples("answers")) {
         let name = example.path.display();
-        let answer = read(&example);
+        let (pack, operation) = (&example.case.pack, &example.operation);
+        let answer = pack.read_example(operation, &example.bytes()).unwrap();
         let verdict = &answer["accepted"];
         match example.stem() {
             "etat-connu" => assert_eq!(answer["answer"]["accepted"], true, "{name}"),

@@ -134,12 +134,18 @@ fn a_dropped_memoire_is_sent_and_its_receipt_lies_beside_it() {
     // Other bytes are a conflict.
     place.drop("c", &xml, Some(&pdf("memoire-typst-a3b.pdf")));
     assert_eq!(place.refused("c")["code"], "uuid-conflict");
-    // Another document under a known name hides nothing.
+    // Another document under a known name hides nothing, also where nothing
+    // tells any more whose that is.
+    fs::remove_file(place.at("sent").join("b.submission.json")).unwrap();
+    let (third, later) = example("une-ligne.xml");
+    place.drop("b", &later, Some(&pdf(PDF)));
+    place.sent(&format!("b.{third}"));
+    assert_eq!(fs::read(place.at("sent").join("b.xml")).unwrap(), xml);
     let (other, xml) = example("accident.xml");
     place.drop("a", &xml, Some(&pdf(PDF)));
     assert_eq!(place.sent(&format!("a.{other}"))["uuid"], other.as_str());
     assert_eq!(place.sent("a")["uuid"], uuid.as_str());
-    assert_eq!(place.sandbox.documents().len(), 2);
+    assert_eq!(place.sandbox.documents().len(), 3);
     daemon.stop();
 }
 
@@ -252,6 +258,7 @@ fn killed_at_any_step_a_dropped_document_is_one_submission() {
         "inbox-accepted",
         "inbox-told",
         "inbox-linked",
+        "inbox-hidden",
         "inbox-moved",
         "inbox-receipt",
     ];
@@ -263,7 +270,8 @@ fn killed_at_any_step_a_dropped_document_is_one_submission() {
         until(point, || marker.exists().then_some(()));
         daemon.kill();
         let both = ["in", "sent"].map(|part| place.at(part).join(format!("{point}.xml")));
-        assert_eq!(both.iter().filter(|p| p.exists()).count(), 1, "{point}");
+        let seen = both.iter().filter(|p| p.exists()).count();
+        assert_eq!(seen, usize::from(point != "inbox-hidden"), "{point}");
 
         let daemon = place.start(QUICK, None);
         let told = place.sent(point);
@@ -283,7 +291,8 @@ fn killed_at_any_step_a_dropped_document_is_one_submission() {
         daemon.stop();
     }
     assert!(place.names("refused").is_empty());
-    for (n, point) in ["inbox-linked", "inbox-moved"].into_iter().enumerate() {
+    let points = ["inbox-linked", "inbox-hidden", "inbox-moved"];
+    for (n, point) in points.into_iter().enumerate() {
         let daemon = place.start(QUICK, Some(point));
         place.drop(point, b"<a/>", Some(&pdf(PDF)));
         let marker = place.marker();
@@ -310,11 +319,74 @@ fn what_waits_is_told_until_it_is_final_and_follows_a_restart() {
         (told["waiting"]["class"] == "tsa").then_some(())
     });
     daemon.stop();
-    let url = format!("{}/control/scenario", place.sandbox.http);
-    crate::sandbox::ok(crate::sandbox::run("curl", &["-sS", "-X", "DELETE", &url]));
+    place.sandbox.calm();
     let _daemon = place.start(QUICK, None);
     assert_eq!(place.sent("a")["state"], "receipted");
     assert!(place.at("sent").join("a.receipt.xml").exists());
+}
+
+/// A document that waits for its timestamp: UUID, and what tells of it.
+fn waiting(place: &DropFolder, name: &str) -> (String, Vec<u8>) {
+    let (uuid, xml) = example("une-ligne.xml");
+    place.drop(name, &xml, Some(&pdf(PDF)));
+    let file = format!("{name}.submission.json");
+    until("it waits", || {
+        let told = place.json("sent", &file)?;
+        (told["waiting"]["class"] == "tsa").then_some(())
+    });
+    let told = fs::read(place.at("sent").join(file)).unwrap();
+    (uuid, told)
+}
+
+#[test]
+fn the_folder_tells_only_its_own_and_recovers_past_a_bad_entry() {
+    let place = DropFolder::new();
+    let rule = json!({ "point": "tsa", "action": "unavailable", "count": 100_000 });
+    place.sandbox.control("scenario", &rule.to_string());
+    let daemon = place.start(QUICK, None);
+    let (_, told) = waiting(&place, "own");
+    // One of another practitioner, and one said to be of another operation.
+    let (uuid, xml) = example("une-ligne.xml");
+    let xml = String::from_utf8(xml).unwrap();
+    let xml = xml.replace(">90000001<", ">90000002<");
+    assert_eq!(daemon.hand_in(xml.as_bytes(), &pdf(PDF)).status, 202);
+    daemon.wait_for(&uuid, &["signed"]);
+    daemon.stop();
+    let foreign = json!({ "uuid": uuid, "is_final": false }).to_string();
+    let other = place.root().join("sent/memoire-honoraires/annulation");
+    fs::create_dir_all(&other).unwrap();
+    let strangers = [
+        (place.at("sent").join("foreign"), foreign.into_bytes()),
+        (other.join("own"), told),
+    ];
+    let file = |stem: &Path, end: &str| PathBuf::from(format!("{}.{end}", stem.display()));
+    for (stem, told) in &strangers {
+        fs::write(file(stem, "submission.json"), told).unwrap();
+    }
+    // What cannot be read or removed, in its own place and in one before it.
+    let places = [place.at("sent"), place.root().join("sent/ecit/depot")];
+    for place in places {
+        fs::create_dir_all(place.join(".0123456789abcdef.tmp/x")).unwrap();
+        fs::create_dir_all(place.join("a.submission.json")).unwrap();
+        fs::write(place.join("b.submission.json"), "{").unwrap();
+        symlink("/dev/null", place.join("c.submission.json")).unwrap();
+    }
+    fs::write(place.root().join("sent/a-file"), "").unwrap();
+
+    place.sandbox.calm();
+    let bound = format!("{QUICK}\npractitioners = [\"90000001\"]");
+    let daemon = place.start(&bound, None);
+    assert_eq!(place.sent("own")["state"], "receipted");
+    daemon.wait_for(&uuid, &["receipted"]);
+    // Looked at again since: the next document is through.
+    let (_, xml) = example("une-ligne.xml");
+    place.drop("next", &xml, Some(&pdf(PDF)));
+    assert_eq!(place.sent("next")["state"], "receipted");
+    for (stem, told) in strangers {
+        let now = fs::read(file(&stem, "submission.json")).unwrap();
+        assert_eq!(now, told, "{}", stem.display());
+        assert!(!file(&stem, "receipt.xml").exists(), "{}", stem.display());
+    }
 }
 
 #[test]

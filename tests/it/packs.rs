@@ -68,7 +68,7 @@ fn the_guides_pack_loads_and_its_examples_are_as_they_say() {
     let (good, said) = check(&[&folder]);
     assert!(good, "{said}");
     assert!(
-        said.contains("1 valid and 1 invalid example(s), 0 fault(s)"),
+        said.contains("1 valid and 1 invalid example(s), 0 answer(s), 0 fault(s)"),
         "{said}"
     );
     assert!(!said.contains("note:"), "{said}");
@@ -83,6 +83,40 @@ fn the_guides_pack_loads_and_its_examples_are_as_they_say() {
     let (good, said) = check(&[&folder]);
     let note = "note: no valid example has operations.depot.codes[0].path: /a:attestation/a:leiu";
     assert!(good && said.contains(note), "{said}");
+}
+
+#[test]
+fn examples_are_refused_for_their_reason_and_answers_are_read_as_on_file() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = guides_pack(scratch.path());
+    let answers = folder.join("examples/answers/depot");
+    fs::create_dir_all(&answers).unwrap();
+    let problem = folder.join("examples/invalid/depot/trop-long.problem.json");
+    let uuid = Uuid4::random();
+    let answer = |status: &str| {
+        format!(
+            "<a:attestationRetour xmlns:a=\"urn:example:attestation-presence:1\">\
+             <a:uuid>{uuid}</a:uuid><a:statut>{status}</a:statut></a:attestationRetour>"
+        )
+    };
+    fs::write(answers.join("accepte.xml"), answer("accepte")).unwrap();
+    fs::write(&problem, "{\"faults\": [{\"code\": \"form.date\"}]}").unwrap();
+    let (good, said) = check(&[&folder]);
+    assert!(good && said.contains("1 answer(s), 0 fault(s)"), "{said}");
+
+    fs::write(&problem, "{\"faults\": [{\"code\": \"form.sum\"}]}").unwrap();
+    fs::write(answers.join("accepte.answer.json"), "{\"accepted\": false}").unwrap();
+    fs::write(answers.join("autre.xml"), answer("en-cours")).unwrap();
+    let (good, said) = check(&[&folder]);
+    assert!(!good);
+    for part in [
+        "trop-long.xml: is refused, but not for form.sum",
+        "accepte.xml: is read as {",
+        "autre.xml: the receiver's answer is incomplete: `en-cours` is no known verdict",
+        "3 fault(s)",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }
 
 #[test]

@@ -366,4 +366,13 @@ fn an_environment_is_imported_whole_or_not_at_all() {
     let loaded = sceau::config::load(&[signer, machine]).unwrap();
     assert_eq!(loaded.environment.name, "sandbox");
     assert!(loaded.mysecu.is_some());
+    // It stands in the history, once: what was refused changed nothing.
+    let store = sceau::store::Store::open(&loaded.store, &sceau::outbox::migrations()).unwrap();
+    let noted = store.read(|c| sceau::audit::about(c, "daemon")).unwrap();
+    let [noted] = noted.as_slice() else {
+        panic!("{noted:?}");
+    };
+    assert_eq!(noted.event, "environment-imported");
+    assert_eq!(noted.detail["kind"], "sandbox");
+    assert_eq!(noted.detail["environment"], "sandbox");
 }

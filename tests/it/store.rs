@@ -3,15 +3,18 @@
 //! these tests measured; `SCEAU_CAMPAIGN=1` runs them in full.
 
 mod disk;
+mod full;
+mod kept;
+mod papers;
 mod sites;
 
 use crate::crash::{Paper, whole};
 use crate::daemon::{Daemon, Setup, until};
 use crate::sandbox::Sandbox;
 use disk::Disk;
-use sceau::base::SystemClock;
+use sceau::base::Clock;
 use sceau::http::Response;
-use sceau::outbox::{self, Outbox};
+use sceau::outbox::{self, Outbox, OutboxError};
 use sceau::store::{Room, Settings, Store, StoreError};
 use serde_json::Value;
 use std::path::Path;
@@ -35,10 +38,9 @@ fn store_in(folder: &Path, room: Room) -> Result<Store, StoreError> {
     Ok(store.with_room(room))
 }
 
-fn outbox_in(folder: &Path, room: Room) -> Result<Outbox, Box<dyn std::error::Error>> {
+fn outbox_in(folder: &Path, room: Room, clock: Arc<dyn Clock>) -> Result<Outbox, OutboxError> {
     let store = Arc::new(store_in(folder, room)?);
-    let lease = Duration::from_secs(600);
-    Ok(Outbox::open(store, SystemClock::shared(), lease)?)
+    Outbox::open(store, clock, Duration::from_secs(600))
 }
 
 /// A folder in memory, where there is one: it flushes at once.

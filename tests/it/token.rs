@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")] // looks processes up in /proc
 mod misbehaviour;
+#[cfg(target_os = "linux")] // reads /proc
+mod service;
 mod sessions;
 
 use crate::softhsm::{Authority, Kind, PIN, SoftHsm, skipped, worker};
@@ -11,6 +13,7 @@ use sceau::token::{
     DriverFault, Identity, LastTry, PinWarning, Token, TokenError, TokenStatus, choose,
 };
 use sceau::x509::{self, Cert, RsaScheme, SignatureAlgorithm};
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -68,14 +71,17 @@ impl Faulty {
 
     pub fn card(kind: Kind) -> Option<Self> {
         let (hsm, card) = SoftHsm::card(kind)?;
+        let certificate = Cert::from_der(&card.signing.certificate_der).unwrap();
+        Self::before(hsm, certificate)
+    }
+
+    /// The module that misbehaves, in front of this token.
+    pub fn before(hsm: SoftHsm, certificate: Cert) -> Option<Self> {
         if Command::new("cc").arg("--version").output().is_err() {
             skipped("no C compiler");
             return None;
         }
-        let faulty = Self {
-            hsm,
-            certificate: Cert::from_der(&card.signing.certificate_der).unwrap(),
-        };
+        let faulty = Self { hsm, certificate };
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fault_module.c");
         let status = Command::new("cc")
             .args(["-Wall", "-Werror", "-shared", "-fPIC", "-o"])
@@ -91,11 +97,16 @@ impl Faulty {
         self.hsm.path().join("fault_module.so")
     }
 
-    pub fn settings(&self) -> Settings {
+    /// Environment of the processes that load the module.
+    pub fn environment(&self) -> Vec<(OsString, OsString)> {
         let mut environment = self.hsm.environment();
         environment.push(("FAULT_REAL".into(), self.hsm.module().into()));
         environment.push(("FAULT_FOLDER".into(), self.hsm.path().into()));
-        let mut settings = Settings::new(self.module(), worker(environment));
+        environment
+    }
+
+    pub fn settings(&self) -> Settings {
+        let mut settings = Settings::new(self.module(), worker(self.environment()));
         settings.token_serial = Some(self.hsm.serial.clone());
         settings.backoff = vec![Duration::from_millis(50)];
         settings.deadlines.sign = Duration::from_secs(1);

@@ -287,6 +287,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
          hide = [\"/e:essai/e:cas\"]\n[[operations.depot.copies]]",
         "operations.depot.copies[1].name: \"employeur\" is there twice",
     ),
+    (
+        "ESSAI-QUESTION-1",
+        "ESSAI-1",
+        "operations.question.model_id: has the sandbox model of the operation depot",
+    ),
+    (
+        "ESSAI-STATUS-1",
+        "ESSAI-QUESTION-1",
+        "operations.depot.status.model_id: has the sandbox model of the operation question",
+    ),
 ];
 
 #[test]

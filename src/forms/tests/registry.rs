@@ -277,3 +277,97 @@ fn hostile_packs_are_refused_and_nothing_else_happens() {
     assert!(about(&packs.faults(), &own)[0].contains("built in"));
     assert!(packs.offer("memoire-honoraires", Some("2")).is_some());
 }
+
+/// A link to itself can be listed and not read, by nobody.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_read_hides_no_other() {
+    let site = Site::new();
+    site.write("1", AS_IT_IS);
+    site.write("2", AS_IT_IS);
+    let unreadable = |path: &Path| std::os::unix::fs::symlink(path, path).unwrap();
+    let packs = site.open();
+    site.remove("2");
+    unreadable(&site.pack("2"));
+    let other = site.folder().join("autre");
+    unreadable(&other);
+    site.write("3", AS_IT_IS);
+    assert!(settle(&packs));
+    // The new one is taken, and what is not seen is not withdrawn.
+    assert_eq!(offered(&packs), ["1", "2", "3"]);
+    let faults = packs.faults();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    for path in [&site.pack("2"), &other] {
+        assert!(about(&faults, path)[0].starts_with("cannot be read: "));
+    }
+    assert!(!settle(&packs), "no news");
+    packs.prune(|_, _| false);
+    // So it is after a restart.
+    drop(packs);
+    let packs = site.open();
+    assert_eq!(offered(&packs), ["1", "2", "3"]);
+    fs::remove_file(site.pack("2")).unwrap();
+    fs::remove_file(&other).unwrap();
+    assert!(settle(&packs));
+    assert_eq!((offered(&packs).len(), packs.faults()), (2, Vec::new()));
+    // Nothing at all can be read.
+    fs::rename(site.folder(), site.scratch.path().join("moved")).unwrap();
+    unreadable(&site.folder());
+    assert!(settle(&packs));
+    assert_eq!(offered(&packs), ["1", "3"]);
+    assert_eq!(about(&packs.faults(), &site.folder()).len(), 1);
+}
+
+/// Of a file that could not be read nothing is known: it is read again although
+/// nothing about it has changed.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_could_not_be_read_is_no_verdict() {
+    let site = Site::new();
+    site.write("1", AS_IT_IS);
+    let list = site.pack("1").join("codes.csv");
+    fs::remove_file(&list).unwrap();
+    // A plain file of no bytes that cannot be read.
+    let memory = Path::new("/proc/self/mem");
+    std::os::unix::fs::symlink(memory, &list).unwrap();
+    let packs = site.open();
+    let told = || about(&packs.faults(), &site.pack("1"))[0].clone();
+    assert!(told().contains("cannot be read: "), "{}", told());
+    let modified = fs::metadata(memory).unwrap().modified().unwrap();
+    fs::remove_file(&list).unwrap();
+    let empty = fs::File::create(&list).unwrap();
+    empty.set_modified(modified).unwrap();
+    assert!(settle(&packs));
+    assert_eq!(told(), "lists.diagnostics: codes.csv has no code");
+    assert!(!settle(&packs));
+}
+
+#[test]
+fn copies_that_nothing_needs_are_pruned() {
+    let site = Site::new();
+    for version in ["1", "2", "3"] {
+        site.write(version, AS_IT_IS);
+    }
+    let kept = || {
+        let files = fs::read_dir(site.kept()).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    let packs = site.open();
+    site.remove("2");
+    site.remove("3");
+    assert!(settle(&packs));
+    fs::write(site.kept().join("essai@0.json"), "{").unwrap();
+    drop(packs);
+    let packs = site.open();
+    assert_eq!(packs.faults().len(), 1);
+    packs.prune(|form, version| (form, version) == ("essai", "2"));
+    assert_eq!(kept(), ["essai@1.json", "essai@2.json"]);
+    assert_eq!(packs.faults(), []);
+    assert!(packs.pack("essai", Some("2")).is_some());
+    assert!(packs.pack("essai", Some("3")).is_none());
+    assert_eq!(offered(&packs), ["1"]);
+    assert!(packs.pack("memoire-honoraires", Some("2")).is_some());
+}

@@ -327,3 +327,76 @@ fn a_level_beyond_the_configuration_is_named_as_such() {
         }
     }
 }
+
+#[test]
+fn a_delegate_signs_as_such_and_only_for_who_authorised_it() {
+    let service = Service::start(&Setup::default());
+    let json = [("Accept", "application/json"), ("Content-Type", XML)];
+    let sign = |token: &str, query: &str| {
+        let target = format!("/v1/signatures?level=XAdES-B-B&{query}");
+        service.ask_with(token, "POST", &target, &json, LETTER.as_bytes())
+    };
+    let program = service.program.as_str();
+    for (query, id, role) in [
+        (
+            "practitioner=90000001&signer=assistante",
+            "assistante",
+            "delegate",
+        ),
+        ("signer=90000002", "90000002", "practitioner"),
+    ] {
+        let signed = sign(program, query).json();
+        let said = (&signed["signer_id"], &signed["signer_role"]);
+        assert_eq!(said, (&json!(id), &json!(role)), "{signed:#}");
+        let document = STANDARD.decode(signed["document"].as_str().unwrap());
+        let verified = xades::verify(&document.unwrap(), &Slot::EndOfRoot).unwrap();
+        let fingerprint = sceau::sign::fingerprint(&verified.signer);
+        assert_eq!(signed["certificate"]["sha256"], fingerprint);
+    }
+    let pairing = ["pair", "first", "--practitioner", "90000001"];
+    let first = service.daemon.command(&pairing).stdout;
+    let first = String::from_utf8(first).unwrap();
+    for (token, query, code) in [
+        (program, "signer=assistante", "query-malformed"),
+        (
+            program,
+            "practitioner=90000009&signer=assistante",
+            "signer-unknown",
+        ),
+        (
+            program,
+            "practitioner=90000001&signer=90000002",
+            "signer-unknown",
+        ),
+        (
+            program,
+            "practitioner=90000001&signer=nobody",
+            "signer-unknown",
+        ),
+        (
+            first.trim(),
+            "practitioner=90000002&signer=assistante",
+            "practitioner-not-allowed",
+        ),
+        (first.trim(), "signer=90000002", "practitioner-not-allowed"),
+    ] {
+        assert_eq!(sign(token, query).problem(), code, "{query}");
+    }
+    assert_eq!(
+        sign(first.trim(), "practitioner=90000001&signer=assistante").status,
+        200
+    );
+
+    // What was signed, and nothing else, stands in the history.
+    let state = sceau::store::Settings {
+        folder: service.daemon.state(),
+        ..sceau::config::load(&[]).unwrap().store
+    };
+    let store = sceau::store::Store::open(&state, &sceau::outbox::migrations()).unwrap();
+    let entries = store.read(|c| sceau::audit::about(c, "daemon")).unwrap();
+    let signed = entries.iter().filter(|entry| entry.event == "signed-apart");
+    let signed = signed.map(|entry| (&entry.detail["signer"], &entry.detail["role"]));
+    let delegate = (&json!("assistante"), &json!("delegate"));
+    let own = (&json!("90000002"), &json!("practitioner"));
+    assert_eq!(Vec::from_iter(signed), [delegate, own, delegate]);
+}
