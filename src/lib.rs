@@ -29,6 +29,7 @@ pub mod outbox;
 pub mod delivery;
 pub mod intake;
 // row 8
+pub mod conditions;
 pub mod evidence;
 pub mod paper;
 // row 9

@@ -5,6 +5,7 @@
 
 mod batches;
 mod draft;
+mod events;
 mod evidence;
 mod facts;
 mod forms;
@@ -27,6 +28,7 @@ pub use server::{Server, serve};
 pub use submissions::submission;
 
 use crate::base::{Secret, limits};
+use crate::conditions::Conditions;
 use crate::evidence::Evidence;
 use crate::forms::Environment;
 use crate::intake::Intake;
@@ -41,6 +43,7 @@ use axum::middleware;
 use axum::routing::{get, post};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 
 /// What the routes serve from.
@@ -55,6 +58,10 @@ pub struct Api {
     pub signer: Arc<Signer>,
     /// The tokens, each under its name.
     pub tokens: Arc<Several>,
+    /// The faults there are.
+    pub conditions: Arc<Conditions>,
+    /// Slots for streams of events.
+    pub streams: Arc<Semaphore>,
     /// Where documents go.
     pub environment: Arc<Environment>,
     /// Whether documents can be sent at all.
@@ -109,6 +116,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/uuids", post(status::uuids))
         .route("/v1/submissions", get(submissions::list))
         .route("/v1/tokens", get(status::tokens))
+        .route("/v1/events", get(events::follow))
         .merge(submission)
         .route_layer(middleware::from_fn_with_state(api.clone(), guard::program));
     let administrator = Router::new()
@@ -149,7 +157,7 @@ pub fn router(api: Arc<Api>) -> Router {
         submissions::list, submissions::one, submissions::retry, submissions::xml,
         submissions::pdf, submissions::timestamp, submissions::receipt,
         evidence::archive, paper::qr, paper::print, paper::copy,
-        status::tokens, status::unlock, status::lock, status::health, status::openapi
+        status::tokens, status::unlock, status::lock, status::health, events::follow, status::openapi
     ),
     components(schemas(Problem, forms::DryRun)),
     modifiers(&Security, &Problems)

@@ -29,6 +29,13 @@ pub struct Texts {
     pub en: String,
 }
 
+impl From<[&str; 3]> for Texts {
+    fn from([fr, de, en]: [&str; 3]) -> Self {
+        let [fr, de, en] = [fr, de, en].map(str::to_owned);
+        Self { fr, de, en }
+    }
+}
+
 /// One kind of problem.
 #[derive(Debug)]
 pub struct Kind {
@@ -185,6 +192,9 @@ kinds! {
     QUEUE_FULL = 503 "queue-full", "Too many documents wait to be signed or sent",
         "It was not accepted. Wait as long as Retry-After says, then send the very same request again. GET /v1/submissions says what the documents wait for; the bound is `outbox.open_documents_max`.",
         ["Trop de documents attendent d'être transmis ; celui-ci n'est pas encore accepté. Réessayez plus tard.", "Zu viele Dokumente warten auf die Übermittlung; dieses ist noch nicht angenommen. Versuchen Sie es später erneut.", "Too many documents wait to be sent; this one is not accepted yet. Try again later."];
+    TOO_MANY_STREAMS = 503 "too-many-streams", "Too many streams of events are open",
+        "Close one: a program needs one stream. Until then ask GET /v1/health and GET /v1/submissions.",
+        ["Trop de programmes suivent Sceau en même temps.", "Zu viele Programme verfolgen Sceau gleichzeitig.", "Too many programs follow Sceau at once."];
     STORAGE_FAILED = 503 "storage-failed", "The document could not be stored durably",
         "It was not accepted. Check disk space and the log, then repeat the request.",
         ["Le document n'a pas pu être enregistré ; il n'est pas accepté. Réessayez.", "Das Dokument konnte nicht gespeichert werden und ist nicht angenommen. Versuchen Sie es erneut.", "The document could not be stored and is not accepted. Try again."];
@@ -430,8 +440,8 @@ impl From<OutboxError> for Problem {
                 let class = match &error {
                     OutboxError::Store { source, .. } => source.class(),
                     OutboxError::Conflict(_)
-                    | OutboxError::Purged(_)
                     | OutboxError::Full { .. }
+                    | OutboxError::Purged(_)
                     | OutboxError::Standing { .. }
                     | OutboxError::LeaseLost(_) => Class::Other,
                 };

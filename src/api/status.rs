@@ -1,16 +1,15 @@
 //! Health, tokens, UUIDs and the API's own description.
 
+use super::events::Condition;
 use super::packs::PackHealth;
 use super::problem::{BODY_MALFORMED, Problem, QUERY_MALFORMED};
 use super::{Api, blocking, openapi_json};
 use crate::base::clock::rfc3339;
 use crate::base::{Secret, Uuid4};
-use crate::outbox::OutboxError;
+use crate::conditions::warned;
 use crate::sign::fingerprint;
 use crate::token::several::{Named, Several};
-use crate::token::{
-    self, DriverFault, LastTry, PinEntry, PinSession, PinWarning, TokenError, TokenStatus,
-};
+use crate::token::{self, DriverFault, LastTry, PinEntry, PinSession, TokenError, TokenStatus};
 use crate::trust::{AuthorityHealth, ClockReading};
 use axum::Json;
 use axum::body::Bytes;
@@ -30,6 +29,8 @@ const UUIDS_MAX: usize = 1000;
 pub struct Health {
     /// `ok`; `degraded` when documents are accepted but wait, or the clock is wrong.
     status: &'static str,
+    /// The faults there are, see docs/conditions.md.
+    conditions: Vec<Condition>,
     /// Exact version of the program.
     version: &'static str,
     /// Where documents are sent.
@@ -128,7 +129,7 @@ pub struct Authority {
 
 impl From<AuthorityHealth> for Authority {
     fn from(health: AuthorityHealth) -> Self {
-        let (last_failure, failure) = health.last_failure.unzip();
+        let (last_failure, failure) = health.last_failure.map(|f| (f.at, f.reason)).unzip();
         Self {
             name: health.name,
             last_success: health.last_success.map(rfc3339),
@@ -248,15 +249,18 @@ pub struct Lock {
 pub async fn health(State(api): State<Arc<Api>>) -> Result<Json<Health>, Problem> {
     let outbox = api.outbox.clone();
     let last = blocking(move || {
-        let last = |event| Ok::<_, OutboxError>(outbox.last(event)?.map(rfc3339));
-        Ok::<_, OutboxError>((last("stamped")?, last("sealed")?, last("receipted")?))
+        // Health is told even when the store has stopped.
+        let last = |event| outbox.last(event).ok().flatten().map(rfc3339);
+        (last("stamped"), last("sealed"), last("receipted"))
     });
-    let (last_stamped, last_sealed, last_receipted) = last.await??;
+    let (last_stamped, last_sealed, last_receipted) = last.await?;
     let trust = api.signer.trust().health();
+    let conditions = api.conditions.look();
     let all_ready = api.signer.token().status() == TokenStatus::Ready;
-    let ready = all_ready && api.delivers && trust.is_good();
+    let ready = all_ready && !conditions.iter().any(|c| c.holds_up);
     Ok(Json(Health {
         status: if ready { "ok" } else { "degraded" },
+        conditions: conditions.iter().map(Condition::of_nobody).collect(),
         version: env!("CARGO_PKG_VERSION"),
         environment: api.environment.name.clone(),
         environment_kind: api.environment.kind.as_str(),
@@ -411,7 +415,7 @@ fn word(status: &TokenStatus) -> (&'static str, Option<String>) {
         TokenStatus::Starting => ("starting", None),
         TokenStatus::Absent => ("absent", None),
         TokenStatus::Wrong { detail } => ("wrong", Some(detail.clone())),
-        TokenStatus::Locked { warning } => ("locked", warning.map(|w| warning_text(w).to_owned())),
+        TokenStatus::Locked { warning } => ("locked", warning.map(|w| warned(w).to_owned())),
         TokenStatus::Ready => ("ready", None),
         TokenStatus::Blocked => ("blocked", None),
         TokenStatus::Restarting { after } => ("restarting", Some(fault_text(*after).to_owned())),
@@ -424,12 +428,5 @@ fn fault_text(fault: DriverFault) -> &'static str {
     match fault {
         DriverFault::Crashed => "The token's driver crashed.",
         DriverFault::Hung => "The token's driver did not answer in time.",
-    }
-}
-
-fn warning_text(warning: PinWarning) -> &'static str {
-    match warning {
-        PinWarning::CountLow => "A wrong PIN was entered before; few attempts are left.",
-        PinWarning::FinalTry => "One attempt is left; a wrong PIN locks the token.",
     }
 }

@@ -1,13 +1,48 @@
 //! The append-only, hash-chained record of what happened. An entry holds ids,
 //! digests and codes, never patient data. Writing takes the caller's
 //! transaction, so that a fact and its record are durable together.
+//!
+//! Each entry's hash covers the one before (the chain). A Merkle tree over these
+//! hashes ([`tree`]) gives roots; signed ones are checkpoints ([`note`]), which
+//! timestamps fetched for documents witness ([`log`]). [`verify`] recomputes it
+//! all, from a state folder or from an export ([`source`]).
+
+mod log;
+mod note;
+mod proof;
+mod source;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod verify;
+
+pub use log::{CHECKPOINT_FILE, Commitment, Log, Settings};
+pub use note::{Checkpoint, NoteError, PublicKey};
+pub use proof::{Witness, witness};
+pub use source::{Database, Export, RawCheckpoint, RawEntry, export};
+pub use tree::Hash;
+pub use verify::{
+    Fault, FaultKind, Gap, Item, Judge, Kept, Node, Report, Trusted, Witnessed, verify,
+};
 
 use crate::base::clock::{from_unix_ms, unix_ms};
 use crate::base::digest;
+use crate::store::StoreError;
 use crate::store::rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-use crate::store::{Store, StoreError};
 use serde_json::Value;
+use std::io;
+use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
+
+/// What the log's entries about itself are about.
+const SUBJECT: &str = "audit";
+/// The key of the log's checkpoints was made.
+const KEY: &str = "key";
+/// A checkpoint was witnessed.
+const CHECKPOINT: &str = "checkpoint";
+
+/// The tables of checkpoints; a later migration of the store.
+pub const CHECKPOINTS_SCHEMA: &str = include_str!("checkpoints.sql");
 
 /// The table of this module; part of the store's first migration.
 pub const SCHEMA: &str = "
@@ -24,6 +59,45 @@ CREATE INDEX audit_event ON audit (event, seq);
 CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 ";
+
+/// Why the log cannot be read, verified or witnessed.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The store refused.
+    #[error("the audit log cannot be read or written")]
+    Store(#[from] StoreError),
+    /// No key for checkpoints.
+    #[error("the audit log's key cannot be made")]
+    SigningKey,
+    /// A file cannot be read or written.
+    #[error("cannot {operation} {}", path.display())]
+    File {
+        /// What was tried.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A line of an export cannot be read.
+    #[error("line {line} of the export cannot be read: {reason}")]
+    Line {
+        /// Counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl AuditError {
+    fn file(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::File {
+            operation,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +128,8 @@ pub fn append(
     let sql = StoreError::sql("append to the audit log");
     let (last, previous) = head(transaction)?.unwrap_or_default();
     let (seq, at_ms, detail) = (last + 1, unix_ms(at), detail.to_string());
-    let hash = link(&previous, seq, at_ms, subject, event, &detail);
+    let texts = [subject, event, &detail].map(str::as_bytes);
+    let hash = link(&previous, seq, at_ms, texts);
     transaction
         .prepare_cached("INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
         .and_then(|mut s| s.execute(params![seq, at_ms, subject, event, detail, hash]))
@@ -146,10 +221,31 @@ pub fn head(connection: &Connection) -> Result<Option<(i64, Vec<u8>)>, StoreErro
 /// # Errors
 /// [`StoreError::Sql`] when it cannot be read.
 pub fn last(connection: &Connection, event: &str) -> Result<Option<OffsetDateTime>, StoreError> {
+    Ok(newest(connection, event)?.map(|entry| entry.at))
+}
+
+/// The public keys recorded in the log, oldest first.
+fn keys(connection: &Connection) -> Result<Vec<PublicKey>, StoreError> {
+    let sql = StoreError::sql("read the audit log");
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT seq, at_ms, subject, event, detail FROM audit WHERE event = ?1 ORDER BY seq",
+        )
+        .map_err(&sql)?;
+    let entries = statement.query_map([KEY], entry).map_err(&sql)?;
+    let keys =
+        entries.filter_map(|entry| entry.map(|entry| PublicKey::recorded(&entry)).transpose());
+    keys.collect::<Result<_, _>>().map_err(&sql)
+}
+
+/// The newest entry of `event`.
+fn newest(connection: &Connection, event: &str) -> Result<Option<Entry>, StoreError> {
     connection
-        .prepare_cached("SELECT at_ms FROM audit WHERE event = ?1 ORDER BY seq DESC LIMIT 1")
-        .and_then(|mut s| s.query_row([event], |row| row.get(0)).optional())
-        .map(|ms| ms.map(from_unix_ms))
+        .prepare_cached(
+            "SELECT seq, at_ms, subject, event, detail FROM audit WHERE event = ?1
+             ORDER BY seq DESC LIMIT 1",
+        )
+        .and_then(|mut s| s.query_row([event], entry).optional())
         .map_err(StoreError::sql("read the audit log"))
 }
 
@@ -165,42 +261,11 @@ pub fn first(connection: &Connection) -> Result<Option<OffsetDateTime>, StoreErr
         .map_err(StoreError::sql("read the audit log"))
 }
 
-/// Recomputes the chain. `Ok(n)`: n entries, all in place; `Err(seq)` inside:
-/// the first entry that is missing, moved or altered.
+/// An entry out of the first five columns `seq, at_ms, subject, event, detail`.
 ///
 /// # Errors
-/// [`StoreError::Sql`] when the log cannot be read.
-pub fn verify(store: &Store) -> Result<Result<i64, i64>, StoreError> {
-    let sql = StoreError::sql("verify the audit log");
-    store.read(|connection| {
-        let mut statement = connection
-            .prepare("SELECT seq, at_ms, subject, event, detail, hash FROM audit ORDER BY seq")
-            .map_err(&sql)?;
-        let mut rows = statement.query([]).map_err(&sql)?;
-        let (mut expected, mut previous) = (1_i64, Vec::new());
-        while let Some(row) = rows.next().map_err(&sql)? {
-            let (seq, hash, computed) = chained(row, &previous).map_err(&sql)?;
-            if seq != expected || hash != computed {
-                return Ok(Err(expected));
-            }
-            (expected, previous) = (seq + 1, hash);
-        }
-        Ok(Ok(expected - 1))
-    })
-}
-
-fn chained(
-    row: &Row<'_>,
-    previous: &[u8],
-) -> crate::store::rusqlite::Result<(i64, Vec<u8>, Vec<u8>)> {
-    let (seq, at_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
-    let (subject, event, detail): (String, String, String) =
-        (row.get(2)?, row.get(3)?, row.get(4)?);
-    let computed = link(previous, seq, at_ms, &subject, &event, &detail);
-    Ok((seq, row.get(5)?, computed.to_vec()))
-}
-
-fn entry(row: &Row<'_>) -> crate::store::rusqlite::Result<Entry> {
+/// When a column is of another type.
+pub fn entry(row: &Row<'_>) -> crate::store::rusqlite::Result<Entry> {
     let detail: String = row.get(4)?;
     Ok(Entry {
         seq: row.get(0)?,
@@ -212,114 +277,14 @@ fn entry(row: &Row<'_>) -> crate::store::rusqlite::Result<Entry> {
 }
 
 /// Lengths go in before texts, so that no two entries share an encoding.
-fn link(
-    previous: &[u8],
-    seq: i64,
-    at_ms: i64,
-    subject: &str,
-    event: &str,
-    detail: &str,
-) -> [u8; 32] {
+/// `texts`: subject, event, detail.
+fn link(previous: &[u8], seq: i64, at_ms: i64, texts: [&[u8]; 3]) -> [u8; 32] {
     let mut bytes = b"sceau audit 1".to_vec();
     bytes.extend_from_slice(&seq.to_be_bytes());
     bytes.extend_from_slice(&at_ms.to_be_bytes());
-    for part in [
-        previous,
-        subject.as_bytes(),
-        event.as_bytes(),
-        detail.as_bytes(),
-    ] {
+    for part in [previous].into_iter().chain(texts) {
         bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
         bytes.extend_from_slice(part);
     }
     digest::sha256(&bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::Settings;
-    use serde_json::json;
-
-    fn store(folder: &std::path::Path) -> Store {
-        let settings = Settings {
-            folder: folder.to_owned(),
-            key_file: None,
-        };
-        let store = Store::open(&settings, &[SCHEMA]).unwrap();
-        for n in 0..5 {
-            store
-                .transact(|tx| {
-                    append(
-                        tx,
-                        OffsetDateTime::UNIX_EPOCH,
-                        "s",
-                        "event",
-                        &json!({ "n": n }),
-                    )
-                })
-                .unwrap();
-        }
-        store
-    }
-
-    #[test]
-    fn the_chain_verifies_and_rows_cannot_be_changed_by_sql() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(folder.path());
-        assert_eq!(verify(&store).unwrap(), Ok(5));
-        store
-            .read(|c| {
-                assert!(c.execute("UPDATE audit SET event = 'x'", []).is_err());
-                assert!(c.execute("DELETE FROM audit", []).is_err());
-                Ok::<(), StoreError>(())
-            })
-            .unwrap();
-    }
-
-    #[test]
-    fn a_link_leads_from_the_entry_before_to_itself() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(folder.path());
-        let links = store.read(|c| links(c, "s")).unwrap();
-        assert_eq!(links.len(), 5);
-        let mut previous = Vec::new();
-        for found in links {
-            assert_eq!(found.previous, previous);
-            let (at, detail) = (found.at_ms, &found.detail);
-            previous = link(
-                &previous,
-                found.seq,
-                at,
-                &found.subject,
-                &found.event,
-                detail,
-            )
-            .to_vec();
-            assert_eq!(found.hash, previous);
-        }
-        assert_eq!(store.read(head).unwrap(), Some((5, previous)));
-    }
-
-    #[test]
-    fn altering_removing_or_moving_a_row_is_found() {
-        let tampers = [
-            ("UPDATE audit SET detail = '{\"n\":9}' WHERE seq = 3", 3),
-            ("DELETE FROM audit WHERE seq = 2", 2),
-            ("UPDATE audit SET at_ms = 1 WHERE seq = 4", 4),
-        ];
-        for (tamper, expected) in tampers {
-            let folder = tempfile::tempdir().unwrap();
-            let store = store(folder.path());
-            store
-                .read(|c| {
-                    c.execute_batch("DROP TRIGGER audit_no_update; DROP TRIGGER audit_no_delete;")
-                        .unwrap();
-                    c.execute(tamper, []).unwrap();
-                    Ok::<(), StoreError>(())
-                })
-                .unwrap();
-            assert_eq!(verify(&store).unwrap(), Err(expected), "{tamper}");
-        }
-    }
 }

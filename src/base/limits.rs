@@ -18,6 +18,18 @@ pub const WAITERS_MAX: usize = CONNECTIONS_MAX / 2;
 pub const WAITERS_PROGRAM_MAX: usize = WAITERS_MAX / 2;
 /// Longest such wait, in seconds.
 pub const WAIT_SECONDS_MAX: u64 = 60;
+/// Most streams of events at once; each holds a connection.
+pub const EVENT_STREAMS_MAX: usize = CONNECTIONS_MAX / 4;
+/// Most entries of the audit log looked at in one go for a stream of events.
+pub const EVENTS_PAGE: i64 = 200;
+/// How many entries back a stream of events can begin.
+pub const EVENTS_BACK_MAX: i64 = 10_000;
+/// Longest silence on a stream of events, in seconds; then a comment is sent.
+pub const EVENTS_SILENCE_SECONDS: u64 = 15;
+/// Most paused submissions of each stage looked at when the service starts.
+pub const PAUSED_SAMPLE: usize = 1_000;
+/// Most submissions remembered for one fault.
+pub const CONDITION_SUBMISSIONS_MAX: usize = 1_000;
 /// Time a client has to send its request head, in seconds.
 pub const HEAD_SECONDS_MAX: u64 = 10;
 
@@ -115,3 +127,9 @@ pub const WORKER_MEMORY_BYTES_MAX: u64 = 1 << 30;
 /// Longest name of a dropped document without its ending, in bytes: the names
 /// of what is written beside it must fit into 255.
 pub const INBOX_NAME_BYTES_MAX: usize = 180;
+
+/// Longest time between two checkpoints of the audit log, in minutes.
+pub const CHECKPOINT_MINUTES_MAX: u64 = 60;
+/// Longest line of an export of the audit log, in bytes: a checkpoint with its
+/// timestamp token in base64.
+pub const AUDIT_LINE_BYTES_MAX: u64 = 4 << 20;

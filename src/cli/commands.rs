@@ -1,12 +1,9 @@
 //! The commands but the demonstration.
 
-use crate::audit;
 use crate::base::Secret;
 use crate::config::{self, Configuration};
 use crate::http::{self, Client, Request, Response};
-use crate::outbox;
 use crate::service::{self, ADMIN_TOKEN_FILE, ENDPOINT_FILE};
-use crate::store::Store;
 use serde_json::Value;
 use std::error::Error;
 use std::path::PathBuf;
@@ -28,18 +25,6 @@ pub(super) fn check(files: &[PathBuf]) -> Done {
     config::load(files)?;
     println!("The configuration has no faults.");
     Ok(())
-}
-
-pub(super) fn audit(files: &[PathBuf]) -> Done {
-    let configuration = config::load(files)?;
-    let store = Store::open(&configuration.store, &outbox::migrations())?;
-    match audit::verify(&store)? {
-        Ok(entries) => {
-            println!("The audit log is whole: {entries} entries.");
-            Ok(())
-        }
-        Err(seq) => Err(format!("the audit log is missing or altered at entry {seq}").into()),
-    }
 }
 
 pub(super) fn unlock(files: &[PathBuf], name: Option<&str>, use_last_try: bool) -> Done {

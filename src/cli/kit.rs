@@ -9,7 +9,7 @@ use clap::Args;
 use std::error::Error;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long the insurer takes in the case `accepted`, in milliseconds.
@@ -150,7 +150,7 @@ impl Running {
         let mut command = shell(line);
         command.envs(environment.iter().copied());
         command.stdout(log.try_clone()?).stderr(log);
-        command.stdin(std::process::Stdio::null());
+        command.stdin(Stdio::null());
         Ok(Self(command.spawn()?))
     }
 
@@ -181,6 +181,13 @@ impl Drop for Running {
         if let Ok(None) = self.0.try_wait() {
             let group = rustix::process::Pid::from_child(&self.0);
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+        // As long as the shell runs, Windows knows what it started.
+        #[cfg(windows)]
+        if let Ok(None) = self.0.try_wait() {
+            let mut end = Command::new("taskkill");
+            end.args(["/T", "/F", "/PID", &self.0.id().to_string()]);
+            let _ = end.stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
         let _ = self.0.kill();
         let _ = self.0.wait();

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod backup;
 mod commands;
 mod conformance;
@@ -103,8 +104,11 @@ enum Command {
         #[command(flatten)]
         files: Files,
     },
-    /// Verify that no entry of the audit log is missing or altered.
-    Audit(Files),
+    /// Verify that no entry of the audit log is missing or altered; export it.
+    ///
+    /// Exit status: 0 when the log is whole, 3 when something is missing or
+    /// altered, 2 when the command cannot be carried out.
+    Audit(audit::Options),
     /// Validate signed XML and PDF documents (EN 319 102-1) and print the reports.
     ///
     /// Exit status: 0 when every document is TOTAL-PASSED, 3 when one is not,
@@ -202,7 +206,7 @@ pub fn main() -> ExitCode {
         Command::Validate(options) => return validate::run(&options),
         Command::Backup { file, files } => backup::run(&files.config, &file),
         Command::Restore { file, files } => restore::run(&files.config, &file),
-        Command::Audit(files) => commands::audit(&files.config),
+        Command::Audit(options) => return audit::main(options),
         Command::Evidence {
             uuid,
             out,

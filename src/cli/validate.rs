@@ -139,7 +139,7 @@ fn context(settings: &Settings, options: &Options) -> Result<Context, Box<dyn Er
     Ok(context)
 }
 
-fn certificates(file: &Path) -> Result<Vec<Cert>, Box<dyn Error>> {
+pub(super) fn certificates(file: &Path) -> Result<Vec<Cert>, Box<dyn Error>> {
     let bytes = read(file)?;
     let found = match Cert::from_der(&bytes) {
         Ok(cert) => Ok(vec![cert]),

@@ -15,6 +15,7 @@ pub use installation::Installation;
 pub use token::{KeySettings, TokenSettings};
 
 use crate::api;
+use crate::audit;
 use crate::base::settings::{Faults, Section};
 use crate::base::{Secret, limits, paths};
 use crate::forms::Environment;
@@ -66,6 +67,8 @@ pub struct Configuration {
     pub store: store::Settings,
     /// Room kept on its disk.
     pub room: store::Room,
+    /// Checkpoints of the audit log.
+    pub audit: audit::Settings,
     /// Folder with more form packs.
     pub forms_folder: Option<PathBuf>,
     /// The drop folder, if there is one.
@@ -102,6 +105,8 @@ pub struct OutboxSettings {
     pub lease: Duration,
     /// Most documents that are not final.
     pub open_max: usize,
+    /// How long a signed document may wait for its timestamp before it is told.
+    pub stamp_within: Option<Duration>,
     /// Threads that sign.
     pub intake_workers: usize,
     /// Threads that send.
@@ -285,6 +290,7 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
         },
         trust: trust_settings(&root.section("trust"), &store.folder),
         pdfs: pdf_settings(&root.section("pdf"), &store.folder),
+        audit: audit_settings(&root.section("audit"), &store.folder),
         store,
         room,
         upkeep,
@@ -294,6 +300,10 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
         outbox: OutboxSettings {
             lease: Duration::from_secs(outbox.number("lease_seconds", 10..=86_400)),
             open_max: outbox.number("open_documents_max", 1..=10_000_000) as usize,
+            stamp_within: match outbox.number("stamp_within_hours", 0..=8760) {
+                0 => None,
+                hours => Some(Duration::from_secs(hours * 3600)),
+            },
             intake_workers: outbox.number("intake_workers", 1..=64) as usize,
             delivery_workers: outbox.number("delivery_workers", 1..=64) as usize,
         },
@@ -347,6 +357,14 @@ fn store_settings(section: &Section<'_>) -> store::Settings {
     store::Settings {
         folder: section.path("folder").unwrap_or_else(paths::data_default),
         key_file: section.path("key_file"),
+    }
+}
+
+fn audit_settings(section: &Section<'_>, state: &Path) -> audit::Settings {
+    let minutes = section.number("checkpoint_minutes", 0..=limits::CHECKPOINT_MINUTES_MAX);
+    audit::Settings {
+        checkpoint_every: Duration::from_secs(60 * minutes),
+        checkpoint_file: state.join(audit::CHECKPOINT_FILE),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::readme::README;
 use super::{Evidence, EvidenceError, Scope};
-use crate::audit::Link;
+use crate::audit::{Link, Witness};
 use crate::base::clock::{from_unix_ms, rfc3339};
 use crate::base::{Uuid4, digest, hex};
 use crate::forms::{Shown, ShownValue};
@@ -22,16 +22,12 @@ const BODIES: [(Kind, &str, &str, bool); 7] = [
     (Kind::RequestPdf, "request.pdf", "application/pdf", true),
     (Kind::Document, SIGNED_XML, "application/xml", true),
     (Kind::Pdf, "signed.pdf", "application/pdf", true),
-    (
-        Kind::Timestamp,
-        "timestamp.tst",
-        "application/vnd.etsi.timestamp-token",
-        false,
-    ),
+    (Kind::Timestamp, "timestamp.tst", TIMESTAMP_TOKEN, false),
     (Kind::Answer, "answer.xml", "application/xml", true),
     (Kind::Envelope, "envelope.xml", "application/soap+xml", true),
 ];
 
+const TIMESTAMP_TOKEN: &str = "application/vnd.etsi.timestamp-token";
 const SIGNED_XML: &str = "signed.xml";
 /// What is sent of an operation that is not signed.
 const UNSIGNED_XML: &str = "sent.xml";
@@ -90,6 +86,9 @@ impl Evidence {
         self.judge(&record, &mut files)?;
         let history: Vec<Value> = proof.links.iter().map(entry).collect();
         files.push(File::json("history.json", &history)?);
+        if let Some(witness) = &proof.witness {
+            files.extend(checkpoint(witness)?);
+        }
         files.push(File {
             name: "README.txt".to_owned(),
             media_type: "text/plain; charset=utf-8",
@@ -238,6 +237,31 @@ fn entry(link: &Link) -> Value {
         "previous": hex::encode(&link.previous),
         "hash": hex::encode(&link.hash),
     })
+}
+
+/// The checkpoint of the log over entries of the history, with what shows that
+/// it is over them and when it was.
+fn checkpoint(witness: &Witness) -> Result<[File; 2], EvidenceError> {
+    let entries = witness.paths.iter().map(|(seq, path)| {
+        let path: Vec<String> = path.iter().map(|hash| hex::encode(hash)).collect();
+        json!({ "seq": seq, "path": path })
+    });
+    let proof = json!({
+        "key": witness.key,
+        "note": witness.note,
+        "salt": hex::encode(&witness.salt),
+        "certificates": witness.chain,
+        "entries": entries.collect::<Vec<_>>(),
+    });
+    Ok([
+        File::json("checkpoint.json", &proof)?,
+        File {
+            name: "checkpoint.tst".to_owned(),
+            media_type: TIMESTAMP_TOKEN,
+            bytes: witness.token.clone(),
+            withheld: false,
+        },
+    ])
 }
 
 /// Every file under the same time, the first a ZIP file can hold, so that the

@@ -15,6 +15,8 @@ validation-*   la vérification selon EN 319 102-1 faite au moment de l'archive,
                en JSON et selon TS 119 102-2
 history.json   chaque étape, tentative et appel extérieur, avec sa place dans
                le journal chaîné
+checkpoint.*   état signé du journal qui couvre ces étapes, et l'horodatage qui
+               l'atteste (s'il y en a déjà un)
 answer.xml     la réponse du destinataire dans la forme qu'il a signée ; c'est
                l'accusé de réception
 envelope.xml   l'enveloppe SOAP entière de cette réponse, avec sa signature
@@ -34,6 +36,8 @@ validation-*   die Prüfung nach EN 319 102-1 zum Zeitpunkt des Archivs, als JSO
                und nach TS 119 102-2
 history.json   jeder Schritt, Versuch und Aufruf nach außen, mit seinem Platz im
                verketteten Protokoll
+checkpoint.*   signierter Stand des Protokolls über diese Schritte, und der
+               Zeitstempel, der ihn bezeugt (sofern es ihn schon gibt)
 answer.xml     die Antwort des Empfängers in der Form, die er signiert hat: die
                Empfangsbestätigung
 envelope.xml   der ganze SOAP-Umschlag dieser Antwort mit seiner Signatur
@@ -53,6 +57,8 @@ validation-*   the validation by EN 319 102-1 made with the archive, as JSON and
                as XML of TS 119 102-2
 history.json   each step, attempt and outside call, with its place in the hash
                chain of the log
+checkpoint.*   a signed state of the log over these steps, and the timestamp
+               that witnesses it (when there is one already)
 answer.xml     the receiver's answer in the form it signed: the receipt
 envelope.xml   the whole SOAP envelope of that answer, with its signature
 Documents and answers are health data: pass them on only to those who must see
@@ -62,4 +68,8 @@ The hash of an entry of history.json is the SHA-256 of these bytes in a row:
     \"sceau audit 1\"; seq and at_ms, 8 bytes each, most significant first; then
     the bytes of previous (hexadecimal in the file), subject, event and
     detail_text, each after its length in 8 bytes.
+checkpoint.json shows that such a hash was under the root of its note: the leaf
+    is SHA-256(00, hash); each step of path is joined by SHA-256(01, left,
+    right) as in RFC 9162, 2.1.3.2. The nonce of checkpoint.tst is the first 16
+    bytes of SHA-256(salt, note).
 ";

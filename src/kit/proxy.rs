@@ -43,11 +43,19 @@ struct Shared {
     /// Host and port of the service.
     service: String,
     packs: Packs,
-    play: Mutex<(Trial, Vec<Seen>)>,
+    play: Mutex<Play>,
+}
+
+/// A case under way.
+struct Play {
+    /// Which one of this proxy: what began in another is none of its business.
+    number: u64,
+    trial: Trial,
+    seen: Vec<Seen>,
 }
 
 impl Shared {
-    fn play(&self) -> MutexGuard<'_, (Trial, Vec<Seen>)> {
+    fn play(&self) -> MutexGuard<'_, Play> {
         self.play.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,7 +74,11 @@ impl Proxy {
         let shared = Arc::new(Shared {
             service: service.to_owned(),
             packs: Packs::builtin().map_err(KitError::Forms)?,
-            play: Mutex::new((Trial::Accepted, Vec::new())),
+            play: Mutex::new(Play {
+                number: 0,
+                trial: Trial::Accepted,
+                seen: Vec::new(),
+            }),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -95,12 +107,18 @@ impl Proxy {
 
     /// Begins a case; what was seen before is forgotten.
     pub fn begin(&self, trial: Trial) {
-        *self.shared.play() = (trial, Vec::new());
+        let mut play = self.shared.play();
+        let number = play.number + 1;
+        *play = Play {
+            number,
+            trial,
+            seen: Vec::new(),
+        };
     }
 
     /// What was seen in this case so far.
     pub fn seen(&self) -> Vec<Seen> {
-        self.shared.play().1.clone()
+        self.shared.play().seen.clone()
     }
 }
 
@@ -130,6 +148,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
+    let number = shared.play().number;
     let (head, body) = request.into_parts();
     let limit = 2 * limits::BODY_BYTES_MAX;
     let bytes = to_bytes(Body::new(body), limit).await.map_err(|_| Closed)?;
@@ -140,11 +159,14 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         answer: None,
         finals: Vec::new(),
     };
-    let (number, act) = {
+    let (place, act) = {
         let mut play = shared.play();
-        let act = play.0.act(&play.1, &seen);
-        play.1.push(seen);
-        (play.1.len() - 1, act)
+        if play.number != number {
+            return Err(Closed);
+        }
+        let act = play.trial.act(&play.seen, &seen);
+        play.seen.push(seen);
+        (play.seen.len() - 1, act)
     };
     let (response, finals) = match act {
         Act::Refuse(code) => (problem(code), Vec::new()),
@@ -154,10 +176,14 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     if act == Act::LoseAnswer {
         return Err(Closed);
     }
-    if let Some(seen) = shared.play().1.get_mut(number) {
+    let mut play = shared.play();
+    if play.number == number
+        && let Some(seen) = play.seen.get_mut(place)
+    {
         seen.answer = Some((response.status().as_u16(), Instant::now()));
         seen.finals = finals;
     }
+    drop(play);
     Ok(response)
 }
 
@@ -266,4 +292,74 @@ fn finals(body: &[u8]) -> Vec<Uuid4> {
     is_final
         .filter_map(|s| s["uuid"].as_str()?.parse().ok())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    fn ask(address: SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let request =
+            "GET /v1/submissions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+
+    fn read_head(stream: &mut TcpStream) {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+    }
+
+    #[test]
+    fn an_answer_of_one_case_does_not_land_in_the_next() {
+        let service = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let proxy = Proxy::start(&service.local_addr().unwrap().to_string()).unwrap();
+        proxy.begin(Trial::Accepted);
+        let mut first = ask(proxy.address);
+        let (mut late, _) = service.accept().unwrap();
+        read_head(&mut late);
+        assert_eq!(proxy.seen().len(), 1);
+
+        proxy.begin(Trial::Accepted);
+        let mut second = ask(proxy.address);
+        let (mut own, _) = service.accept().unwrap();
+        read_head(&mut own);
+        let end = |stream: &mut TcpStream, asked: &mut TcpStream, status: &str| {
+            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).unwrap();
+            let mut answered = String::new();
+            asked.read_to_string(&mut answered).unwrap();
+            assert!(
+                answered.starts_with(&format!("HTTP/1.1 {status}")),
+                "{answered}"
+            );
+        };
+        end(&mut late, &mut first, "404");
+        assert_eq!(proxy.seen()[0].answer, None);
+        end(&mut own, &mut second, "200");
+        assert_eq!(proxy.seen()[0].answer.map(|(status, _)| status), Some(200));
+    }
+
+    #[test]
+    fn a_request_that_was_begun_in_one_case_does_not_count_in_the_next() {
+        let proxy = Proxy::start("127.0.0.1:9").unwrap();
+        let before = proxy.shared.play().number;
+        let mut stream = TcpStream::connect(proxy.address).unwrap();
+        let head = "POST /v1/forms/pid/simulation HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        // Asked for the body: the request is under way.
+        read_head(&mut stream);
+        proxy.begin(Trial::Accepted);
+        assert_ne!(proxy.shared.play().number, before);
+        stream.write_all(b"<a/>").unwrap();
+        assert_eq!(stream.read_to_string(&mut String::new()).unwrap(), 0);
+        assert!(proxy.seen().is_empty());
+    }
 }

@@ -13,12 +13,15 @@
 
 mod backup;
 mod clients;
+mod deadline;
 mod links;
+mod news;
 mod proof;
 mod receive;
 mod record;
 mod retention;
 mod rows;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod waiters;
@@ -26,9 +29,11 @@ mod waiters;
 pub use backup::{back_up, restore};
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use links::{Link, Name, Scope};
+pub use news::{Page, Step};
 pub use proof::Proof;
 pub use receive::{Accepted, New};
 pub use record::{Kind, Queue, Record, Stage, State, Wait};
+pub use steps::{Conclusion, Event, Evidence, Prepared, Verdict};
 
 use crate::audit;
 use crate::base::hold::{self, Bell, Defect};
@@ -36,6 +41,7 @@ use crate::base::{Clock, Uuid4};
 use crate::forms::CodePrestataire;
 use crate::store::rusqlite::Transaction;
 use crate::store::{Body, Store, StoreError, files};
+use news::Followers;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,76 +67,9 @@ pub fn migrations() -> Vec<String> {
         format!("{}{SCHEMA}{CLIENTS_SCHEMA}", audit::SCHEMA),
         include_str!("schema-2.sql").to_owned(),
         include_str!("schema-3.sql").to_owned(),
+        audit::CHECKPOINTS_SCHEMA.to_owned(),
+        include_str!("schema-4.sql").to_owned(),
     ]
-}
-
-/// A step in the history of a submission.
-#[derive(Debug, Clone)]
-pub struct Event {
-    /// Fixed word: `checked`, `signed`, `stamped`, `sealed`...
-    pub word: &'static str,
-    /// When it happened.
-    pub at: OffsetDateTime,
-    /// Codes, digests, addresses, times.
-    pub detail: Value,
-}
-
-/// How far intake came.
-#[derive(Debug)]
-pub struct Prepared {
-    /// `Received` (nothing reached yet), `Signed`, `Stamped` or `Ready`.
-    pub state: State,
-    /// Bodies made on the way.
-    pub bodies: Vec<(Kind, Vec<u8>)>,
-    /// Steps made on the way.
-    pub events: Vec<Event>,
-    /// Why it goes no further now.
-    pub wait: Option<Wait>,
-}
-
-/// How an attempt or a question ended.
-#[derive(Debug)]
-pub enum Conclusion {
-    /// The receiver's parsed verdict: accepted.
-    Receipted(Verdict),
-    /// The receiver's parsed verdict: refused.
-    Rejected(Verdict),
-    /// Certainly not accepted; send again later, not before `after`.
-    Retry {
-        /// Shortest pause.
-        after: Duration,
-        /// Whose fault it was.
-        wait: Wait,
-    },
-    /// May have been accepted; ask later.
-    Unknown {
-        /// Whose fault it was.
-        wait: Wait,
-    },
-}
-
-/// The receiver's verdict as read from its answer.
-#[derive(Debug, Clone, Default)]
-pub struct Verdict {
-    /// The receiver's id of the document.
-    pub insurer_id: Option<String>,
-    /// Codes of its anomalies.
-    pub codes: Vec<String>,
-    /// All that its answer says, its codes and texts under `anomalies`, kept
-    /// intact and sealed: a text may name the patient, and the audit log can
-    /// never be purged.
-    pub reading: Value,
-}
-
-/// What came with a [`Conclusion`].
-#[derive(Debug, Default)]
-pub struct Evidence {
-    /// The receiver's id of the exchange.
-    pub correlation_id: Option<String>,
-    /// The answer's payload.
-    pub answer: Option<Vec<u8>>,
-    /// The signed envelope around it.
-    pub envelope: Option<Vec<u8>>,
 }
 
 /// Why the outbox cannot do what was asked.
@@ -230,9 +169,11 @@ pub struct Outbox {
     upkeep: Mutex<Upkeep>,
     changed: Bell,
     waiters: Waiters,
+    followers: Followers,
     /// Submissions that are not final. Counted once, at the start.
     open: AtomicUsize,
     open_max: usize,
+    stamp_within: Option<Duration>,
 }
 
 impl Outbox {
@@ -257,8 +198,10 @@ impl Outbox {
             lease,
             changed: Bell::default(),
             waiters: Waiters::default(),
+            followers: Followers::default(),
             open: AtomicUsize::new(0),
             open_max: usize::MAX,
+            stamp_within: None,
         };
         outbox.recover()?;
         // Only now: later, a file without a row may be one about to get it.
@@ -287,6 +230,7 @@ impl Outbox {
 
     /// With at most `open_max` documents that are not final; without, there is
     /// no bound.
+    #[must_use]
     pub fn bounded(mut self, open_max: usize) -> Self {
         self.open_max = open_max;
         self
@@ -320,6 +264,7 @@ impl Outbox {
             true => Duration::from_secs(1 << 30),
             false => self.lease,
         };
+        let mut put_back = Vec::new();
         let Upkeep {
             turns,
             abandoned,
@@ -327,7 +272,7 @@ impl Outbox {
         } = &mut *upkeep;
         let claimed = self.store.transact(|tx| {
             for claim in &*abandoned {
-                self.put_back(tx, *claim)?;
+                put_back.extend(self.put_back(tx, *claim)?);
             }
             if now < *latest {
                 rows::clock_set_back(tx, now)?;
@@ -336,6 +281,7 @@ impl Outbox {
         })?;
         abandoned.clear();
         *latest = now;
+        put_back.iter().for_each(|r| self.followers.committed(r));
         Ok(claimed.map(|(record, number)| Lease { record, number }))
     }
 
@@ -367,6 +313,7 @@ impl Outbox {
             }
             self.append_wait(tx, &record)?;
             release(tx, &record, claim)?;
+            deadline::note(tx, &record, &step.bodies)?;
             // Last: whatever fails before leaves them where they are.
             self.store.stage(&replaced);
             Ok::<_, OutboxError>(replaced)
@@ -374,6 +321,7 @@ impl Outbox {
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d2-after");
         self.settle(&bodies, &replaced);
+        self.followers.committed(&record);
         self.notify();
         Ok(record)
     }
@@ -401,6 +349,7 @@ impl Outbox {
             )
         })?;
         hold::point("d3-after");
+        self.followers.ring();
         Ok(Lease {
             record,
             number: claim.number,
@@ -450,6 +399,7 @@ impl Outbox {
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d4-after");
         self.settle(&bodies, &replaced);
+        self.followers.committed(&record);
         self.notify();
         if record.state.is_final() {
             self.open.fetch_sub(1, Ordering::Relaxed);
@@ -602,6 +552,7 @@ impl Outbox {
     /// Wakes every waiting worker.
     pub fn notify(&self) {
         self.changed.ring();
+        self.followers.ring();
     }
 
     fn recover(&self) -> Result<(), OutboxError> {
@@ -622,10 +573,10 @@ impl Outbox {
     /// Puts a submission back whose claim was abandoned, after a back-off: what
     /// failed once may fail each time, and must not stop all others. An attempt
     /// that had begun may have arrived.
-    fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<(), StoreError> {
+    fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<Option<Record>, StoreError> {
         let found = rows::find(tx, claim.uuid)?;
         let Some(record) = found.filter(|record| !record.state.is_final()) else {
-            return Ok(());
+            return Ok(None);
         };
         let wait = Wait {
             class: "ours".into(),
@@ -638,11 +589,12 @@ impl Outbox {
         if begun {
             record.state = State::Unknown;
         }
-        if rows::update(tx, &record, claim.number)? {
-            let subject = record.uuid.to_string();
-            audit::append(tx, record.updated_at, &subject, word, &detail)?;
+        if !rows::update(tx, &record, claim.number)? {
+            return Ok(None);
         }
-        Ok(())
+        let subject = record.uuid.to_string();
+        audit::append(tx, record.updated_at, &subject, word, &detail)?;
+        Ok(Some(record))
     }
 
     /// Stores all bodies or leaves none behind.

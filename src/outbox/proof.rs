@@ -1,7 +1,7 @@
 //! What proves the history of a submission, and that there is one.
 
 use super::{Outbox, OutboxError, Record, rows};
-use crate::audit::{self, Link};
+use crate::audit::{self, Link, Witness};
 use crate::base::Uuid4;
 use crate::forms::EnvironmentKind;
 use crate::store::Store;
@@ -15,6 +15,8 @@ pub struct Proof {
     pub links: Vec<Link>,
     /// Number and hash of the newest entry of the whole log.
     pub head: (i64, Vec<u8>),
+    /// The checkpoint that covers the entries, when there is one.
+    pub witness: Option<Witness>,
 }
 
 impl Outbox {
@@ -24,8 +26,11 @@ impl Outbox {
     /// [`OutboxError::Store`].
     pub fn proof(&self, uuid: Uuid4) -> Result<Proof, OutboxError> {
         self.store.read(|connection| {
+            let links = audit::links(connection, &uuid.to_string())?;
+            let entries: Vec<i64> = links.iter().map(|link| link.seq).collect();
             Ok(Proof {
-                links: audit::links(connection, &uuid.to_string())?,
+                witness: audit::witness(connection, &entries)?,
+                links,
                 head: audit::head(connection)?.unwrap_or_default(),
             })
         })

@@ -248,6 +248,24 @@ pub(super) fn next_due(
     Ok(first.map(from_unix_ms))
 }
 
+/// Some open submissions of a stage: at most `limit` are looked at.
+pub(super) fn sample(
+    connection: &Connection,
+    stage: Stage,
+    limit: usize,
+) -> Result<Vec<Record>, StoreError> {
+    let failed = StoreError::sql("look at open submissions");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM submission WHERE {} LIMIT ?1",
+        states(stage)
+    );
+    let mut statement = connection.prepare(&sql).map_err(&failed)?;
+    let rows = statement
+        .query_map([limit as i64], record)
+        .map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
 pub(super) fn make_due(
     tx: &Transaction<'_>,
     uuid: Uuid4,

@@ -1,3 +1,4 @@
+mod deadlines;
 mod turns;
 
 use super::*;
@@ -84,6 +85,11 @@ fn large(text: &[u8]) -> Vec<u8> {
 
 fn ready(outbox: &Outbox, uuid: Uuid4) {
     outbox.receive(new(uuid, 1)).unwrap();
+    climbed(outbox);
+}
+
+/// Brings the next document of intake to `Ready`.
+fn climbed(outbox: &Outbox) {
     let lease = outbox.claim(Stage::Intake).unwrap().unwrap();
     let step = Prepared {
         state: State::Ready,
@@ -506,14 +512,7 @@ fn a_request_is_found_by_its_digest() {
 /// Accepts a document that names others and brings it to its verdict.
 fn concluded(f: &Fixture, uuid: Uuid4, links: &[Link], verdict: Conclusion) {
     receive(f, uuid, links).unwrap();
-    let lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
-    let step = Prepared {
-        state: State::Ready,
-        bodies: vec![],
-        events: vec![],
-        wait: None,
-    };
-    f.outbox.prepared(lease, step).unwrap();
+    climbed(&f.outbox);
     let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
     assert_eq!(lease.record.uuid, uuid);
     let lease = f.outbox.begin_attempt(lease).unwrap();
@@ -560,14 +559,7 @@ fn of_two_documents_that_name_the_same_once_the_first_stands_until_it_is_refused
         );
     }
     assert_eq!(f.outbox.find(second).unwrap(), None);
-    let lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
-    let step = Prepared {
-        state: State::Ready,
-        bodies: vec![],
-        events: vec![],
-        wait: None,
-    };
-    f.outbox.prepared(lease, step).unwrap();
+    climbed(&f.outbox);
     let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
     let refused = Conclusion::Rejected(Verdict::default());
     f.outbox

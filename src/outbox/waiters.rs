@@ -51,8 +51,9 @@ impl Outbox {
         Some(receiver)
     }
 
-    /// Ends every wait: the service stops.
+    /// Ends every wait and tells who follows: the service stops.
     pub fn end_waits(&self) {
+        self.followers.end();
         self.waiters.lock().clear();
     }
 }

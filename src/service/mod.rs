@@ -1,17 +1,21 @@
 //! The composition root: builds every part from the configuration, starts the
 //! workers, serves the API, and stops in order. No business rule stands here.
 
+mod conditions;
 #[cfg(unix)]
 mod inbox;
 mod keeper;
 mod packs;
 mod upkeep;
+mod witness;
 mod workers;
 
 pub use workers::work;
 
 use crate::api::{self, Api, Programs, Server};
-use crate::base::{Secret, SystemClock, file, hex, random};
+use crate::audit;
+use crate::base::{Secret, SystemClock, file, hex, limits, random};
+use crate::conditions::{Conditions, Sources};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
 use crate::evidence::Evidence;
@@ -29,6 +33,7 @@ use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
 use crate::token::{Token, TokenError};
 use crate::trust::{Trust, TrustError};
+use conditions::ConditionWatch;
 #[cfg(unix)]
 use inbox::InboxWatch;
 use keeper::{Keeper, Kept};
@@ -38,7 +43,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use upkeep::{Tended, Upkeep};
 
 /// File in the state folder with the administrator's token of this run.
@@ -143,13 +148,22 @@ impl Parts {
             .map_err(ServiceError::Store)?
             .with_room(configuration.room);
         let lease = configuration.outbox.lease;
+        let store = Arc::new(store);
         let outbox =
-            Outbox::open(Arc::new(store), clock.clone(), lease).map_err(ServiceError::Outbox)?;
-        let outbox = Arc::new(outbox.bounded(configuration.outbox.open_max));
+            Outbox::open(store.clone(), clock.clone(), lease).map_err(ServiceError::Outbox)?;
+        let OutboxSettings {
+            open_max,
+            stamp_within,
+            ..
+        } = configuration.outbox;
+        let outbox = outbox.bounded(open_max).with_stamp_within(stamp_within);
+        let outbox = Arc::new(outbox);
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
+        let log = audit::Log::open(store, clock.clone(), configuration.audit);
+        let trust = witness::witnessing(trust, log);
         let tokens = Arc::new(tokens(configuration.tokens, &configuration.store.folder)?);
         let rsa_scheme = configuration.rsa_scheme;
         let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
@@ -177,6 +191,14 @@ impl Parts {
             configuration.pdfs,
             clock.clone(),
         ));
+        let conditions = Conditions::new(Sources {
+            tokens: tokens.clone(),
+            signer: signer.clone(),
+            outbox: outbox.clone(),
+            clock: clock.clone(),
+            delivers: delivery.is_some(),
+        });
+        let conditions = Arc::new(conditions.map_err(ServiceError::Outbox)?);
         let tended = Tended {
             outbox: outbox.clone(),
             clock: clock.clone(),
@@ -192,6 +214,8 @@ impl Parts {
             evidence,
             signer,
             tokens,
+            conditions,
+            streams: Arc::new(Semaphore::new(limits::EVENT_STREAMS_MAX)),
             environment,
             delivers: delivery.is_some(),
             programs: Programs::new(configuration.rate),
@@ -234,6 +258,8 @@ impl Parts {
         let upkeep = Upkeep::start(self.tended).map_err(ServiceError::Runtime)?;
         #[cfg(unix)]
         let inbox_watch = InboxWatch::start(self.inbox).map_err(ServiceError::Runtime)?;
+        let condition_watch =
+            ConditionWatch::start(api.conditions.clone()).map_err(ServiceError::Runtime)?;
         let pack_watch = PackWatch::start(self.packs, outbox).map_err(ServiceError::Runtime)?;
         let (stop, stopped) = watch::channel(false);
         let signals = signals().map_err(ServiceError::Runtime)?;
@@ -251,6 +277,7 @@ impl Parts {
             #[cfg(unix)]
             inbox_watch.stop();
             pack_watch.stop();
+            condition_watch.stop();
             keeper.stop();
             upkeep.stop();
         });

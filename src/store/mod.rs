@@ -18,7 +18,7 @@ mod tests;
 use crate::base::hold::Defect;
 use crate::base::{Secret, digest, file, hex};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, DropBehavior, Transaction, TransactionBehavior};
+use rusqlite::{Connection, DropBehavior, OpenFlags, Transaction, TransactionBehavior};
 use seal::Seal;
 use std::error::Error;
 use std::fs::File;
@@ -504,6 +504,19 @@ impl Store {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The database of a state folder, to be read beside a service that may be
+/// running. Nothing is made, migrated or unsealed.
+///
+/// # Errors
+/// [`StoreError::Sql`].
+pub fn read_only(folder: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let sql = StoreError::sql("open to be read");
+    let connection = Connection::open_with_flags(folder.join(DATABASE), flags).map_err(&sql)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(&sql)?;
+    Ok(connection)
 }
 
 /// The files of these bodies, for [`Store::discard`].

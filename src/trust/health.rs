@@ -1,7 +1,7 @@
 //! What the last real calls say about timestamp authorities and about this
 //! machine's clock.
 
-use super::{Trust, TsaSettings};
+use super::{Trust, TrustError, TsaSettings};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -21,9 +21,67 @@ pub struct AuthorityHealth {
     /// How long that took, in milliseconds.
     pub last_millis: Option<u64>,
     /// When it last failed, and how.
-    pub last_failure: Option<(OffsetDateTime, String)>,
+    pub last_failure: Option<Failure>,
+    /// Since when it has given no good timestamp, when it failed last.
+    pub failing_since: Option<OffsetDateTime>,
     /// Until when others are asked before it, because it failed or was slow.
     pub paused_until: Option<OffsetDateTime>,
+}
+
+impl AuthorityHealth {
+    /// Whether its last answer was no good timestamp.
+    pub fn is_failing(&self) -> bool {
+        self.failing_since.is_some()
+    }
+}
+
+/// How a timestamp authority failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// When.
+    pub at: OffsetDateTime,
+    /// Of what kind.
+    pub kind: FailureKind,
+    /// One sentence.
+    pub reason: String,
+}
+
+/// What a failure says of a timestamp authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// No answer, a refusal, or what is no timestamp.
+    Down,
+    /// A timestamp that is not to be trusted.
+    Untrue,
+    /// A good timestamp that this machine's clock contradicts.
+    Apart,
+}
+
+impl FailureKind {
+    pub(super) fn of(error: &TrustError) -> Self {
+        match error {
+            TrustError::Token { .. }
+            | TrustError::Policy { .. }
+            | TrustError::Inaccurate { .. }
+            | TrustError::NotTrusted { .. }
+            | TrustError::Algorithm { .. }
+            | TrustError::NotValid { .. }
+            | TrustError::Revoked { .. }
+            | TrustError::Unknown { .. } => Self::Untrue,
+            TrustError::ClockSkew { .. } => Self::Apart,
+            TrustError::Setup(_)
+            | TrustError::NoAnchors
+            | TrustError::NoAuthority
+            | TrustError::NotAsked { .. }
+            | TrustError::Unreachable { .. }
+            | TrustError::Answer { .. }
+            | TrustError::Refused { .. }
+            | TrustError::AllAuthorities { .. }
+            | TrustError::Algorithms { .. }
+            | TrustError::NotYetFresh { .. }
+            | TrustError::NoEvidence { .. } => Self::Down,
+        }
+    }
 }
 
 /// The last comparison of this machine's clock with a signed time.
@@ -66,18 +124,6 @@ impl Health {
             clock: None,
         }
     }
-
-    /// Whether timestamps can be had, as far as known, and the clock is right.
-    /// Without any authority none can.
-    pub fn is_good(&self) -> bool {
-        let failing = |a: &AuthorityHealth| match (&a.last_failure, a.last_success) {
-            (Some((failed, _)), Some(succeeded)) => *failed > succeeded,
-            (failure, None) => failure.is_some(),
-            (None, Some(_)) => false,
-        };
-        let none_left = self.authorities.iter().all(failing);
-        !none_left && !self.clock.as_ref().is_some_and(ClockReading::is_fault)
-    }
 }
 
 impl Trust {
@@ -109,7 +155,12 @@ impl Trust {
     }
 
     /// Writes down how asking an authority went.
-    pub(super) fn note_authority(&self, place: usize, took: Duration, failure: Option<String>) {
+    pub(super) fn note_authority(
+        &self,
+        place: usize,
+        took: Duration,
+        failure: Option<(FailureKind, String)>,
+    ) {
         let now = self.clock.now();
         let mut health = self.health_now();
         let Some(authority) = health.authorities.get_mut(place) else {
@@ -118,11 +169,17 @@ impl Trust {
         let pause = failure.is_some() || took >= self.settings.authority_slow;
         authority.paused_until = pause.then(|| now + self.settings.authority_pause);
         match failure {
-            Some(reason) => {
-                tracing::warn!(authority = %authority.name, "timestamp authority failed: {reason}");
-                authority.last_failure = Some((now, reason));
+            Some((kind, reason)) => {
+                tracing::debug!(authority = %authority.name, "timestamp authority failed: {reason}");
+                authority.failing_since.get_or_insert(now);
+                authority.last_failure = Some(Failure {
+                    at: now,
+                    kind,
+                    reason,
+                });
             }
             None => {
+                authority.failing_since = None;
                 authority.last_success = Some(now);
                 authority.last_millis = u64::try_from(took.as_millis()).ok();
             }
@@ -136,13 +193,6 @@ impl Trust {
             offset_seconds: offset.whole_seconds(),
             source: source.to_owned(),
         };
-        if reading.is_fault() {
-            tracing::error!(
-                source,
-                seconds = reading.offset_seconds,
-                "this machine's clock is more than five minutes off the signed time: mend the clock"
-            );
-        }
         self.health_now().clock = Some(reading);
     }
 }

@@ -13,14 +13,16 @@ mod statements;
 #[cfg(test)]
 mod tests;
 mod timestamp;
+mod witness;
 
 pub use budget::Budget;
 pub use chain::build_chain;
 pub use evidence::{
     Evidence, EvidenceError, Finding, Freshness, Judgement, Question, Standing, judge,
 };
-pub use health::{AuthorityHealth, ClockReading, Health};
+pub use health::{AuthorityHealth, ClockReading, Failure, FailureKind, Health};
 pub use policy::{AlgorithmPolicy, PolicyFault};
+pub use witness::{Commitment, Witness};
 
 use crate::base::Clock;
 use crate::http::{self, HttpError, Transport};
@@ -381,6 +383,7 @@ pub struct Trust {
     client: Arc<dyn Transport>,
     memory: Memory,
     health: Mutex<Health>,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 /// An outside call to make.
@@ -422,7 +425,15 @@ impl Trust {
             settings,
             clock,
             client,
+            witness: None,
         })
+    }
+
+    /// The same with somebody whose commitments timestamp requests carry.
+    #[must_use]
+    pub fn witnessing(mut self, witness: Arc<dyn Witness>) -> Self {
+        self.witness = Some(witness);
+        self
     }
 
     /// What this was set up with.

@@ -14,6 +14,7 @@ mod lasting;
 mod policy;
 mod revocation;
 mod statements;
+mod witness;
 
 /// A clock that is set by hand, in seconds after [`NOW`].
 #[derive(Default)]

@@ -1,5 +1,6 @@
 //! Timestamps from the configured authorities, in order.
 
+use super::health::FailureKind;
 use super::memory::{Item, Key, Kind};
 use super::{Call, Fetch, TIMESTAMP, Trust, TrustError, TsaEvidence, TsaSettings};
 use crate::base::{causes, digest, limits, random};
@@ -30,7 +31,8 @@ impl Trust {
             };
             let start = Instant::now();
             let asked = self.ask_authority(authority, &imprint, calls);
-            let failure = asked.as_ref().err().map(|failure| causes(failure));
+            let failure = asked.as_ref().err();
+            let failure = failure.map(|error| (FailureKind::of(error), causes(error)));
             self.note_authority(place, start.elapsed(), failure);
             match asked {
                 Ok(token) => return Ok(token),
@@ -50,7 +52,9 @@ impl Trust {
         imprint: &[u8; 32],
         calls: &mut Vec<Call>,
     ) -> Result<TimestampToken, TrustError> {
-        let nonce = random::bytes::<16>();
+        let commitment = self.witness.as_ref().and_then(|who| who.commitment());
+        let chosen = commitment.as_ref().map(|commitment| commitment.nonce);
+        let nonce = chosen.unwrap_or_else(random::bytes::<16>);
         let request = tsp::request(imprint, &nonce, authority.policy.as_deref());
         let asked_at = self.clock.now();
         let fetch = Fetch {
@@ -79,24 +83,28 @@ impl Trust {
         if let (Err(failure), Some(call)) = (&accepted, calls.get_mut(call)) {
             call.result = failure.to_string();
         }
-        accepted.map(|()| token)
+        let chain = accepted?;
+        if let Some(commitment) = commitment {
+            (commitment.witnessed)(&token, &chain);
+        }
+        Ok(token)
     }
 
-    /// Judges authority and time of a token that is good in itself. What a
-    /// trusted one says about this machine's clock counts, refused or not.
+    /// Judges authority and time of a token that is good in itself, and gives its
+    /// chain. What a trusted one says about this machine's clock counts, refused or not.
     fn accept(
         &self,
         authority: &TsaSettings,
         token: &TimestampToken,
         off: time::Duration,
         calls: &mut Vec<Call>,
-    ) -> Result<(), TrustError> {
+    ) -> Result<Vec<Cert>, TrustError> {
         let pool = token.certificates();
-        self.chain(token.signer(), pool, token.gen_time(), calls)?;
+        let chain = self.chain(token.signer(), pool, token.gen_time(), calls)?;
         self.note_clock(&authority.name, off);
         self.check_clock(authority, token, off)?;
         self.note_signer(authority, token.signer());
-        Ok(())
+        Ok(chain)
     }
 
     /// How far a signed time lies outside of the time since `asked_at`.

@@ -98,11 +98,6 @@ impl Daemon {
         }
     }
 
-    /// The paired program's token.
-    pub fn token(&self) -> &str {
-        &self.token
-    }
-
     /// Runs `sceau` with this service's configuration.
     pub fn command(&self, arguments: &[&str]) -> std::process::Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sceau"));
@@ -116,6 +111,11 @@ impl Daemon {
     /// The API's address, as in `http://127.0.0.1:12345`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// The paired program's bearer token.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// The state folder.
@@ -196,6 +196,18 @@ impl Daemon {
         )
     }
 
+    /// Hands an example of a mémoire in, under a UUID of its own, and waits for
+    /// its receipt: that UUID, the XML, and the submission.
+    pub fn receipted(&self, name: &str) -> (String, Vec<u8>, Value) {
+        let (uuid, xml) = example(name);
+        let answer = self.hand_in(&xml, &pdf("memoire-gs-a2b.pdf"));
+        let said = String::from_utf8_lossy(&answer.body);
+        assert_eq!(answer.status, 202, "{said}");
+        let submission = self.wait_for(&uuid, &["receipted", "rejected"]);
+        assert_eq!(submission["state"], "receipted", "{submission:#}");
+        (uuid, xml, submission)
+    }
+
     /// Waits until the submission is in one of `states`; returns it.
     pub fn wait_for(&self, uuid: &str, states: &[&str]) -> Value {
         let path = format!("/v1/submissions/{uuid}");
@@ -257,6 +269,27 @@ pub fn example(name: &str) -> (String, Vec<u8>) {
     (uuid, xml.into_bytes())
 }
 
+/// Copies a built-in pack under another version into `packs` of a folder, its
+/// `pack.toml` changed by `edit`.
+pub fn copy_pack(folder: &Path, pack: &str, version: &str, edit: impl FnOnce(String) -> String) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("xsd").join(pack);
+    let (form, own) = pack.split_once('/').unwrap();
+    let target = folder.join("packs").join(form).join(version);
+    std::fs::create_dir_all(&target).unwrap();
+    for file in std::fs::read_dir(&source).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, target.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let manifest = std::fs::read_to_string(source.join("pack.toml")).unwrap();
+    let (from, to) = [own, version]
+        .map(|version| format!("version = \"{version}\""))
+        .into();
+    let manifest = edit(manifest.replacen(&from, &to, 1));
+    std::fs::write(target.join("pack.toml"), manifest).unwrap();
+}
+
 /// A PDF fixture.
 pub fn pdf(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(PDFS).join(name)).unwrap()
@@ -267,16 +300,7 @@ fn a_memoire_goes_from_post_to_receipt_and_comes_back_whole() {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
     let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
-    let (uuid, xml) = example("accident.xml");
-    let answer = daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf"));
-    assert_eq!(
-        answer.status,
-        202,
-        "{}",
-        String::from_utf8_lossy(&answer.body)
-    );
-    let submission = daemon.wait_for(&uuid, &["receipted", "rejected"]);
-    assert_eq!(submission["state"], "receipted", "{submission:#}");
+    let (uuid, _, submission) = daemon.receipted("accident.xml");
     let events = submission["history"].as_array().unwrap();
     let events: Vec<_> = events
         .iter()
@@ -319,9 +343,7 @@ fn the_same_request_again_is_the_same_submission_and_other_bytes_conflict() {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
     let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
-    let (uuid, xml) = example("une-ligne.xml");
-    assert_eq!(daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf")).status, 202);
-    daemon.wait_for(&uuid, &["receipted"]);
+    let (_, xml, _) = daemon.receipted("une-ligne.xml");
 
     let again = daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf"));
     assert_eq!(again.status, 200);

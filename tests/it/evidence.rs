@@ -1,12 +1,13 @@
 //! The evidence of documents, opened and judged by programs that are not ours:
 //! unzip, sha256sum and Python.
 
+use crate::audit::CHECKPOINT;
 use crate::daemon::{Daemon, Setup, example, pdf};
+use crate::paper;
 use crate::sandbox::Sandbox;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
 /// Recomputes the hash of every entry of a history, by docs/evidence.md.
 const CHAIN: &str = r#"
@@ -23,14 +24,7 @@ for e in json.load(open("history.json")):
 "#;
 
 fn run(program: &str, arguments: &[&str], folder: &Path) -> String {
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap_or_else(|error| panic!("{program} (packaging/dev/ensure.sh test): {error}"));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(paper::run(program, arguments, folder)).unwrap()
 }
 
 /// The archive of a document, opened in a folder; and its manifest.
@@ -95,6 +89,45 @@ fn assert_history(manifest: &Value, submission: &Value, opened: &Path) {
     assert!(head["seq"].as_i64() >= last["seq"].as_i64(), "{head}");
 }
 
+/// The checkpoint covers the first entries of the history, and the timestamp
+/// with its nonce is the sandbox's authority's.
+fn assert_checkpoint(opened: &Path, sandbox: &Sandbox) {
+    let said = run("python3", &["-c", CHECKPOINT], opened);
+    let (nonce, covered) = said.trim().split_once('\n').unwrap();
+    assert!(covered.split(' ').count() >= 2, "{covered}");
+    let shown = [
+        "ts",
+        "-reply",
+        "-token_in",
+        "-in",
+        "checkpoint.tst",
+        "-token_out",
+        "-text",
+    ];
+    let shown = run("openssl", &shown, opened);
+    assert!(
+        shown.contains(&format!("Nonce: 0x{nonce}")),
+        "{nonce}: {shown}"
+    );
+    // Over which document does not matter: here it is this one's own.
+    let dump = shown.split("Message data:\n").nth(1).unwrap();
+    let lines = dump.lines().take_while(|line| line.starts_with("    "));
+    let bytes = lines.flat_map(|line| line.get(11..59).unwrap().split([' ', '-']));
+    let imprint: String = bytes.collect();
+    let (root, end) = (sandbox.pki("root.pem"), sandbox.pki("issuing.pem"));
+    let verify = [
+        "ts",
+        "-verify",
+        "-token_in",
+        "-in",
+        "checkpoint.tst",
+        "-digest",
+        &imprint,
+    ];
+    let verify = [&verify[..], &["-CAfile", &root, "-untrusted", &end]].concat();
+    assert!(run("openssl", &verify, opened).contains("Verification: OK"));
+}
+
 #[test]
 fn an_archive_proves_what_was_sent_and_answered() {
     let folder = tempfile::tempdir().unwrap();
@@ -111,6 +144,8 @@ fn an_archive_proves_what_was_sent_and_answered() {
     let expected = [
         "README.txt",
         "answer.xml",
+        "checkpoint.json",
+        "checkpoint.tst",
         "envelope.xml",
         "history.json",
         "request.pdf",
@@ -135,24 +170,15 @@ fn an_archive_proves_what_was_sent_and_answered() {
         let path = format!("/v1/submissions/{uuid}/{part}");
         assert_eq!(read(name), daemon.call(&path, None).body, "{name}");
     }
-    let document = &manifest["document"];
-    for key in [
-        "uuid",
-        "form",
-        "version",
-        "operation",
-        "state",
-        "insurer_id",
-        "correlation_id",
-        "code_prestataire",
-        "signer",
-    ] {
-        assert_eq!(document[key], submission[key], "{key}");
+    let keys =
+        "uuid form version operation state insurer_id correlation_id code_prestataire signer";
+    for key in keys.split(' ') {
+        assert_eq!(manifest["document"][key], submission[key], "{key}");
     }
     assert_eq!(manifest["made_by"]["version"], env!("CARGO_PKG_VERSION"));
 
     assert_history(&manifest, &submission, &opened);
-
+    assert_checkpoint(&opened, &sandbox);
     // What the archive says of the signatures is what a verifier says of its files.
     for name in ["validation-xml.json", "validation-pdf.json"] {
         let report: Value = serde_json::from_slice(&read(name)).unwrap();
@@ -172,9 +198,7 @@ fn archives_of_the_same_state_differ_in_what_was_judged_anew_alone() {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
     let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
-    let (uuid, xml) = example("une-ligne.xml");
-    assert_eq!(daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf")).status, 202);
-    daemon.wait_for(&uuid, &["receipted"]);
+    let (uuid, _, _) = daemon.receipted("une-ligne.xml");
     let opened: Vec<_> = ["first", "second"]
         .map(|name| {
             let opened = folder.path().join(name);
@@ -195,7 +219,7 @@ fn archives_of_the_same_state_differ_in_what_was_judged_anew_alone() {
         .lines()
         .filter(|line| line.contains("1980-01-01 00:00"))
         .count();
-    assert_eq!(files, 14, "{listing}");
+    assert_eq!(files, 16, "{listing}");
 }
 
 #[test]
@@ -510,9 +534,7 @@ fn a_connection_report_lists_what_is_missing_and_joins_workstations() {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
     let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
-    let (uuid, xml) = example("une-ligne.xml");
-    assert_eq!(daemon.hand_in(&xml, &pdf("memoire-gs-a2b.pdf")).status, 202);
-    daemon.wait_for(&uuid, &["receipted"]);
+    let (uuid, _, _) = daemon.receipted("une-ligne.xml");
     let report = |arguments: &[&str]| {
         let arguments = [&["connection-report"], arguments].concat();
         let printed = daemon.command(&arguments);

@@ -137,7 +137,7 @@ fn a_dropped_memoire_is_sent_and_its_receipt_lies_beside_it() {
     // Another document under a known name hides nothing, also where nothing
     // tells any more whose that is.
     fs::remove_file(place.at("sent").join("b.submission.json")).unwrap();
-    let (third, later) = example("dentaire.xml");
+    let (third, later) = example("une-ligne.xml");
     place.drop("b", &later, Some(&pdf(PDF)));
     place.sent(&format!("b.{third}"));
     assert_eq!(fs::read(place.at("sent").join("b.xml")).unwrap(), xml);

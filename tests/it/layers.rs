@@ -15,7 +15,7 @@ const ROWS: [&[&str]; 13] = [
     &["sign"],
     &["outbox", "gateway"],
     &["intake", "delivery"],
-    &["evidence", "paper"],
+    &["evidence", "paper", "conditions"],
     &["api", "inbox"],
     &["config", "kit"],
     &["service"],

@@ -1,6 +1,7 @@
 //! The integration tests, in one binary.
 
 mod api;
+mod audit;
 mod c14n;
 mod cli;
 #[cfg(target_os = "linux")] // looks processes up in /proc
@@ -11,6 +12,8 @@ mod discretion;
 mod docs;
 mod dropin;
 mod evidence;
+#[cfg(target_os = "linux")] // uses `crash`
+mod faults;
 mod forms;
 mod fuzzed;
 mod gateway;

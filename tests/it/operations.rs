@@ -6,7 +6,7 @@ mod outcomes;
 
 use crate::api::Service;
 use crate::api::raw::Answer;
-use crate::daemon::{Setup, example, pdf};
+use crate::daemon::{Setup, copy_pack, example, pdf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sceau::base::Uuid4;
@@ -255,15 +255,7 @@ fn what_a_document_names_must_be_there_ones_own_and_of_its_kind() {
 #[test]
 fn a_deposit_is_cancelled_without_a_pdf() {
     let service = Service::start(&Setup::default());
-    let (uuid, xml) = example("une-ligne.xml");
-    assert_eq!(
-        service
-            .daemon
-            .hand_in(&xml, &pdf("memoire-gs-a2b.pdf"))
-            .status,
-        202
-    );
-    let deposit = service.daemon.wait_for(&uuid, &["receipted"]);
+    let (uuid, _, deposit) = service.daemon.receipted("une-ligne.xml");
     let (_, xml) = annulation(&word(&deposit["insurer_id"]));
     let body = json!({ "xml": xml, "pdf": STANDARD.encode(pdf("memoire-gs-a2b.pdf")) });
     let json = [("Content-Type", "application/json")];
@@ -438,19 +430,9 @@ fn a_document_is_sent_to_no_other_environment_than_it_was_accepted_for() {
 
 /// The built-in PID pack in another version, for a folder of packs.
 fn pack(folder: &Path, version: &str, period: &str) {
-    let source = root().join("xsd/pid/2");
-    let target = folder.join("packs/pid").join(version);
-    std::fs::create_dir_all(&target).unwrap();
-    for file in std::fs::read_dir(&source).unwrap() {
-        let path = file.unwrap().path();
-        if path.is_file() {
-            std::fs::copy(&path, target.join(path.file_name().unwrap())).unwrap();
-        }
-    }
-    let manifest = std::fs::read_to_string(source.join("pack.toml")).unwrap();
-    let manifest = manifest.replace("version = \"2\"", &format!("version = \"{version}\""));
-    let manifest = manifest.replace("[[periods]]\n", &format!("{period}\n[[periods]]\n"));
-    std::fs::write(target.join("pack.toml"), manifest).unwrap();
+    copy_pack(folder, "pid/2", version, |manifest| {
+        manifest.replace("[[periods]]\n", &format!("{period}\n[[periods]]\n"))
+    });
 }
 
 #[test]
@@ -535,10 +517,7 @@ fn an_association_bills_what_its_members_did_and_signed() {
         let held = service.sandbox.shown(&format!("documents/{uuid}"));
         assert_eq!(held["code_prestataire"], "10000010");
     };
-    let (uuid, xml) = example("association.xml");
-    let paper = pdf("memoire-gs-a2b.pdf");
-    assert_eq!(service.daemon.hand_in(&xml, &paper).status, 202);
-    let deposit = service.daemon.wait_for(&uuid, &["receipted", "rejected"]);
+    let (_, _, deposit) = service.daemon.receipted("association.xml");
     is_sent_and_signed(&deposit, &json!("90000001"));
     let id = word(&deposit["insurer_id"]);
     let path = "memoire-honoraires/2/examples/valid/annulation/association.xml";

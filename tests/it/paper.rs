@@ -25,7 +25,7 @@ fn fixture(name: &str) -> Vec<u8> {
 }
 
 /// Runs a program; its standard output. All output is told when it fails.
-fn run(program: &str, arguments: &[&str], folder: &Path) -> Vec<u8> {
+pub fn run(program: &str, arguments: &[&str], folder: &Path) -> Vec<u8> {
     let output = Command::new(program)
         .args(arguments)
         .current_dir(folder)

@@ -79,6 +79,7 @@ part "canonical forms and schemas" differential
 part "form packs" "$here/../../.judges/venv/bin/python" "$here/packs.py" --bin "$bin"
 part "bad documents" "$here/refusals/refusals.py" --bin "$bin" --out "$out/refusals"
 part "XML reports" "$here/../../.judges/venv/bin/python" "$here/reports.py" --bin "$bin" "$out/refusals"
+part "the audit log" "$here/audit.py" --bin "$bin" --out "$out/audit"
 part "examples of the guide" "$here/examples.py" --bin "$bin" --out "$out/examples"
 part "Schemathesis" "$here/schemathesis/run.py" --bin "$bin" --out "$out/schemathesis"
 

@@ -38,13 +38,14 @@ fn a_failing_authority_costs_its_time_once_in_a_while() {
     let [first, other] = health.authorities.as_slice() else {
         panic!("{health:?}");
     };
-    let (failed_at, reason) = first.last_failure.as_ref().unwrap();
-    assert_eq!(*failed_at, NOW);
-    assert!(reason.contains("HTTP status 404"), "{reason}");
+    let failure = first.last_failure.as_ref().unwrap();
+    assert_eq!((failure.at, failure.kind), (NOW, FailureKind::Down));
+    assert!(failure.reason.contains("HTTP status 404"), "{failure:?}");
+    assert_eq!(first.failing_since, Some(NOW));
     assert_eq!(first.paused_until, Some(later(100)));
     assert_eq!(other.last_success, Some(later(59)));
     assert!(other.last_millis.is_some() && other.paused_until.is_none());
-    assert!(health.is_good());
+    assert!(!other.is_failing());
     // After the window it is tried first again, by one document.
     world.stamping("second", world.tsa(), |stamp| stamp.gen_time = later(100));
     at(100);
@@ -56,26 +57,28 @@ fn a_failing_authority_costs_its_time_once_in_a_while() {
     for _ in 0..2 {
         assert_eq!(asked(&trust), (true, vec!["/first".to_owned()]));
     }
-    assert_eq!(trust.health().authorities[0].paused_until, None);
+    let first = &trust.health().authorities[0];
+    assert_eq!((first.paused_until, first.failing_since), (None, None));
 }
 
 #[test]
 fn when_all_fail_all_are_asked_and_health_says_so() {
     let world = world();
     let trust = two_authorities(&world);
-    assert!(trust.health().is_good());
+    let failing = || {
+        let all = trust.health().authorities;
+        all.iter().map(|a| a.is_failing()).collect::<Vec<_>>()
+    };
+    assert_eq!(failing(), [false, false]);
     for _ in 0..2 {
         let (stamped, urls) = asked(&trust);
         assert_eq!((stamped, urls.len()), (false, 2));
     }
-    assert!(!trust.health().is_good());
+    assert_eq!(failing(), [true, true]);
     world.stamping("second", world.tsa(), |_| {});
     world.clock.0.store(1, Ordering::SeqCst);
     assert!(asked(&trust).0);
-    assert!(trust.health().is_good());
-    // No authority at all: there is never a timestamp.
-    let none = world.trust_with(|s| s.timestamp_authorities.clear());
-    assert!(!none.health().is_good());
+    assert_eq!(failing(), [true, false]);
 }
 
 #[test]
@@ -113,13 +116,11 @@ fn a_wrong_clock_is_a_fault_of_its_own() {
             (reading.offset_seconds, reading.source.as_str()),
             (seconds, "first")
         );
-        assert_eq!(
-            (reading.is_fault(), trust.health().is_good()),
-            (fault, !fault)
-        );
+        assert_eq!(reading.is_fault(), fault);
         // The next good comparison ends it.
         world.stamping("first", world.tsa(), |_| {});
-        assert!(asked(&trust).0 && trust.health().is_good());
+        assert!(asked(&trust).0);
+        assert!(!trust.health().clock.unwrap().is_fault());
     }
     // Refused for the clock, it still says so; a stranger's word does not count.
     for (stranger, noted) in [(false, true), (true, false)] {

@@ -5,7 +5,7 @@
 use super::{PATIENCE, events, root, word};
 use crate::api::Service;
 use crate::api::raw::Answer;
-use crate::daemon::{Setup, pdf, until};
+use crate::daemon::{Setup, copy_pack, pdf, until};
 use crate::sandbox::Sandbox;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -342,21 +342,7 @@ fn sent_on_a_day_it_is_not_allowed() {
 
 /// The form of an operation as version 9, which nobody may send before 2090.
 fn closed(folder: &Path, operation: &Operation) {
-    let source = root()
-        .join("xsd")
-        .join(operation.form)
-        .join(operation.version);
-    let target = folder.join("packs").join(operation.form).join("9");
-    std::fs::create_dir_all(&target).unwrap();
-    for file in std::fs::read_dir(&source).unwrap() {
-        let path = file.unwrap().path();
-        if path.is_file() {
-            std::fs::copy(&path, target.join(path.file_name().unwrap())).unwrap();
-        }
-    }
-    let manifest = std::fs::read_to_string(source.join("pack.toml")).unwrap();
-    let version = format!("version = \"{}\"", operation.version);
-    let manifest = manifest.replacen(&version, "version = \"9\"", 1);
+    let pack = format!("{}/{}", operation.form, operation.version);
     let period = "\n[[periods]]\nfrom = 2090-01-01\nrule = \"Test\"\n";
-    std::fs::write(target.join("pack.toml"), manifest + period).unwrap();
+    copy_pack(folder, &pack, "9", |manifest| manifest + period);
 }

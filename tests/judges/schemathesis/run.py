@@ -91,6 +91,8 @@ def judge(options, out, processes):
 
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{endpoint}/v1/openapi.json") as answer:
         description = json.load(answer)
+    # A stream does not end by itself; tests/it/faults.rs reads it.
+    description["paths"].pop("/v1/events")
     # "default" would describe every answer there is: what is left must be complete.
     for item in description["paths"].values():
         for method in METHODS:

@@ -1,0 +1,191 @@
+use super::pauses::Pauses;
+use super::*;
+use crate::base::Uuid4;
+use crate::forms::EnvironmentKind;
+use crate::gateway::FaultClass;
+use crate::gateway::mysecu::fault::{Source, TABLE, Verdict};
+use crate::outbox::{State, Wait};
+use time::Duration;
+
+fn at(seconds: i64) -> OffsetDateTime {
+    OffsetDateTime::UNIX_EPOCH + Duration::seconds(seconds)
+}
+
+/// A document as a step left it, of a practitioner who signs it.
+fn record(uuid: Uuid4, code: &str, state: State, wait: Option<(&str, &str)>) -> Record {
+    Record {
+        uuid,
+        form: "memoire-honoraires".into(),
+        version: "2".into(),
+        operation: "depot".into(),
+        code_prestataire: code.into(),
+        client: "test".into(),
+        environment: "sandbox".into(),
+        environment_kind: EnvironmentKind::Sandbox,
+        signer: Some(code.into()),
+        state,
+        wait: wait.map(|(class, code)| Wait {
+            class: class.into(),
+            code: code.into(),
+            text: format!("{class} {code}."),
+        }),
+        due_at: None,
+        tries: 2,
+        insurer_id: None,
+        correlation_id: None,
+        received_at: at(0),
+        updated_at: at(0),
+        request_sha256: [0; 32],
+    }
+}
+
+fn names(pauses: &Pauses) -> Vec<(&'static str, Option<String>)> {
+    let name = |(scope, pause): (&Scope, &pauses::Pause)| {
+        (pause.kind.name, scope.parts().1.map(str::to_owned))
+    };
+    pauses.iter().map(name).collect()
+}
+
+const A: &str = "90000001";
+const B: &str = "90000002";
+
+#[test]
+fn a_fault_begins_once_and_ends_with_the_first_that_gets_through() {
+    let mut pauses = Pauses::default();
+    let (first, second) = (Uuid4::random(), Uuid4::random());
+    let down = Some(("receiver", "UNAVAILABLE"));
+    for (seconds, uuid) in [(1, first), (2, second), (3, first)] {
+        pauses.learn(&Record {
+            updated_at: at(seconds),
+            ..record(uuid, A, State::Ready, down)
+        });
+    }
+    assert_eq!(names(&pauses), [("insurer-down", None)]);
+    assert_eq!(pauses.iter().next().unwrap().1.since, at(1));
+    // Another fault of another document says nothing of this one.
+    let blocked = Some(("account", "ACCOUNT_BLOCKED"));
+    let third = Uuid4::random();
+    pauses.learn(&record(
+        third,
+        A,
+        State::Received,
+        Some(("token", "token-locked")),
+    ));
+    assert_eq!(names(&pauses), [("insurer-down", None)]);
+    // The insurer knows who it does not want: it is up.
+    pauses.learn(&record(third, B, State::Ready, blocked));
+    assert_eq!(names(&pauses), [("account-blocked", Some(B.to_owned()))]);
+    // A's receipt says nothing of B's account, B's own does.
+    pauses.learn(&record(first, A, State::Receipted, None));
+    assert_eq!(names(&pauses).len(), 1);
+    pauses.learn(&record(Uuid4::random(), B, State::Rejected, None));
+    assert_eq!(names(&pauses), []);
+}
+
+#[test]
+fn what_is_wrong_with_one_document_ends_with_that_document() {
+    for (state, wait, name) in [
+        (
+            State::Received,
+            ("ours", "form-missing"),
+            "configuration-wrong",
+        ),
+        (State::Received, ("ours", "embedding"), "document-stuck"),
+        (State::Signed, ("ours", "store"), "document-damaged"),
+        (State::Ready, ("ours", "body-damaged"), "document-damaged"),
+        (State::Unknown, ("ours", "cannot-ask"), "verdict-unknown"),
+        (State::Unknown, ("ours", "interrupted"), "document-stuck"),
+    ] {
+        let mut pauses = Pauses::default();
+        let (bad, good) = (Uuid4::random(), Uuid4::random());
+        pauses.learn(&record(bad, A, state, Some(wait)));
+        pauses.learn(&record(good, A, State::Ready, None));
+        pauses.learn(&record(good, A, State::Receipted, None));
+        assert_eq!(names(&pauses), [(name, Some(A.to_owned()))], "{wait:?}");
+        pauses.learn(&record(bad, A, State::Ready, None));
+        pauses.learn(&record(bad, A, State::Receipted, None));
+        assert_eq!(names(&pauses), [], "{wait:?}");
+    }
+}
+
+#[test]
+fn what_a_signer_meets_ends_when_that_signer_gets_further() {
+    let missing = Some(("token", "certificate-missing"));
+    let mut pauses = Pauses::default();
+    pauses.learn(&record(Uuid4::random(), A, State::Received, missing));
+    let later = Uuid4::random();
+    pauses.learn(&record(
+        later,
+        A,
+        State::Stamped,
+        Some(("ocsp", "no-revocation-data")),
+    ));
+    assert_eq!(names(&pauses), [("ocsp-down", Some(A.to_owned()))]);
+    pauses.learn(&record(Uuid4::random(), B, State::Ready, None));
+    assert_eq!(names(&pauses).len(), 1, "another's list is another list");
+    pauses.learn(&record(Uuid4::random(), A, State::Ready, None));
+    assert_eq!(names(&pauses), []);
+}
+
+#[test]
+fn every_fault_of_the_gateway_has_a_name() {
+    for row in TABLE {
+        let prefix = match row.source {
+            Source::Wsse => "wsse:",
+            Source::Wst => "wst:",
+            Source::Soap => "soap:",
+            Source::Detail | Source::Here => "",
+        };
+        let code = match row.code {
+            "MessageExpired" => "clock".to_owned(),
+            code => format!("{prefix}{code}"),
+        };
+        let class = match row.verdict {
+            Verdict::Retry(_, class) | Verdict::Renew(_, class) | Verdict::Unknown(class) => class,
+            // Ends the document, or is asked about at once.
+            Verdict::Refused | Verdict::Duplicate => continue,
+        };
+        let expected = match (class, row.code) {
+            (FaultClass::Network, _) => "insurer-unreachable",
+            (FaultClass::Account, "UNKNOWN_PROVIDER") => "account-unknown",
+            (FaultClass::Account, _) => "account-blocked",
+            (FaultClass::ReceiverDown, code) if code.starts_with("answer-") => {
+                "insurer-answer-wrong"
+            }
+            (FaultClass::ReceiverDown, "fault-unknown") => "insurer-answer-wrong",
+            (FaultClass::ReceiverDown, _) => "insurer-down",
+            (FaultClass::Ours, "InvalidSecurityToken" | "ExpiredData") => "session-expired",
+            (FaultClass::Ours, "MessageExpired") => "clock-wrong",
+            (FaultClass::Ours, "Client" | "message") => "document-stuck",
+            (FaultClass::Ours, "UNKNOWN_MODEL" | "VersionMismatch" | "MustUnderstand") => {
+                "configuration-wrong"
+            }
+            (FaultClass::Ours, _) => "access-refused",
+        };
+        let class = match class {
+            FaultClass::Ours => "ours",
+            FaultClass::Network => "network",
+            FaultClass::ReceiverDown => "receiver",
+            FaultClass::Account => "account",
+        };
+        let mut pauses = Pauses::default();
+        let wait = Some((class, code.as_str()));
+        pauses.learn(&record(Uuid4::random(), A, State::Ready, wait));
+        let found: Vec<&str> = names(&pauses).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(found, [expected], "{code}");
+    }
+}
+
+#[test]
+fn names_are_unique_and_every_text_is_there() {
+    let mut seen = HashSet::new();
+    for kind in KINDS {
+        assert!(seen.insert(kind.name), "{} stands twice", kind.name);
+        assert!(
+            kind.cause
+                .iter()
+                .chain(&kind.next_step)
+                .all(|t| t.len() > 10)
+        );
+    }
+}
