@@ -68,7 +68,7 @@ pub fn migrations() -> Vec<String> {
         include_str!("schema-2.sql").to_owned(),
         include_str!("schema-3.sql").to_owned(),
         audit::CHECKPOINTS_SCHEMA.to_owned(),
-        include_str!("schema-4.sql").to_owned(),
+        include_str!("schema-5.sql").to_owned(),
     ]
 }
 

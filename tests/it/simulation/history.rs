@@ -72,6 +72,8 @@ pub enum Told {
 pub struct Document {
     pub uuid: Uuid4,
     pub operation: &'static str,
+    /// Code prestataire of who sends it.
+    pub code: &'static str,
     /// The earlier document it answers.
     pub answers: Option<Uuid4>,
     pub xml: Vec<u8>,
@@ -125,8 +127,10 @@ impl History {
         let mut standing = BTreeMap::new();
         for document in documents.iter().filter(|d| d.answers.is_some()) {
             let effects = ledger.effects.get(&document.uuid).copied().unwrap_or(0);
-            *standing.entry(document.answers).or_insert(0) += effects;
+            let by = (document.answers, document.code);
+            *standing.entry(by).or_insert(0) += effects;
         }
+        // An answer of another practitioner is another answer.
         if let Some((earlier, effects)) = standing.iter().find(|(_, effects)| **effects > 1) {
             self.violate(
                 Rule::Once,

@@ -53,6 +53,11 @@ fn parties() -> &'static Parties {
     })
 }
 
+/// SHA-256 of the certificate that everybody signs with.
+pub fn certificate() -> [u8; 32] {
+    parties().signer.cert.sha256()
+}
+
 pub fn settings() -> Settings {
     Settings {
         anchors: vec![parties().root.cert.clone()],

@@ -74,7 +74,7 @@ impl Climate {
 }
 
 /// Seeds of a thousand whose documents are signed too.
-const SIGNED_PERMILLE: u64 = 250;
+const SIGNED_PERMILLE: u64 = 100;
 
 /// How the token is just now.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -33,7 +33,8 @@ const DEATHS_MAX: usize = 8;
 /// How long everything may take to come to rest when all is well again: the
 /// longest pause between tries is 15 minutes, and some follow each other.
 const REST: Duration = Duration::from_secs(6 * 3600);
-const CODE: &str = "90000001";
+/// Those who send; a program acts for all of them.
+const CODES: [&str; 3] = ["90000001", "90000002", "90000003"];
 
 /// What is the same for all processes of a simulation.
 pub struct World {
@@ -156,13 +157,14 @@ fn packs() -> Arc<Packs> {
 }
 
 fn people() -> Arc<People> {
-    let practitioner = Practitioner {
-        code_prestataire: CODE.parse().unwrap(),
-        ehealth_id: "1000000001".to_owned(),
+    let practitioner = |code: &str| Practitioner {
+        code_prestataire: code.parse().unwrap(),
+        ehealth_id: format!("10{code}"),
         name: "simulated".to_owned(),
-        certificate: None,
+        certificate: Some(trust::certificate()),
     };
-    Arc::new(People::new(vec![practitioner], Vec::new()))
+    let practitioners = CODES.into_iter().map(practitioner);
+    Arc::new(People::new(practitioners.collect(), Vec::new()))
 }
 
 impl World {
@@ -518,6 +520,7 @@ impl World {
             // Few, so that they race.
             n => documents[stage.chance(|chance| chance.below(n.min(4) as u64)) as usize].uuid,
         });
+        let code = stage.chance(|chance| chance.pick(&CODES));
         let refere = answers
             .map(|uuid| format!("<refere>{uuid}</refere>"))
             .unwrap_or_default();
@@ -525,11 +528,12 @@ impl World {
         let large = stage.chance(|chance| chance.permille(20));
         let text = "simulation ".repeat(if large { 2_000 } else { 3 });
         let xml = format!(
-            "<document xmlns=\"urn:sceau:test:simulation:1\"><uuid>{uuid}</uuid><code>{CODE}</code>{refere}<texte>{text}</texte></document>"
+            "<document xmlns=\"urn:sceau:test:simulation:1\"><uuid>{uuid}</uuid><code>{code}</code>{refere}<texte>{text}</texte></document>"
         );
         documents.push(Document {
             uuid,
             operation,
+            code,
             answers,
             xml: xml.into_bytes(),
             told: Vec::new(),
