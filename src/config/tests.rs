@@ -39,16 +39,6 @@ fn every_fault_is_listed_at_once() {
         [[token]]
         name = "two"
         kind = "card"
-        [[token]]
-        name = "three"
-        kind = "pkcs11"
-        module = "m.so"
-        module_sha256 = "abc"
-        serial = "3"
-        pin_file = "pin"
-        session_signatures = 10
-        session_minutes = 1441
-        sign_seconds = 0
         [outbox]
         lease_seconds = 1
         [[practitioner]]
@@ -87,12 +77,37 @@ fn every_fault_is_listed_at_once() {
             "token[2].name: \"one\" is configured twice",
             "token[2].serial: is needed, and another than that of the other token of this module",
             "token[3].kind: is \"card\"; must be pkcs11 or soft",
-            "token[4].module_sha256: is not 64 hexadecimal digits",
-            "token[4].session_minutes: must be a whole number from 0 to 1440",
-            "token[4].session_signatures: has no use with a pin_file, which would begin anew",
-            "token[4].sign_seconds: must be a whole number from 1 to 120",
         ]
     );
+}
+
+#[test]
+fn a_pin_session_has_bounds_and_is_a_persons() {
+    let of = |keys: &str| {
+        let token = "[[token]]\nname = \"card\"\nkind = \"pkcs11\"\nmodule = \"/m.so\"\n";
+        load_text(&format!("{token}{keys}"))
+    };
+    let keys = "module_sha256 = \"abc\"\npin_file = \"pin\"\nsession_signatures = 10\n\
+                session_minutes = 1441\nsign_seconds = 0";
+    assert_eq!(
+        of(keys).unwrap_err(),
+        [
+            "token[0].module_sha256: is not 64 hexadecimal digits",
+            "token[0].session_minutes: must be a whole number from 0 to 1440",
+            "token[0].session_signatures: has no use with a pin_file, which would begin anew",
+            "token[0].sign_seconds: must be a whole number from 1 to 120",
+        ]
+    );
+    let read = of("session_minutes = 90\nsession_signatures = 0\nsign_seconds = 60").unwrap();
+    let KeySettings::Pkcs11 {
+        session, deadlines, ..
+    } = &read.tokens[0].key
+    else {
+        panic!("another kind");
+    };
+    assert_eq!(session.signatures, None);
+    assert_eq!(session.time, Some(std::time::Duration::from_secs(5400)));
+    assert_eq!(deadlines.sign, std::time::Duration::from_secs(60));
 }
 
 #[test]

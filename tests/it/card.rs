@@ -206,25 +206,32 @@ fn a_card_is_inserted_pulled_put_back_and_exchanged() {
     sign(&token, &card.certificate).unwrap();
     drop(token);
 
-    // Another card in the reader is not this one, and gets no PIN.
     let token = reader.token(Some(&identity.token_serial));
-    wait_for(&token, is_locked);
-    unlock(&token, PIN).unwrap();
+    another_card_gets_no_pin(&mut reader, &token, &card, &other);
+    one_entry_is_one_try(&token, &card);
+}
+
+/// Another card in the reader is not this one.
+fn another_card_gets_no_pin(reader: &mut Reader, token: &Pkcs11Token, card: &Card, other: &Card) {
+    wait_for(token, is_locked);
+    unlock(token, PIN).unwrap();
     reader.say("remove");
-    reader.insert(&other);
+    reader.insert(other);
     let wrong = |status: &TokenStatus| matches!(status, TokenStatus::Wrong { .. });
-    wait_for(&token, wrong);
-    let refused = unlock(&token, PIN);
+    wait_for(token, wrong);
+    let refused = unlock(token, PIN);
     assert!(
         matches!(refused, Err(TokenError::Wrong { .. })),
         "{refused:?}"
     );
     assert_eq!(other.presented(), 0);
     reader.say("remove");
-    reader.insert(&card);
-    wait_for(&token, is_locked);
+    reader.insert(card);
+    wait_for(token, is_locked);
+}
 
-    // One entry is one try; the card's own counter is told, and its end.
+/// Of wrong PINs; the card's own counter is told, and its end.
+fn one_entry_is_one_try(token: &Pkcs11Token, card: &Card) {
     let presented = card.presented();
     for tries in 1..=3 {
         let last = token.unlock(Some(pin("000000")), LastTry::Confirmed);
@@ -241,6 +248,6 @@ fn a_card_is_inserted_pulled_put_back_and_exchanged() {
         }
     }
     assert_eq!(token.status(), TokenStatus::Blocked);
-    assert_eq!(unlock(&token, PIN), Err(TokenError::PinLocked));
+    assert_eq!(unlock(token, PIN), Err(TokenError::PinLocked));
     assert_eq!(card.presented(), presented + 3);
 }
