@@ -21,7 +21,7 @@ const DOCUMENTS: usize = 50;
 /// Seeds of a run without `SCEAU_SEEDS`.
 const SEEDS: u64 = 25;
 /// Seeds after which a planted defect counts as not found.
-const SEEDS_MAX: u64 = 400;
+const SEEDS_MAX: u64 = 2000;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
