@@ -3,7 +3,7 @@ SECONDS ?= 60
 SEEDS ?= 20000
 CYCLES ?= 3000
 SEED ?= 20261121
-.PHONY: demo test judges mutants simulate crashes bench fuzz build fmt clippy bless clean help
+.PHONY: demo test judges mutants simulate crashes bench growth fuzz build fmt clippy bless clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -43,6 +43,10 @@ bench: ## CPU and wall time of each stage beside floors, pyHanko and EU DSS; opt
 	@packaging/dev/ensure.sh test
 	@tests/judges/setup.sh
 	@cargo bench --locked --quiet --bench stages
+
+growth: ## what a document costs with a million records, 20 MB documents, 100 practitioners; recovery with 100,000 open ones; optimised build, 15 GB of disk
+	@packaging/dev/ensure.sh build
+	@cargo bench --locked --quiet --bench growth
 
 fuzz: ## coverage-guided fuzzing of every parser; SECONDS=60 for each, TARGETS="pdf xml" for some
 	@packaging/dev/ensure.sh fuzz

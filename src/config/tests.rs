@@ -39,6 +39,16 @@ fn every_fault_is_listed_at_once() {
         [[token]]
         name = "two"
         kind = "card"
+        [[token]]
+        name = "three"
+        kind = "pkcs11"
+        module = "m.so"
+        module_sha256 = "abc"
+        serial = "3"
+        pin_file = "pin"
+        session_signatures = 10
+        session_minutes = 1441
+        sign_seconds = 0
         [outbox]
         lease_seconds = 1
         [[practitioner]]
@@ -77,6 +87,10 @@ fn every_fault_is_listed_at_once() {
             "token[2].name: \"one\" is configured twice",
             "token[2].serial: is needed, and another than that of the other token of this module",
             "token[3].kind: is \"card\"; must be pkcs11 or soft",
+            "token[4].module_sha256: is not 64 hexadecimal digits",
+            "token[4].session_minutes: must be a whole number from 0 to 1440",
+            "token[4].session_signatures: has no use with a pin_file, which would begin anew",
+            "token[4].sign_seconds: must be a whole number from 1 to 120",
         ]
     );
 }

@@ -68,7 +68,7 @@ pub fn migrations() -> Vec<String> {
         include_str!("schema-2.sql").to_owned(),
         include_str!("schema-3.sql").to_owned(),
         audit::CHECKPOINTS_SCHEMA.to_owned(),
-        include_str!("schema-4.sql").to_owned(),
+        include_str!("schema-5.sql").to_owned(),
     ]
 }
 
@@ -260,11 +260,11 @@ impl Outbox {
         hold::point("claim");
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
+        let mut put_back = Vec::new();
         let lease = match Defect::LeaseWithoutExpiry.is_planted() {
             true => Duration::from_secs(1 << 30),
             false => self.lease,
         };
-        let mut put_back = Vec::new();
         let Upkeep {
             turns,
             abandoned,
@@ -447,27 +447,6 @@ impl Outbox {
     /// [`OutboxError::Store`].
     pub fn last(&self, event: &str) -> Result<Option<OffsetDateTime>, OutboxError> {
         Ok(self.store.read(|c| audit::last(c, event))?)
-    }
-
-    /// Notes in the audit log that a key signed what belongs to no submission.
-    ///
-    /// # Errors
-    /// [`OutboxError::Store`].
-    pub fn signed_apart(&self, detail: &Value) -> Result<(), OutboxError> {
-        let now = self.clock.now();
-        let done = self
-            .store
-            .transact(|tx| audit::append(tx, now, "daemon", "signed-apart", detail));
-        Ok(done?)
-    }
-
-    /// Whether any submission was accepted with this form and version. Looks at
-    /// all when there is none.
-    ///
-    /// # Errors
-    /// [`OutboxError::Store`].
-    pub fn has_any_of(&self, form: &str, version: &str) -> Result<bool, OutboxError> {
-        Ok(self.store.read(|c| rows::has_any_of(c, form, version))?)
     }
 
     /// The submission with this UUID.

@@ -250,7 +250,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] of class [`Class::Full`] while there is none.
     pub fn look(&self) -> Result<(), StoreError> {
-        self.note(self.room.make())?;
+        self.note(self.room.make_again())?;
         self.present.end(Fault::Full);
         Ok(())
     }

@@ -3,6 +3,8 @@
 mod api;
 mod audit;
 mod c14n;
+#[cfg(target_os = "linux")] // pcscd and its virtual reader
+mod card;
 mod cli;
 #[cfg(target_os = "linux")] // looks processes up in /proc
 mod crash;

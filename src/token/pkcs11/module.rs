@@ -153,6 +153,12 @@ impl Module {
 
     pub(super) fn check(&self) -> Result<PinFlags, Fault> {
         let token = self.token.as_ref().ok_or_else(session_lost)?;
+        // Makes OpenSC look at the reader; the other two may be answered from
+        // what it remembers of a card that was pulled.
+        let slot = self.context.get_slot_info(token.slot).map_err(fault)?;
+        if !slot.token_present() {
+            return Err(session_lost());
+        }
         let info = self.context.get_token_info(token.slot).map_err(fault)?;
         // Another card may have been put into the same reader.
         if info.serial_number().trim() != token.serial {
@@ -507,6 +513,7 @@ fn kind_of(code: RvError) -> FaultKind {
         | RvError::KeyHandleInvalid
         | RvError::ObjectHandleInvalid
         | RvError::OperationActive => FaultKind::SessionLost,
+        RvError::GeneralError | RvError::FunctionFailed => FaultKind::General,
         _ => FaultKind::Refused,
     }
 }

@@ -6,7 +6,7 @@ use super::insurer::{Ledger, Line};
 use super::stage::{Chance, Stage};
 use super::trust::{self, Network, Reader};
 use super::weather::{Climate, Weather, is_interactive};
-use sceau::audit;
+use crate::audit;
 use sceau::base::hold::{Conductor, Defect, lead};
 use sceau::base::{Uuid4, hex};
 use sceau::delivery::Delivery;
@@ -64,7 +64,7 @@ pub struct Outcome {
 /// The parts of one process.
 struct Process {
     stage: Arc<Stage>,
-    folder: PathBuf,
+    state: PathBuf,
     outbox: Arc<Outbox>,
     intake: Arc<Intake>,
     delivery: Arc<Delivery>,
@@ -184,16 +184,9 @@ impl World {
         let mut ledger = self.ledger.lock().unwrap();
         ledger.settle(self.climate.knows_uuids, now + REST.as_millis() as i64);
         self.history.judge(&ledger, &process.outbox);
-        let log = audit::Database::open(&process.folder).unwrap();
-        let judge = audit::Judge {
-            keys: &[],
-            kept: Vec::new(),
-            trusted: &|_, _, _| Ok(()),
-            node: None,
-        };
-        let found = audit::verify(log.items().unwrap(), judge);
-        if let Some(fault) = found.faults.first() {
-            self.history.violate(Rule::Audit, format!("{fault:?}"));
+        let faults = audit::faults(&process.state);
+        if !faults.is_empty() {
+            self.history.violate(Rule::Audit, faults);
         }
     }
 }
@@ -255,7 +248,7 @@ impl Process {
         let eye = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         Arc::new(Self {
             stage: stage.clone(),
-            folder: state.to_owned(),
+            state: state.to_owned(),
             outbox,
             intake: Arc::new(intake),
             delivery: Arc::new(delivery),
