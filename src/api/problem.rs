@@ -440,8 +440,8 @@ impl From<OutboxError> for Problem {
                 let class = match &error {
                     OutboxError::Store { source, .. } => source.class(),
                     OutboxError::Conflict(_)
-                    | OutboxError::Purged(_)
                     | OutboxError::Full { .. }
+                    | OutboxError::Purged(_)
                     | OutboxError::Standing { .. }
                     | OutboxError::LeaseLost(_) => Class::Other,
                 };

@@ -49,6 +49,10 @@ pub struct Submission {
     /// When it is taken on next.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_at: Option<String>,
+    /// By when it is to be stamped, while it is signed and is not: `outbox.stamp_within_hours`
+    /// after its signature. When that has passed it goes on waiting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<String>,
     /// Tries of the present step that did not succeed.
     tries: u32,
     /// The receiver's id of the document.
@@ -146,6 +150,7 @@ impl Submission {
                 text: wait.text.clone(),
             }),
             next_at: record.due_at.map(rfc3339),
+            deadline: None,
             tries: record.tries,
             insurer_id: record.insurer_id.clone(),
             correlation_id: record.correlation_id.clone(),
@@ -178,12 +183,14 @@ impl Submission {
         });
         let referred_by = outbox.referring(record)?.into_iter();
         let history = outbox.history(record.uuid)?.into_iter();
+        let deadline = outbox.deadlines(std::slice::from_ref(record))?;
         Ok(Self {
             facts: facts::read(body(Kind::Facts)),
             answer: facts::read_answer(body(Kind::AnswerFacts)),
             refers_to: refers_to.collect(),
             referred_by: referred_by.map(|uuid| uuid.to_string()).collect(),
             history: history.map(Step::from).collect(),
+            deadline: deadline.get(&record.uuid).map(|at| rfc3339(*at)),
             ..Self::brief(record)
         })
     }
@@ -237,8 +244,16 @@ pub async fn list(
     });
     let before = before.transpose()?;
     let outbox = api.outbox.clone();
-    let records = blocking(move || outbox.list(limit, before, &client)).await??;
-    Ok(Json(records.iter().map(Submission::brief).collect()))
+    let list = blocking(move || {
+        let records = outbox.list(limit, before, &client)?;
+        let deadlines = outbox.deadlines(&records)?;
+        let shown = records.iter().map(|record| Submission {
+            deadline: deadlines.get(&record.uuid).map(|at| rfc3339(*at)),
+            ..Submission::brief(record)
+        });
+        Ok::<_, OutboxError>(shown.collect())
+    });
+    Ok(Json(list.await??))
 }
 
 /// One submission with all that is known of it. With `Prefer: wait` the answer comes at its end, if that is in time.

@@ -136,6 +136,8 @@ pub struct Conditions {
     pauses: Arc<Mutex<Pauses>>,
     /// Tokens that were unlocked when last looked at.
     unlocked: Mutex<HashSet<String>>,
+    /// The first deadline that has passed, of the last look.
+    overdue: Mutex<Option<OffsetDateTime>>,
     now: watch::Sender<Arc<Vec<Condition>>>,
 }
 
@@ -157,6 +159,7 @@ impl Conditions {
             sources,
             pauses,
             unlocked: Mutex::default(),
+            overdue: Mutex::default(),
             now: watch::Sender::default(),
         })
     }
@@ -164,6 +167,14 @@ impl Conditions {
     /// Changes with each fault that begins, changes or ends.
     pub fn follow(&self) -> watch::Receiver<Arc<Vec<Condition>>> {
         self.now.subscribe()
+    }
+
+    /// Looks whether deadlines have passed, and has it written into histories.
+    pub fn look_at_deadlines(&self) {
+        // While the store fails, that is the fault to be shown.
+        if let Ok(first) = self.sources.outbox.overdue() {
+            *lock(&self.overdue) = first;
+        }
     }
 
     /// Looks at all parts; logs each fault once when it begins and once when it
@@ -177,6 +188,10 @@ impl Conditions {
         if !self.sources.delivers {
             found.push(Found::new(&NO_INSURER, Scope::Installation));
         }
+        found.extend(lock(&self.overdue).map(|first| Found {
+            since: Some(first),
+            ..Found::new(&STAMP_OVERDUE, Scope::Installation)
+        }));
         found.extend(self.sources.outbox.store().health().map(|health| {
             let kind = match health.fault {
                 store::Fault::Full => &DISK_FULL,

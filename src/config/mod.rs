@@ -105,6 +105,8 @@ pub struct OutboxSettings {
     pub lease: Duration,
     /// Most documents that are not final.
     pub open_max: usize,
+    /// How long a signed document may wait for its timestamp before it is told.
+    pub stamp_within: Option<Duration>,
     /// Threads that sign.
     pub intake_workers: usize,
     /// Threads that send.
@@ -298,6 +300,10 @@ fn read(table: &Table, faults: &Faults) -> Configuration {
         outbox: OutboxSettings {
             lease: Duration::from_secs(outbox.number("lease_seconds", 10..=86_400)),
             open_max: outbox.number("open_documents_max", 1..=10_000_000) as usize,
+            stamp_within: match outbox.number("stamp_within_hours", 0..=8760) {
+                0 => None,
+                hours => Some(Duration::from_secs(hours * 3600)),
+            },
             intake_workers: outbox.number("intake_workers", 1..=64) as usize,
             delivery_workers: outbox.number("delivery_workers", 1..=64) as usize,
         },

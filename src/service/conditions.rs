@@ -11,6 +11,8 @@ use std::time::Duration;
 /// How often. A look reads memory alone; a driver that crashes is back after a
 /// second and must be seen in between.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// At which look deadlines are looked at too, which reads the database.
+const DEADLINES_EVERY: u32 = 4;
 
 /// The thread, until it is stopped.
 pub(super) struct ConditionWatch {
@@ -22,9 +24,16 @@ impl ConditionWatch {
     /// Starts looking.
     pub(super) fn start(conditions: Arc<Conditions>) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
+        let mut looks = 0;
         let watch = move || {
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                let look = AssertUnwindSafe(|| drop(conditions.look()));
+                looks = (looks + 1) % DEADLINES_EVERY;
+                let look = AssertUnwindSafe(|| {
+                    if looks == 0 {
+                        conditions.look_at_deadlines();
+                    }
+                    conditions.look();
+                });
                 if panic::catch_unwind(look).is_err() {
                     tracing::error!("looking for faults panicked");
                 }

@@ -35,6 +35,8 @@ mod paper;
 mod people;
 mod random;
 mod sandbox;
+#[cfg(debug_assertions)] // is led through `base::hold`
+mod simulation;
 mod softhsm;
 #[cfg(target_os = "linux")] // preloads a failing disk
 mod store;
