@@ -1,8 +1,9 @@
 # Each target installs what it needs on a Debian-like machine.
 SECONDS ?= 60
+SEEDS ?= 20000
 CYCLES ?= 3000
 SEED ?= 20261121
-.PHONY: demo test judges mutants crashes bench growth fuzz build fmt clippy bless clean help
+.PHONY: demo test judges mutants simulate crashes bench growth fuzz build fmt clippy bless clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -29,6 +30,10 @@ mutants: ## switch each protection of the verifier off: the bad documents must n
 	@packaging/dev/ensure.sh test
 	@tests/judges/setup.sh
 	@tests/judges/refusals/mutations.py
+
+simulate: ## simulated documents with every fault, 50 for each of SEEDS=20000 seeds, and planted defects; optimised build
+	@packaging/dev/ensure.sh test
+	@SCEAU_SEEDS=$(SEEDS) cargo test --locked --profile simulate --test it simulation:: -- --nocapture
 
 crashes: ## kill -9 of daemon, token worker and insurer at random moments and points; CYCLES=3000 SEED=20261121
 	@packaging/dev/ensure.sh test

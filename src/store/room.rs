@@ -62,8 +62,18 @@ impl Guarded {
         let _ = fs::remove_file(self.path());
     }
 
+    /// Makes the reserve anew after it was given up, if it fits twice: what is
+    /// free only because it was given up is no room.
+    pub(super) fn make_again(&self) -> Result<(), StoreError> {
+        self.make_of(2)
+    }
+
     /// Makes the reserve, if it is not there; proves that there is room.
     pub(super) fn make(&self) -> Result<(), StoreError> {
+        self.make_of(1)
+    }
+
+    fn make_of(&self, times: u64) -> Result<(), StoreError> {
         let _one = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         self.is_enough()?;
         let (path, mebibytes) = (self.path(), self.room.reserve_mebibytes);
@@ -81,7 +91,10 @@ impl Guarded {
             .flat_map(|_| random::bytes::<32>())
             .collect();
         let written = (|| -> io::Result<()> {
-            file::write_blocks(&path, &block, mebibytes)?;
+            file::write_blocks(&path, &block, times * mebibytes)?;
+            let reserve = fs::OpenOptions::new().write(true).open(&path)?;
+            reserve.set_len(mebibytes << 20)?;
+            reserve.sync_all()?;
             file::sync_folder(&self.folder)
         })();
         written.map_err(|error| {
