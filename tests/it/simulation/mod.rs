@@ -143,6 +143,10 @@ fn a_clock_that_was_ahead_leaves_nothing_behind() {
         let outcome = play_in(seed, 12, None, |climate| {
             (climate.clock, climate.operations) = (true, vec!["horodate", "complet"]);
         });
-        assert!(outcome.violations.is_empty(), "{}", told(seed, &outcome));
+        assert!(
+            outcome.violations.is_empty(),
+            "seed {seed}: {:?}",
+            outcome.violations
+        );
     }
 }
