@@ -65,6 +65,23 @@ fn code(answer: &Response) -> String {
 }
 
 #[test]
+fn below_the_room_that_is_kept_free_nothing_new_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let layer = "[store]\nfree_mebibytes = 1048576\n".to_owned();
+    let setup = Setup {
+        layer,
+        ..Setup::default()
+    };
+    let daemon = Daemon::start(folder.path(), &sandbox, &setup);
+    let paper = Paper::new();
+    let refused = daemon.hand_in(&paper.xml, &paper.pdf);
+    assert_eq!((refused.status, code(&refused)), (507, "disk-full".into()));
+    let health = daemon.call("/v1/health", None).body;
+    assert!(String::from_utf8(health).unwrap().contains("disk-full"));
+}
+
+#[test]
 fn a_disk_that_fails_a_flush_stops_the_store_which_comes_back_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
