@@ -11,7 +11,7 @@ use crate::pades;
 use crate::sign::{self, Hand, PeopleError, SignError, Signatory};
 use crate::trust::Call;
 use crate::x509::Level;
-use crate::xades::{Envelope, Slot};
+use crate::xades::{self, Envelope, Slot};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -68,7 +68,12 @@ impl Intake {
             State::Received => self.sign(record, &pack, way, calls)?,
             State::Signed | State::Stamped => {
                 let rested = self.body(record, Kind::Document)?;
-                Envelope::open(rested, slot).map_err(SignError::Xml)?
+                let own = xades::verify(&rested, slot).map_err(SignError::Xml)?;
+                match own.level == Level::B && own.signing_time > self.clock.now() {
+                    // By a clock that was ahead: no timestamp can follow this signature.
+                    true => self.sign(record, &pack, way, calls)?,
+                    false => Envelope::open(rested, slot).map_err(SignError::Xml)?,
+                }
             }
             State::Ready | State::Sending | State::Unknown | State::Receipted | State::Rejected => {
                 return Ok(());
@@ -77,7 +82,7 @@ impl Intake {
         let Err(error) = self.climb((*level, slot), &mut envelope, way, calls) else {
             return Ok(());
         };
-        if way.state != record.state {
+        if !way.events.is_empty() {
             // It rests below its level: what is stored is checked all the same.
             match self.signer.check(envelope, slot) {
                 Ok(document) => way.body(Kind::Document, document),

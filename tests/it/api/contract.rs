@@ -112,7 +112,7 @@ fn every_operation_asks_for_exactly_its_token() {
             assert!(visited.insert(id), "the id {id} stands twice");
         }
     }
-    assert_eq!(visited.len(), 23);
+    assert_eq!(visited.len(), 24);
     assert_eq!(
         service.get("/v1/openapi.json").body,
         sceau::api::openapi_json().as_bytes()

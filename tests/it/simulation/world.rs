@@ -74,8 +74,19 @@ struct Process {
 
 /// Plays the simulation of a seed.
 pub fn play(seed: u64, documents: usize, planted: Option<Defect>) -> Outcome {
+    play_in(seed, documents, planted, |_| {})
+}
+
+/// The same in a climate that is changed.
+pub fn play_in(
+    seed: u64,
+    documents: usize,
+    planted: Option<Defect>,
+    change: impl FnOnce(&mut Climate),
+) -> Outcome {
     let mut chance = Chance::new(seed);
-    let climate = Climate::of(&mut chance, documents);
+    let mut climate = Climate::of(&mut chance, documents);
+    change(&mut climate);
     let world = Arc::new(World {
         to_hand_in: Mutex::new(climate.documents),
         climate,
