@@ -26,6 +26,7 @@ mod steps;
 mod tests;
 mod waiters;
 
+pub use crate::store::Class;
 pub use backup::{back_up, restore};
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use links::{Link, Name, Scope};
@@ -108,6 +109,20 @@ pub enum OutboxError {
         #[source]
         source: StoreError,
     },
+}
+
+impl OutboxError {
+    /// What follows from it for the store.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Store { source, .. } => source.class(),
+            Self::Conflict(_)
+            | Self::Standing { .. }
+            | Self::LeaseLost(_)
+            | Self::Purged(_)
+            | Self::Full { .. } => Class::Other,
+        }
+    }
 }
 
 impl From<StoreError> for OutboxError {

@@ -14,7 +14,7 @@ pub use workers::work;
 
 use crate::api::{self, Api, Programs, Server};
 use crate::audit;
-use crate::base::{Secret, SystemClock, file, hex, limits, random};
+use crate::base::{Clock, Secret, SystemClock, file, hex, limits, random};
 use crate::conditions::{Conditions, Sources};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
@@ -144,15 +144,7 @@ impl Parts {
     fn build(configuration: Configuration) -> Result<Self, ServiceError> {
         let clock = SystemClock::shared();
         let installation = installation(&configuration)?;
-        let store = Store::open(&configuration.store, &outbox::migrations())
-            .map_err(ServiceError::Store)?
-            .with_room(configuration.room);
-        let lease = configuration.outbox.lease;
-        let store = Arc::new(store);
-        let outbox =
-            Outbox::open(store.clone(), clock.clone(), lease).map_err(ServiceError::Outbox)?;
-        let outbox = outbox.bounded(configuration.outbox.open_max);
-        let outbox = Arc::new(outbox.with_stamp_within(configuration.outbox.stamp_within));
+        let (store, outbox) = outbox(&configuration, &clock)?;
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
@@ -167,15 +159,13 @@ impl Parts {
         let environment = Arc::new(configuration.environment);
         let delivery = match configuration.mysecu {
             Some(settings) => {
-                let gateway: Arc<dyn Gateway> =
-                    Arc::new(MySecu::new(settings, clock.clone()).map_err(ServiceError::Gateway)?);
-                Some(Arc::new(Delivery::new(
-                    packs.clone(),
-                    outbox.clone(),
-                    gateway,
-                    people.clone(),
-                    environment.clone(),
-                )))
+                let gateway =
+                    MySecu::new(settings, clock.clone()).map_err(ServiceError::Gateway)?;
+                let (people, environment) = (people.clone(), environment.clone());
+                let gateway: Arc<dyn Gateway> = Arc::new(gateway);
+                let delivery =
+                    Delivery::new(packs.clone(), outbox.clone(), gateway, people, environment);
+                Some(Arc::new(delivery))
             }
             None => None,
         };
@@ -283,6 +273,24 @@ impl Parts {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// The store, and the outbox over it.
+fn outbox(
+    configuration: &Configuration,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Store>, Arc<Outbox>), ServiceError> {
+    let store = Store::open(&configuration.store, &outbox::migrations());
+    let store = store
+        .map_err(ServiceError::Store)?
+        .with_room(configuration.room);
+    let store = Arc::new(store);
+    let settings = &configuration.outbox;
+    let outbox = Outbox::open(store.clone(), clock.clone(), settings.lease)
+        .map_err(ServiceError::Outbox)?
+        .bounded(settings.open_max)
+        .with_stamp_within(settings.stamp_within);
+    Ok((store, Arc::new(outbox)))
 }
 
 /// A future that ends with the first stop signal. Handlers are installed when

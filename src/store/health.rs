@@ -161,7 +161,8 @@ impl Present {
         }
     }
 
-    /// Notes a failure of a call; whether it was for want of room.
+    /// Notes a failure of a call; whether the disk is so full that the reserve
+    /// is needed.
     pub(super) fn note(&self, error: &StoreError) -> bool {
         match error {
             // One body or one row holds up one document, not the store.
@@ -175,7 +176,7 @@ impl Present {
             Class::Failing | Class::Damaged => drop(self.begin(Fault::Stopped, causes(error))),
             Class::Other => {}
         }
-        class == Class::Full
+        class == Class::Full && !matches!(error, StoreError::NoRoom { .. })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Health>> {

@@ -75,17 +75,17 @@ impl Guarded {
 
     fn make_of(&self, times: u64) -> Result<(), StoreError> {
         let _one = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        self.is_enough()?;
         let (path, mebibytes) = (self.path(), self.room.reserve_mebibytes);
-        if mebibytes == 0 {
-            self.give_up();
-            return Ok(());
-        }
-        let there = fs::metadata(&path).map_or(0, |found| found.len());
-        if there == mebibytes << 20 {
+        let there = fs::metadata(&path).map_or(0, |found| found.len()) == mebibytes << 20;
+        let needed = mebibytes * if there { times - 1 } else { times };
+        self.is_enough_after(needed << 20, &path)?;
+        if there {
             return Ok(());
         }
         self.give_up();
+        if mebibytes == 0 {
+            return Ok(());
+        }
         // Not zeros: file systems that compress would keep no room for them.
         let block: Vec<u8> = (0..BLOCK_BYTES / 32)
             .flat_map(|_| random::bytes::<32>())
