@@ -20,7 +20,6 @@ use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, To
 use crate::delivery::Delivery;
 use crate::evidence::Evidence;
 use crate::forms::Packs;
-use crate::gateway::Gateway;
 use crate::gateway::mysecu::{MySecu, SetupError};
 #[cfg(unix)]
 use crate::inbox::Inbox;
@@ -157,18 +156,17 @@ impl Parts {
         let signer = Arc::new(signer);
         let people = Arc::new(configuration.people);
         let environment = Arc::new(configuration.environment);
-        let delivery = match configuration.mysecu {
-            Some(settings) => {
-                let gateway =
-                    MySecu::new(settings, clock.clone()).map_err(ServiceError::Gateway)?;
-                let (people, environment) = (people.clone(), environment.clone());
-                let gateway: Arc<dyn Gateway> = Arc::new(gateway);
-                let delivery =
-                    Delivery::new(packs.clone(), outbox.clone(), gateway, people, environment);
-                Some(Arc::new(delivery))
-            }
-            None => None,
-        };
+        let gateway = configuration.mysecu.map(|s| MySecu::new(s, clock.clone()));
+        let gateway = gateway.transpose().map_err(ServiceError::Gateway)?;
+        let delivery = gateway.map(|gateway| {
+            Arc::new(Delivery::new(
+                packs.clone(),
+                outbox.clone(),
+                Arc::new(gateway),
+                people.clone(),
+                environment.clone(),
+            ))
+        });
         let intake = Arc::new(Intake::new(
             (packs.clone(), outbox.clone(), signer.clone()),
             people,
@@ -338,6 +336,24 @@ fn no_core_dump() -> io::Result<()> {
         setrlimit(Resource::Core, none)?;
     }
     Ok(())
+}
+
+fn outbox(
+    configuration: &Configuration,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Store>, Arc<Outbox>), ServiceError> {
+    let store = Store::open(&configuration.store, &outbox::migrations());
+    let store = Arc::new(
+        store
+            .map_err(ServiceError::Store)?
+            .with_room(configuration.room),
+    );
+    let settings = &configuration.outbox;
+    let outbox = Outbox::open(store.clone(), clock.clone(), settings.lease);
+    let outbox = outbox.map_err(ServiceError::Outbox)?;
+    let outbox = outbox.bounded(settings.open_max);
+    let outbox = outbox.with_stamp_within(settings.stamp_within);
+    Ok((store, Arc::new(outbox)))
 }
 
 /// What evidence says of this place.
