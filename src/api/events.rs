@@ -229,7 +229,12 @@ impl Stream {
         }
         self.shown = now;
         loop {
-            let (page, client) = self.look().await.ok_or(Ended)?;
+            let Some(looked) = self.look().await else {
+                // The store is at fault, which is told as a fault; steps come
+                // when it is back.
+                return Ok(());
+            };
+            let (page, client) = looked.ok_or(Ended)?;
             self.client = client;
             for step in &page.steps {
                 let text = message("submission", Some(step.entry.seq), &shown(step));
@@ -243,9 +248,9 @@ impl Stream {
         }
     }
 
-    /// The next steps, and the program as it is paired now; `None` when it is
-    /// not any more.
-    async fn look(&self) -> Option<(Page, Client)> {
+    /// The next steps, and the program as it is paired now, if it still is;
+    /// `None` when the store cannot say.
+    async fn look(&self) -> Option<Option<(Page, Client)>> {
         let (outbox, token, after) = (self.api.outbox.clone(), self.token.clone(), self.after);
         let read = move || {
             let Some(client) = outbox.client(&token)? else {
@@ -253,7 +258,7 @@ impl Stream {
             };
             Ok(Some((outbox.steps_after(after, &client)?, client)))
         };
-        blocking(read).await.ok()?.ok()?
+        blocking(read).await.ok()?.ok()
     }
 
     async fn send(&self, text: String) -> Result<(), Ended> {

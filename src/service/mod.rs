@@ -10,6 +10,8 @@ mod upkeep;
 mod witness;
 mod workers;
 
+pub use workers::work;
+
 use crate::api::{self, Api, Programs, Server};
 use crate::audit;
 use crate::base::{Secret, SystemClock, file, hex, limits, random};
@@ -149,13 +151,8 @@ impl Parts {
         let store = Arc::new(store);
         let outbox =
             Outbox::open(store.clone(), clock.clone(), lease).map_err(ServiceError::Outbox)?;
-        let OutboxSettings {
-            open_max,
-            stamp_within,
-            ..
-        } = configuration.outbox;
-        let outbox = outbox.bounded(open_max).with_stamp_within(stamp_within);
-        let outbox = Arc::new(outbox);
+        let outbox = outbox.bounded(configuration.outbox.open_max);
+        let outbox = Arc::new(outbox.with_stamp_within(configuration.outbox.stamp_within));
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);

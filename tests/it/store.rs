@@ -3,9 +3,11 @@
 //! these tests measured; `SCEAU_CAMPAIGN=1` runs them in full.
 
 mod disk;
+mod flips;
 mod full;
 mod kept;
 mod papers;
+mod schemas;
 mod sites;
 
 use crate::crash::{Paper, whole};
