@@ -22,7 +22,7 @@ pub use evidence::{
 };
 pub use health::{AuthorityHealth, ClockReading, Failure, FailureKind, Health};
 pub use policy::{AlgorithmPolicy, PolicyFault};
-pub use witness::{Commitment, Witness};
+pub use witness::{Commitment, Witness, Witnessed};
 
 use crate::base::Clock;
 use crate::http::{self, HttpError, Transport};
