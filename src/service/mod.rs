@@ -338,24 +338,6 @@ fn no_core_dump() -> io::Result<()> {
     Ok(())
 }
 
-fn outbox(
-    configuration: &Configuration,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Arc<Store>, Arc<Outbox>), ServiceError> {
-    let store = Store::open(&configuration.store, &outbox::migrations());
-    let store = Arc::new(
-        store
-            .map_err(ServiceError::Store)?
-            .with_room(configuration.room),
-    );
-    let settings = &configuration.outbox;
-    let outbox = Outbox::open(store.clone(), clock.clone(), settings.lease);
-    let outbox = outbox.map_err(ServiceError::Outbox)?;
-    let outbox = outbox.bounded(settings.open_max);
-    let outbox = outbox.with_stamp_within(settings.stamp_within);
-    Ok((store, Arc::new(outbox)))
-}
-
 /// What evidence says of this place.
 fn installation(configuration: &Configuration) -> Result<serde_json::Value, ServiceError> {
     let own = &configuration.installation;
