@@ -1,8 +1,9 @@
 # Each target installs what it needs on a Debian-like machine.
 SECONDS ?= 60
+SEEDS ?= 20000
 CYCLES ?= 3000
 SEED ?= 20261121
-.PHONY: demo test judges mutants crashes bench fuzz build fmt clippy bless clean help
+.PHONY: demo test judges mutants simulate crashes bench growth fuzz build fmt clippy bless clean help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -30,6 +31,10 @@ mutants: ## switch each protection of the verifier off: the bad documents must n
 	@tests/judges/setup.sh
 	@tests/judges/refusals/mutations.py
 
+simulate: ## simulated documents with every fault, 50 for each of SEEDS=20000 seeds, and planted defects; optimised build
+	@packaging/dev/ensure.sh test
+	@SCEAU_SEEDS=$(SEEDS) cargo test --locked --profile simulate --test it simulation:: -- --nocapture
+
 crashes: ## kill -9 of daemon, token worker and insurer at random moments and points; CYCLES=3000 SEED=20261121
 	@packaging/dev/ensure.sh test
 	@SCEAU_CRASH_CYCLES=$(CYCLES) SCEAU_CRASH_SEED=$(SEED) cargo test --locked --quiet --test it -- --nocapture crash::random_kills
@@ -38,6 +43,10 @@ bench: ## CPU and wall time of each stage beside floors, pyHanko and EU DSS; opt
 	@packaging/dev/ensure.sh test
 	@tests/judges/setup.sh
 	@cargo bench --locked --quiet --bench stages
+
+growth: ## what a document costs with a million records, 20 MB documents, 100 practitioners; recovery with 100,000 open ones; optimised build, 15 GB of disk
+	@packaging/dev/ensure.sh build
+	@cargo bench --locked --quiet --bench growth
 
 fuzz: ## coverage-guided fuzzing of every parser; SECONDS=60 for each, TARGETS="pdf xml" for some
 	@packaging/dev/ensure.sh fuzz

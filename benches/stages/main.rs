@@ -8,6 +8,8 @@
 
 mod document;
 mod floors;
+#[path = "../grown.rs"]
+mod grown;
 mod meter;
 mod peers;
 mod scene;

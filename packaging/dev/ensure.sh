@@ -16,6 +16,8 @@ fuzz) need c++ g++ ;;
 test)
     need softhsm2-util softhsm2
     need pkcs11-tool opensc # and opensc-pkcs11, for pkcs11-spy.so
+    need pcscd pcscd
+    [ -e /usr/lib/pcsc/drivers/serial/libifdvpcd.so ] || packages="$packages vsmartcard-vpcd"
     need openssl openssl
     need xmlsec1 xmlsec1
     need xmllint libxml2-utils

@@ -5,9 +5,8 @@
 use crate::base::{causes, limits};
 use crate::forms::{Code, Finding, FormsError, Rejected, Severity};
 use crate::intake::{IntakeError, IsolatedError, ScreenError};
-use crate::outbox::OutboxError;
+use crate::outbox::{Class, OutboxError};
 use crate::sign::SignError;
-use crate::store::Class;
 use crate::token::TokenError;
 use crate::trust::TrustError;
 use crate::xades::XadesError;
@@ -437,15 +436,7 @@ impl From<OutboxError> for Problem {
             | OutboxError::LeaseLost(_)
             | OutboxError::Store { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, "store failed");
-                let class = match &error {
-                    OutboxError::Store { source, .. } => source.class(),
-                    OutboxError::Conflict(_)
-                    | OutboxError::Purged(_)
-                    | OutboxError::Full { .. }
-                    | OutboxError::Standing { .. }
-                    | OutboxError::LeaseLost(_) => Class::Other,
-                };
-                let kind = match class {
+                let kind = match error.class() {
                     Class::Full => &DISK_FULL,
                     Class::Failing => &STORE_STOPPED,
                     Class::Damaged => &STORE_DAMAGED,

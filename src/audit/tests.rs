@@ -93,7 +93,7 @@ impl World {
         };
         let token = self.token(due.nonce(), (&self.tsa, &self.ca));
         self.log
-            .keep(&due, &token, &[self.ca.cert.clone()])
+            .keep(&due, &token, std::slice::from_ref(&self.ca.cert))
             .unwrap();
         true
     }
@@ -281,7 +281,8 @@ fn every_column_of_an_entry_is_bound() {
 
 #[test]
 fn deleted_moved_and_added_entries_are_named() {
-    let cases: [(&str, &[(&str, i64, i64)]); 8] = [
+    type Found<'a> = (&'a str, i64, i64);
+    let cases: [(&str, &[Found<'_>]); 8] = [
         (
             "DELETE FROM audit WHERE seq = 1",
             &[("entries-missing", 1, 1)],
@@ -572,7 +573,7 @@ fn what_was_not_stamped_leaves_nothing_and_comes_again_newer() {
         let token = world.token(due.nonce(), (&world.tsa, &world.ca));
         world
             .log
-            .keep(due, &token, &[world.ca.cert.clone()])
+            .keep(due, &token, std::slice::from_ref(&world.ca.cert))
             .unwrap();
     }
     let report = world.report();

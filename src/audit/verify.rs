@@ -212,8 +212,7 @@ impl FaultKind {
             | Self::EntriesMissing
             | Self::EntryExtra
             | Self::EntriesCutOff
-            | Self::EntriesRewritten
-            | Self::OtherThanKept => {
+            | Self::EntriesRewritten => {
                 "Keep the state folder as it is, copy it, and find out who could write to it. The newest backup before the change has the entries; archives of the documents concerned hold their history."
             }
             Self::CheckpointAltered
@@ -231,6 +230,9 @@ impl FaultKind {
             }
             Self::OlderThanKept => {
                 "If a backup was put back, this is the reason: remove audit.checkpoint from the state folder. Otherwise somebody replaced the database with an older copy."
+            }
+            Self::OtherThanKept => {
+                "If a backup was put back that is older than this checkpoint (the log has an entry restored), this is the reason. Otherwise somebody rewrote the log: keep the state folder as it is, and find out who could write to it."
             }
             Self::TreeAltered => {
                 "The entries speak for themselves. Copy the state folder and find out who could write to it; put back a backup, because new checkpoints would be wrong."

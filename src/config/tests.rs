@@ -82,6 +82,35 @@ fn every_fault_is_listed_at_once() {
 }
 
 #[test]
+fn a_pin_session_has_bounds_and_is_a_persons() {
+    let of = |keys: &str| {
+        let token = "[[token]]\nname = \"card\"\nkind = \"pkcs11\"\nmodule = \"/m.so\"\n";
+        load_text(&format!("{token}{keys}"))
+    };
+    let keys = "module_sha256 = \"abc\"\npin_file = \"pin\"\nsession_signatures = 10\n\
+                session_minutes = 1441\nsign_seconds = 0";
+    assert_eq!(
+        of(keys).unwrap_err(),
+        [
+            "token[0].module_sha256: is not 64 hexadecimal digits",
+            "token[0].session_minutes: must be a whole number from 0 to 1440",
+            "token[0].session_signatures: has no use with a pin_file, which would begin anew",
+            "token[0].sign_seconds: must be a whole number from 1 to 120",
+        ]
+    );
+    let read = of("session_minutes = 90\nsession_signatures = 0\nsign_seconds = 60").unwrap();
+    let KeySettings::Pkcs11 {
+        session, deadlines, ..
+    } = &read.tokens[0].key
+    else {
+        panic!("another kind");
+    };
+    assert_eq!(session.signatures, None);
+    assert_eq!(session.time, Some(std::time::Duration::from_secs(5400)));
+    assert_eq!(deadlines.sign, std::time::Duration::from_secs(60));
+}
+
+#[test]
 fn people_are_told_apart_by_their_codes_and_keys() {
     let practitioner = |code: &str, key: &str| {
         format!(

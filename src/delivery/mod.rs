@@ -2,6 +2,7 @@
 //! only by a verdict parsed from the receiver's own answer; every other ending
 //! is a pause.
 
+use crate::base::hold::Defect;
 use crate::forms::{Answer, Environment, Pack, Packs};
 use crate::gateway::{FaultClass, Gateway, Message, Outcome, Report};
 use crate::outbox::{
@@ -239,6 +240,12 @@ fn fault(outcome: &Outcome) -> Conclusion {
             after: *after,
             wait: gateway_wait(*class, code, text),
         },
+        Outcome::Unknown { class, code, text } if Defect::BlindResend.is_planted() => {
+            Conclusion::Retry {
+                after: Duration::ZERO,
+                wait: gateway_wait(*class, code, text),
+            }
+        }
         Outcome::Unknown { class, code, text } => Conclusion::Unknown {
             wait: gateway_wait(*class, code, text),
         },

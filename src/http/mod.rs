@@ -94,6 +94,26 @@ pub enum HttpError {
     },
 }
 
+/// What carries requests: the client, or what a simulation plays.
+pub trait Transport: Send + Sync {
+    /// As [`Client::send_until`].
+    ///
+    /// # Errors
+    /// See [`HttpError`].
+    fn send_until(&self, request: Request<'_>, end: Option<Instant>)
+    -> Result<Response, HttpError>;
+}
+
+impl Transport for Client {
+    fn send_until(
+        &self,
+        request: Request<'_>,
+        end: Option<Instant>,
+    ) -> Result<Response, HttpError> {
+        Self::send_until(self, request, end)
+    }
+}
+
 impl Client {
     /// Makes a client, which goes through the system's proxy if there is one.
     ///

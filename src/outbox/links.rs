@@ -3,7 +3,9 @@
 
 use super::rows;
 use super::{Outbox, OutboxError, Record};
+use crate::audit;
 use crate::base::{Uuid4, ids};
+use serde_json::Value;
 
 /// How a document names an earlier one of the same form and sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +77,27 @@ pub struct Scope<'a> {
 }
 
 impl Outbox {
+    /// Notes in the audit log that a key signed what belongs to no submission.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn signed_apart(&self, detail: &Value) -> Result<(), OutboxError> {
+        let now = self.clock.now();
+        let done = self
+            .store
+            .transact(|tx| audit::append(tx, now, "daemon", "signed-apart", detail));
+        Ok(done?)
+    }
+
+    /// Whether any submission was accepted with this form and version. Looks at
+    /// all when there is none.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn has_any_of(&self, form: &str, version: &str) -> Result<bool, OutboxError> {
+        Ok(self.store.read(|c| rows::has_any_of(c, form, version))?)
+    }
+
     /// The submissions of this name, newest first: those of the sender, and
     /// those of others in the same environment and form.
     ///

@@ -26,6 +26,7 @@ mod steps;
 mod tests;
 mod waiters;
 
+pub use crate::store::Class;
 pub use backup::{back_up, restore};
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use links::{Link, Name, Scope};
@@ -36,7 +37,8 @@ pub use record::{Kind, Queue, Record, Stage, State, Wait};
 pub use steps::{Conclusion, Event, Evidence, Prepared, Verdict};
 
 use crate::audit;
-use crate::base::{Clock, Uuid4, hold, random};
+use crate::base::hold::{self, Bell, Defect};
+use crate::base::{Clock, Uuid4};
 use crate::forms::CodePrestataire;
 use crate::store::rusqlite::Transaction;
 use crate::store::{Body, Store, StoreError, files};
@@ -44,7 +46,7 @@ use news::Followers;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
 use waiters::Waiters;
@@ -109,6 +111,20 @@ pub enum OutboxError {
     },
 }
 
+impl OutboxError {
+    /// What follows from it for the store.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Store { source, .. } => source.class(),
+            Self::Conflict(_)
+            | Self::Standing { .. }
+            | Self::LeaseLost(_)
+            | Self::Purged(_)
+            | Self::Full { .. } => Class::Other,
+        }
+    }
+}
+
 impl From<StoreError> for OutboxError {
     fn from(source: StoreError) -> Self {
         Self::Store {
@@ -166,8 +182,7 @@ pub struct Outbox {
     clock: Arc<dyn Clock>,
     lease: Duration,
     upkeep: Mutex<Upkeep>,
-    changed: Mutex<u64>,
-    wake: Condvar,
+    changed: Bell,
     waiters: Waiters,
     followers: Followers,
     /// Submissions that are not final. Counted once, at the start.
@@ -196,8 +211,7 @@ impl Outbox {
             store,
             clock,
             lease,
-            changed: Mutex::new(0),
-            wake: Condvar::new(),
+            changed: Bell::default(),
             waiters: Waiters::default(),
             followers: Followers::default(),
             open: AtomicUsize::new(0),
@@ -231,6 +245,7 @@ impl Outbox {
 
     /// With at most `open_max` documents that are not final; without, there is
     /// no bound.
+    #[must_use]
     pub fn bounded(mut self, open_max: usize) -> Self {
         self.open_max = open_max;
         self
@@ -257,9 +272,14 @@ impl Outbox {
     /// [`OutboxError::Store`].
     pub fn claim(&self, queue: impl Into<Queue>) -> Result<Option<Lease>, OutboxError> {
         let queue = queue.into();
+        hold::point("claim");
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         let mut put_back = Vec::new();
+        let lease = match Defect::LeaseWithoutExpiry.is_planted() {
+            true => Duration::from_secs(1 << 30),
+            false => self.lease,
+        };
         let Upkeep {
             turns,
             abandoned,
@@ -272,7 +292,7 @@ impl Outbox {
             if now < *latest {
                 rows::clock_set_back(tx, now)?;
             }
-            rows::claim(tx, queue, turns, now, now + self.lease)
+            rows::claim(tx, queue, turns, now, now + lease)
         })?;
         abandoned.clear();
         *latest = now;
@@ -444,27 +464,6 @@ impl Outbox {
         Ok(self.store.read(|c| audit::last(c, event))?)
     }
 
-    /// Notes in the audit log that a key signed what belongs to no submission.
-    ///
-    /// # Errors
-    /// [`OutboxError::Store`].
-    pub fn signed_apart(&self, detail: &Value) -> Result<(), OutboxError> {
-        let now = self.clock.now();
-        let done = self
-            .store
-            .transact(|tx| audit::append(tx, now, "daemon", "signed-apart", detail));
-        Ok(done?)
-    }
-
-    /// Whether any submission was accepted with this form and version. Looks at
-    /// all when there is none.
-    ///
-    /// # Errors
-    /// [`OutboxError::Store`].
-    pub fn has_any_of(&self, form: &str, version: &str) -> Result<bool, OutboxError> {
-        Ok(self.store.read(|c| rows::has_any_of(c, form, version))?)
-    }
-
     /// The submission with this UUID.
     ///
     /// # Errors
@@ -537,18 +536,16 @@ impl Outbox {
         let pause = due.map_or(limit, |due| {
             Duration::try_from(due - now).unwrap_or(Duration::ZERO)
         });
-        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        let (changed, _) = self
-            .wake
-            .wait_timeout_while(changed, pause.min(limit), |count| *count == *seen)
-            .unwrap_or_else(PoisonError::into_inner);
-        *seen = *changed;
+        hold::point("nap");
+        if Defect::LostWakeUp.is_planted() {
+            *seen = self.changed.rings();
+        }
+        *seen = self.changed.wait(*seen, pause.min(limit));
     }
 
     /// Wakes every waiting worker.
     pub fn notify(&self) {
-        *self.changed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.wake.notify_all();
+        self.changed.ring();
         self.followers.ring();
     }
 
@@ -605,7 +602,9 @@ impl Outbox {
             .map(|(kind, bytes)| (rows::body_name(uuid, *kind), bytes.as_slice()));
         let named: Vec<_> = named.collect();
         let kinds = bodies.iter().map(|(kind, _)| *kind);
-        Ok(kinds.zip(self.store.put_bodies(&named)?).collect())
+        let put = self.store.put_bodies(&named)?;
+        hold::point("bodies-written");
+        Ok(kinds.zip(put).collect())
     }
 
     /// Keeps `bodies`; the files they replace are to be discarded after the commit.
@@ -752,5 +751,5 @@ fn backoff(tries: u32, longest: Duration) -> Duration {
     let full = BACKOFF_MIN
         .saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1).min(16)))
         .min(longest);
-    full / 2 + random::jitter(full / 2)
+    full / 2 + hold::jitter(full / 2)
 }

@@ -2,7 +2,7 @@
 
 use super::{Kind, Line, Link, Name, New, Queue, Record, Scope, Stage, State, Turns, Wait};
 use crate::base::clock::{from_unix_ms, unix_ms};
-use crate::base::{Uuid4, hex, ids, random};
+use crate::base::{Uuid4, digest, hex, ids, random};
 use crate::forms::EnvironmentKind;
 use crate::store::rusqlite::types::Type;
 use crate::store::rusqlite::{self, Connection, OptionalExtension, Row, Transaction, params};
@@ -12,7 +12,10 @@ use time::OffsetDateTime;
 
 const COLUMNS: &str = "uuid, form, version, operation, code_prestataire, client, state, \
      wait_class, wait_code, wait_text, due_ms, tries, insurer_id, correlation_id, \
-     received_ms, updated_ms, request_sha256, environment, environment_kind, signer";
+     received_ms, updated_ms, request_sha256, environment, environment_kind, signer, identity";
+
+/// Length of [`identity`]: chance does not hit it.
+const IDENTITY_BYTES: usize = 16;
 
 /// Most submissions of one name that are looked at; an insurer's id names one.
 const NAMED_MAX: usize = 16;
@@ -73,8 +76,8 @@ pub(super) fn insert(
     tx.prepare_cached(
         "INSERT INTO submission (uuid, form, version, operation, code_prestataire, client, state, \
          due_ms, claims, tries, received_ms, updated_ms, request_sha256, environment, \
-         environment_kind, signer, interactive) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?8, ?8, ?9, ?10, ?11, ?12, ?13)",
+         environment_kind, signer, interactive, identity) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )
     .and_then(|mut s| {
         s.execute(params![
@@ -91,6 +94,7 @@ pub(super) fn insert(
             new.environment_kind.as_str(),
             new.signer,
             new.is_interactive,
+            identity(&record),
         ])
     })
     .map_err(StoreError::sql("insert a submission"))?;
@@ -122,8 +126,8 @@ pub(super) fn update_keeping_lease(
     let written = tx
         .prepare_cached(
             "UPDATE submission SET state = ?2, wait_class = ?3, wait_code = ?4, wait_text = ?5, \
-         due_ms = ?6, tries = ?7, insurer_id = ?8, correlation_id = ?9, updated_ms = ?10 \
-         WHERE uuid = ?1 AND claims = ?11",
+         due_ms = ?6, tries = ?7, insurer_id = ?8, correlation_id = ?9, updated_ms = ?10, \
+         identity = ?12 WHERE uuid = ?1 AND claims = ?11",
         )
         .and_then(|mut s| {
             s.execute(params![
@@ -138,6 +142,7 @@ pub(super) fn update_keeping_lease(
                 record.correlation_id,
                 unix_ms(record.updated_at),
                 claim,
+                identity(record),
             ])
         })
         .map_err(StoreError::sql("update a submission"))?;
@@ -212,15 +217,28 @@ fn claim_of(
          AND due_ms <= ?1 AND (lease_ms IS NULL OR lease_ms <= ?1) ORDER BY due_ms LIMIT 1) \
          RETURNING {COLUMNS}, claims"
     );
+    let failed = StoreError::sql("claim a submission");
     let times = (unix_ms(now), unix_ms(until));
-    tx.prepare_cached(&sql)
-        .and_then(|mut s| {
-            s.query_row(params![times.0, times.1, interactive, code], |row| {
-                Ok((record(row)?, row.get(20)?))
-            })
-            .optional()
-        })
-        .map_err(StoreError::sql("claim a submission"))
+    let mut statement = tx.prepare_cached(&sql).map_err(&failed)?;
+    loop {
+        let claimed = statement.query_row(params![times.0, times.1, interactive, code], |row| {
+            let uuid: String = row.get(0)?;
+            Ok((uuid, record(row), row.get(21)?))
+        });
+        match claimed.optional().map_err(&failed)? {
+            None => return Ok(None),
+            Some((_, Ok(record), claims)) => return Ok(Some((record, claims))),
+            Some((uuid, Err(error), _)) => {
+                // Not what was written: it is neither sent nor in the way of others.
+                tracing::error!(uuid, %error, "a damaged record is set aside");
+                tx.execute(
+                    "UPDATE submission SET due_ms = NULL, lease_ms = NULL WHERE uuid = ?1",
+                    [uuid],
+                )
+                .map_err(&failed)?;
+            }
+        }
+    }
 }
 
 pub(super) fn next_due(
@@ -707,7 +725,8 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     let uuid: String = row.get(0)?;
     let state: String = row.get(6)?;
     let kind: String = row.get(18)?;
-    Ok(Record {
+    let written: Option<[u8; IDENTITY_BYTES]> = row.get(20)?;
+    let record = Record {
         uuid: uuid.parse().map_err(|_| unreadable(0))?,
         form: row.get(1)?,
         version: row.get(2)?,
@@ -726,7 +745,40 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         environment: row.get(17)?,
         environment_kind: EnvironmentKind::parse(&kind).ok_or_else(|| unreadable(18))?,
         signer: row.get(19)?,
-    })
+    };
+    match written.is_none_or(|written| written == identity(&record)) {
+        true => Ok(record),
+        false => Err(unreadable(20)),
+    }
+}
+
+/// What says that a record is still what was written: SQLite keeps no checksum
+/// of its pages, and a bit that flips in a code sends a document in another's
+/// name. Over each field that decides what is sent where and for whom, after its
+/// length. Records of schemas before 3 have none until they change.
+fn identity(record: &Record) -> [u8; IDENTITY_BYTES] {
+    let (uuid, received) = (record.uuid.to_string(), unix_ms(record.received_at));
+    let fields: [&[u8]; 11] = [
+        uuid.as_bytes(),
+        record.form.as_bytes(),
+        record.version.as_bytes(),
+        record.operation.as_bytes(),
+        record.code_prestataire.as_bytes(),
+        record.client.as_bytes(),
+        record.environment.as_bytes(),
+        record.environment_kind.as_str().as_bytes(),
+        record.signer.as_deref().unwrap_or_default().as_bytes(),
+        record.insurer_id.as_deref().unwrap_or_default().as_bytes(),
+        &record.request_sha256,
+    ];
+    let mut bytes = received.to_be_bytes().to_vec();
+    for field in fields {
+        bytes.extend_from_slice(&(field.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(field);
+    }
+    let mut out = [0; IDENTITY_BYTES];
+    out.copy_from_slice(&digest::sha256(&bytes)[..IDENTITY_BYTES]);
+    out
 }
 
 fn unreadable(column: usize) -> rusqlite::Error {

@@ -5,3 +5,5 @@ CREATE INDEX submission_purge ON submission (updated_ms)
 -- Where one that was restored from a backup goes on once the receiver has said
 -- that it does not have it; NULL: ready.
 ALTER TABLE submission ADD COLUMN resume TEXT;
+-- Digest of what decides what is sent where and for whom; see rows::identity.
+ALTER TABLE submission ADD COLUMN identity BLOB;

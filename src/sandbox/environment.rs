@@ -30,6 +30,25 @@ pub fn senders() -> impl Iterator<Item = (&'static str, &'static str, &'static s
     PRACTITIONERS.into_iter().chain([ASSOCIATION])
 }
 
+/// Codes prestataires that stand for a crowd under load; the eHealth id of each
+/// is its code with two zeros. Test data.
+const CROWD: std::ops::Range<u32> = 90_001_000..90_001_100;
+
+/// Whether somebody may send under this code prestataire with this eHealth id.
+pub fn knows(code: &str, ehealth: &str) -> bool {
+    knows_ehealth(ehealth)
+        && (senders().any(|s| (s.0, s.1) == (code, ehealth))
+            || ehealth.strip_prefix(code) == Some("00"))
+}
+
+/// Whether somebody has this eHealth id.
+pub fn knows_ehealth(ehealth: &str) -> bool {
+    let crowd = ehealth
+        .strip_suffix("00")
+        .and_then(|code| code.parse().ok());
+    crowd.is_some_and(|code| CROWD.contains(&code)) || senders().any(|s| s.1 == ehealth)
+}
+
 /// Assertion consumer the daemon names in its authentication requests.
 pub const ASSERTION_CONSUMER: &str = "urn:sceau:sandbox:mysecu";
 /// Path of the identity provider.

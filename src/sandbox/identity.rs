@@ -53,7 +53,7 @@ pub fn authenticate(sandbox: &Sandbox, request: &Verified<'_, '_>) -> Result<Str
     }
     let extensions = dom::child(node, SAMLP, "Extensions")?;
     let ehealth = attribute_value(extensions, "psEHealthID")?;
-    if !environment::senders().any(|(_, known, _)| known == ehealth) {
+    if !environment::knows_ehealth(ehealth) {
         return Err(refused("nobody has this eHealth id"));
     }
     let assertion = assertion(sandbox, &request.sender, ehealth);

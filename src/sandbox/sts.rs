@@ -47,7 +47,7 @@ pub fn issue(sandbox: &Sandbox, request: &Verified<'_, '_>) -> Result<String, Fa
         .ok_or_else(|| Fault::Trust("InvalidRequest", "the assertion is missing".to_owned()))?;
     let ehealth = identity::check_assertion(sandbox, assertion, &request.sender, now)?;
     let code = read_request(sandbox, node)?;
-    if !environment::senders().any(|s| (s.0, s.1) == (code, ehealth)) {
+    if !environment::knows(code, ehealth) {
         let text = "the code prestataire is not this practitioner's".to_owned();
         return Err(Fault::Business(Code::UnknownProvider, text));
     }

@@ -10,6 +10,8 @@ mod upkeep;
 mod witness;
 mod workers;
 
+pub use workers::work;
+
 use crate::api::{self, Api, Programs, Server};
 use crate::audit;
 use crate::base::{Clock, Secret, SystemClock, file, hex, limits, random};
@@ -17,13 +19,13 @@ use crate::conditions::{Conditions, Sources};
 use crate::config::{Configuration, Installation, KeySettings, OutboxSettings, TokenSettings};
 use crate::delivery::Delivery;
 use crate::evidence::Evidence;
-use crate::forms::Packs;
-use crate::gateway::mysecu::{MySecu, SetupError};
+use crate::forms::{Environment, Packs};
+use crate::gateway::mysecu::{self, MySecu, SetupError};
 #[cfg(unix)]
 use crate::inbox::Inbox;
 use crate::intake::Intake;
 use crate::outbox::{self, Outbox, OutboxError};
-use crate::sign::Signer;
+use crate::sign::{People, Signer};
 use crate::store::{Store, StoreError};
 use crate::token::pkcs11::{self, Pkcs11Token, WorkerCommand};
 use crate::token::several::{Named, Several};
@@ -154,17 +156,8 @@ impl Parts {
         let signer = Arc::new(signer);
         let people = Arc::new(configuration.people);
         let environment = Arc::new(configuration.environment);
-        let gateway = configuration.mysecu.map(|s| MySecu::new(s, clock.clone()));
-        let gateway = gateway.transpose().map_err(ServiceError::Gateway)?;
-        let delivery = gateway.map(|gateway| {
-            Arc::new(Delivery::new(
-                packs.clone(),
-                outbox.clone(),
-                Arc::new(gateway),
-                people.clone(),
-                environment.clone(),
-            ))
-        });
+        let to = (packs.clone(), outbox.clone(), people.clone());
+        let delivery = delivery(configuration.mysecu, &clock, to, &environment)?;
         let intake = Arc::new(Intake::new(
             (packs.clone(), outbox.clone(), signer.clone()),
             people,
@@ -271,6 +264,39 @@ impl Parts {
     }
 }
 
+/// The store, and the outbox over it.
+fn delivery(
+    settings: Option<mysecu::Settings>,
+    clock: &Arc<dyn Clock>,
+    (packs, outbox, people): (Arc<Packs>, Arc<Outbox>, Arc<People>),
+    environment: &Arc<Environment>,
+) -> Result<Option<Arc<Delivery>>, ServiceError> {
+    let Some(settings) = settings else {
+        return Ok(None);
+    };
+    let gateway = MySecu::new(settings, clock.clone()).map_err(ServiceError::Gateway)?;
+    let environment = environment.clone();
+    let delivery = Delivery::new(packs, outbox, Arc::new(gateway), people, environment);
+    Ok(Some(Arc::new(delivery)))
+}
+
+fn outbox(
+    configuration: &Configuration,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Store>, Arc<Outbox>), ServiceError> {
+    let store = Store::open(&configuration.store, &outbox::migrations());
+    let store = store
+        .map_err(ServiceError::Store)?
+        .with_room(configuration.room);
+    let store = Arc::new(store);
+    let settings = &configuration.outbox;
+    let outbox = Outbox::open(store.clone(), clock.clone(), settings.lease)
+        .map_err(ServiceError::Outbox)?
+        .bounded(settings.open_max)
+        .with_stamp_within(settings.stamp_within);
+    Ok((store, Arc::new(outbox)))
+}
+
 /// A future that ends with the first stop signal. Handlers are installed when
 /// this returns, so that no signal is missed.
 fn signals() -> io::Result<impl Future<Output = ()>> {
@@ -316,24 +342,6 @@ fn no_core_dump() -> io::Result<()> {
         setrlimit(Resource::Core, none)?;
     }
     Ok(())
-}
-
-fn outbox(
-    configuration: &Configuration,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Arc<Store>, Arc<Outbox>), ServiceError> {
-    let store = Store::open(&configuration.store, &outbox::migrations());
-    let store = Arc::new(
-        store
-            .map_err(ServiceError::Store)?
-            .with_room(configuration.room),
-    );
-    let settings = &configuration.outbox;
-    let outbox = Outbox::open(store.clone(), clock.clone(), settings.lease);
-    let outbox = outbox.map_err(ServiceError::Outbox)?;
-    let outbox = outbox.bounded(settings.open_max);
-    let outbox = outbox.with_stamp_within(settings.stamp_within);
-    Ok((store, Arc::new(outbox)))
 }
 
 /// What evidence says of this place.

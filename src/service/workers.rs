@@ -1,5 +1,6 @@
 //! The threads that sign and the threads that send.
 
+use crate::base::hold;
 use crate::config::OutboxSettings;
 use crate::delivery::Delivery;
 use crate::intake::Intake;
@@ -86,7 +87,8 @@ fn queues(stage: Stage, workers: usize) -> impl Iterator<Item = Queue> {
     })
 }
 
-fn work(
+/// The loop of one worker, until it is told to stop.
+pub fn work(
     queue: Queue,
     outbox: &Outbox,
     stop: &AtomicBool,
@@ -119,7 +121,7 @@ fn work(
                 error = &error as &dyn std::error::Error,
                 "the outbox failed"
             );
-            thread::sleep(STORE_PAUSE);
+            hold::sleep(STORE_PAUSE);
         }
     }
 }

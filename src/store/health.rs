@@ -92,8 +92,14 @@ fn class_of_sql(error: &rusqlite::Error) -> Class {
             | ErrorCode::PermissionDenied,
         ) => Class::Failing,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Class::Damaged,
-        // Busy, misuse, a row that holds no value of ours: told to the caller.
-        Some(_) | None => Class::Other,
+        // Busy, misuse: told to the caller.
+        Some(_) => Class::Other,
+        None => match error {
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..) => Class::Damaged,
+            _ => Class::Other,
+        },
     }
 }
 
@@ -155,11 +161,14 @@ impl Present {
         }
     }
 
-    /// Notes a failure of a call; whether it was for want of room.
+    /// Notes a failure of a call; whether the disk is so full that the reserve
+    /// is needed.
     pub(super) fn note(&self, error: &StoreError) -> bool {
-        if let StoreError::Damaged(_) = error {
-            // One body holds up one document, not the store.
-            return false;
+        match error {
+            // One body or one row holds up one document, not the store.
+            StoreError::Damaged(_) => return false,
+            StoreError::Sql { source, .. } if source.sqlite_error_code().is_none() => return false,
+            _ => {}
         }
         let class = error.class();
         match class {
@@ -167,7 +176,7 @@ impl Present {
             Class::Failing | Class::Damaged => drop(self.begin(Fault::Stopped, causes(error))),
             Class::Other => {}
         }
-        class == Class::Full
+        class == Class::Full && !matches!(error, StoreError::NoRoom { .. })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Health>> {

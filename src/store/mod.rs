@@ -15,8 +15,10 @@ mod sealed_file;
 #[cfg(test)]
 mod tests;
 
+use crate::base::hold::Defect;
 use crate::base::{Secret, digest, file, hex};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, DropBehavior, OpenFlags, Transaction, TransactionBehavior};
 use seal::Seal;
 use std::error::Error;
 use std::fs::File;
@@ -248,7 +250,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] of class [`Class::Full`] while there is none.
     pub fn look(&self) -> Result<(), StoreError> {
-        self.note(self.room.make())?;
+        self.note(self.room.make_again())?;
         self.present.end(Fault::Full);
         Ok(())
     }
@@ -266,10 +268,19 @@ impl Store {
         let mut connection = self.lock();
         self.writable()?;
         let transacted = || -> Result<T, E> {
-            let transaction = connection
+            let leaves_open = Defect::AckBeforeCommit.is_planted();
+            if leaves_open && !connection.is_autocommit() {
+                let commit = connection.execute_batch("COMMIT");
+                commit.map_err(StoreError::sql("commit"))?;
+            }
+            let mut transaction = connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)
                 .map_err(StoreError::sql("begin"))?;
             let value = work(&transaction)?;
+            if leaves_open {
+                transaction.set_drop_behavior(DropBehavior::Ignore);
+                return Ok(value);
+            }
             transaction.commit().map_err(StoreError::sql("commit"))?;
             Ok(value)
         };
@@ -544,6 +555,9 @@ fn load_key(settings: &Settings, missing: Key) -> Result<Secret, StoreError> {
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // Else SQLite looks at what is bound and compiles the queue's statements anew
+    // at each use.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;

@@ -62,26 +62,39 @@ impl Guarded {
         let _ = fs::remove_file(self.path());
     }
 
+    /// Makes the reserve anew after it was given up, if it fits twice: what is
+    /// free only because it was given up is no room.
+    pub(super) fn make_again(&self) -> Result<(), StoreError> {
+        self.make_of(2)
+    }
+
     /// Makes the reserve, if it is not there; proves that there is room.
     pub(super) fn make(&self) -> Result<(), StoreError> {
+        self.make_of(1)
+    }
+
+    fn make_of(&self, times: u64) -> Result<(), StoreError> {
         let _one = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        self.is_enough()?;
         let (path, mebibytes) = (self.path(), self.room.reserve_mebibytes);
-        if mebibytes == 0 {
-            self.give_up();
-            return Ok(());
-        }
-        let there = fs::metadata(&path).map_or(0, |found| found.len());
-        if there == mebibytes << 20 {
+        let there = fs::metadata(&path).map_or(0, |found| found.len()) == mebibytes << 20;
+        let needed = mebibytes * if there { times - 1 } else { times };
+        self.is_enough_after(needed << 20, &path)?;
+        if there {
             return Ok(());
         }
         self.give_up();
+        if mebibytes == 0 {
+            return Ok(());
+        }
         // Not zeros: file systems that compress would keep no room for them.
         let block: Vec<u8> = (0..BLOCK_BYTES / 32)
             .flat_map(|_| random::bytes::<32>())
             .collect();
         let written = (|| -> io::Result<()> {
-            file::write_blocks(&path, &block, mebibytes)?;
+            file::write_blocks(&path, &block, times * mebibytes)?;
+            let reserve = fs::OpenOptions::new().write(true).open(&path)?;
+            reserve.set_len(mebibytes << 20)?;
+            reserve.sync_all()?;
             file::sync_folder(&self.folder)
         })();
         written.map_err(|error| {

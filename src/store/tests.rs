@@ -155,3 +155,120 @@ fn processes_that_start_at_once_agree_on_the_key() {
     let left = left.filter(|e| e.file_name().to_string_lossy().ends_with(".tmp"));
     assert_eq!(left.count(), 0);
 }
+
+fn fill(store: &Store) {
+    let filled: Result<(), StoreError> = store.transact(|tx| {
+        let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) \
+                   INSERT INTO t SELECT printf('%0100d', i) FROM n";
+        tx.execute(sql, []).map_err(StoreError::sql("fill"))?;
+        Ok(())
+    });
+    filled.unwrap();
+}
+
+fn count(store: &Store) -> Result<i64, StoreError> {
+    store.read(|c| {
+        c.query_row("SELECT count(*) FROM t WHERE rowid < 10", [], |r| r.get(0))
+            .map_err(StoreError::sql("count"))
+    })
+}
+
+#[test]
+fn a_damaged_database_is_found_by_a_check_and_only_read_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    fill(&store);
+    let body = put(&store, b"plain");
+    drop(store);
+    // A page in the middle, none that is read for the first rows.
+    let path = folder.path().join(DATABASE);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 4096].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+
+    let store = open(folder.path());
+    assert_eq!((count(&store).unwrap(), store.health()), (9, None));
+    let found = store.check(Check::Quick).unwrap_err();
+    assert_eq!(found.class(), Class::Damaged, "{found:?}");
+    // Until it is opened anew nothing at all is answered.
+    assert_eq!(store.health().unwrap().fault, Fault::Stopped);
+    assert!(matches!(count(&store), Err(StoreError::Stopped)));
+    assert!(store.reopen().is_err());
+    assert_eq!(store.health().unwrap().fault, Fault::ReadOnly);
+    assert_eq!(count(&store).unwrap(), 9);
+    assert_eq!(store.body(&body).unwrap(), b"plain");
+    let write = store.transact(|_| Ok::<_, StoreError>(()));
+    assert!(matches!(write, Err(StoreError::ReadOnly)));
+    let put = store.put_bodies(&[("n".to_owned(), b"x".as_slice())]);
+    assert!(matches!(put, Err(StoreError::ReadOnly)));
+    assert!(matches!(store.admit(), Err(StoreError::ReadOnly)));
+}
+
+#[test]
+fn a_store_that_has_stopped_is_opened_anew_and_keeps_what_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    fill(&store);
+    let failed: Result<(), StoreError> = store.transact(|_| {
+        let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+        Err(StoreError::sql("commit")(rusqlite::Error::SqliteFailure(
+            error, None,
+        )))
+    });
+    assert_eq!(failed.unwrap_err().class(), Class::Failing);
+    assert!(matches!(count(&store), Err(StoreError::Stopped)));
+    store.reopen().unwrap();
+    assert_eq!((count(&store).unwrap(), store.health()), (9, None));
+}
+
+#[test]
+fn a_damaged_body_or_row_stops_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    fill(&store);
+    let mut bad = put(&store, b"plain");
+    bad.sha256[0] ^= 1;
+    assert_eq!(store.body(&bad).unwrap_err().class(), Class::Damaged);
+    let row: Result<i64, StoreError> = store.read(|c| {
+        c.query_row("SELECT 'text'", [], |r| r.get(0))
+            .map_err(StoreError::sql("read a row"))
+    });
+    assert_eq!(row.unwrap_err().class(), Class::Damaged);
+    assert_eq!((count(&store).unwrap(), store.health()), (9, None));
+}
+
+#[test]
+fn a_reserve_is_given_up_on_a_full_disk_and_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let room = |free_mebibytes_min| Room {
+        reserve_mebibytes: 1,
+        free_mebibytes_min,
+    };
+    let reserve = folder.path().join("reserve");
+    let length = || std::fs::metadata(&reserve).map_or(0, |found| found.len());
+    let store = open(folder.path()).with_room(room(0));
+    assert_eq!(length(), 1 << 20);
+    let full: Result<(), StoreError> = store.transact(|_| {
+        let path = Path::new("x");
+        Err(StoreError::file("write", path)(
+            ErrorKind::StorageFull.into(),
+        ))
+    });
+    assert_eq!(full.unwrap_err().class(), Class::Full);
+    assert_eq!((length(), store.health().unwrap().fault), (0, Fault::Full));
+    // What is queued goes on.
+    store.transact(|_| Ok::<_, StoreError>(())).unwrap();
+    store.admit().unwrap();
+    assert_eq!((length(), store.health()), (1 << 20, None));
+    drop(store);
+
+    // No disk has that much room: nothing is accepted, the rest goes on.
+    let store = open(folder.path()).with_room(room(1 << 40));
+    #[cfg(unix)]
+    {
+        assert_eq!(store.admit().unwrap_err().class(), Class::Full);
+        assert_eq!(store.health().unwrap().fault, Fault::Full);
+    }
+    store.transact(|_| Ok::<_, StoreError>(())).unwrap();
+}

@@ -22,10 +22,10 @@ pub use evidence::{
 };
 pub use health::{AuthorityHealth, ClockReading, Failure, FailureKind, Health};
 pub use policy::{AlgorithmPolicy, PolicyFault};
-pub use witness::{Commitment, Witness};
+pub use witness::{Commitment, Witness, Witnessed};
 
 use crate::base::Clock;
-use crate::http::{self, HttpError};
+use crate::http::{self, HttpError, Transport};
 use crate::x509::Cert;
 use crate::x509::ocsp::CertIdDigest;
 use crate::x509::tsp::TspError;
@@ -380,7 +380,7 @@ const AIA: &str = "aia";
 pub struct Trust {
     settings: Settings,
     clock: Arc<dyn Clock>,
-    client: http::Client,
+    client: Arc<dyn Transport>,
     memory: Memory,
     health: Mutex<Health>,
     witness: Option<Arc<dyn Witness>>,
@@ -403,10 +403,22 @@ impl Trust {
     /// # Errors
     /// [`TrustError::NoAnchors`], [`TrustError::Setup`].
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, TrustError> {
+        let client = http::Client::new(&settings.http).map_err(TrustError::Setup)?;
+        Self::over(settings, clock, Arc::new(client))
+    }
+
+    /// The same over a way to the outside of the caller's own.
+    ///
+    /// # Errors
+    /// [`TrustError::NoAnchors`].
+    pub fn over(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        client: Arc<dyn Transport>,
+    ) -> Result<Self, TrustError> {
         if settings.anchors.is_empty() {
             return Err(TrustError::NoAnchors);
         }
-        let client = http::Client::new(&settings.http).map_err(TrustError::Setup)?;
         Ok(Self {
             memory: Memory::new(settings.cache_folder.clone()),
             health: Mutex::new(Health::new(&settings.timestamp_authorities)),

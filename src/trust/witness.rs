@@ -19,5 +19,8 @@ pub struct Commitment {
     pub nonce: [u8; 16],
     /// Told the token and the chain from its signer up to the anchor. Not called
     /// when the request failed: nothing is witnessed then.
-    pub witnessed: Box<dyn FnOnce(&TimestampToken, &[Cert]) + Send>,
+    pub witnessed: Witnessed,
 }
+
+/// See [`Commitment::witnessed`].
+pub type Witnessed = Box<dyn FnOnce(&TimestampToken, &[Cert]) + Send>;

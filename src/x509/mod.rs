@@ -10,8 +10,8 @@ pub mod cms;
 pub mod crl;
 mod name;
 pub mod ocsp;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, debug_assertions))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod tlv;

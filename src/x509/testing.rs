@@ -9,29 +9,29 @@ use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-pub(crate) const TIME_STAMPING: &str = "1.3.6.1.5.5.7.3.8";
-pub(crate) const OCSP_SIGNING: &str = "1.3.6.1.5.5.7.3.9";
-pub(crate) const CLIENT_AUTH: &str = "1.3.6.1.5.5.7.3.2";
+pub const TIME_STAMPING: &str = "1.3.6.1.5.5.7.3.8";
+pub const OCSP_SIGNING: &str = "1.3.6.1.5.5.7.3.9";
+pub const CLIENT_AUTH: &str = "1.3.6.1.5.5.7.3.2";
 /// The moment at which tests take place.
-pub(crate) const NOW: OffsetDateTime = datetime!(2026-06-15 12:00:00 UTC);
+pub const NOW: OffsetDateTime = datetime!(2026-06-15 12:00:00 UTC);
 
-pub(crate) fn dotted(text: &str) -> Vec<u8> {
+pub fn dotted(text: &str) -> Vec<u8> {
     tlv::oid(ObjectIdentifier::new_unwrap(text))
 }
 
-pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
+pub fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     tlv::element(tag::SEQUENCE, parts)
 }
 
-pub(crate) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+pub fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     tlv::element(tag, parts)
 }
 
-pub(crate) fn octets(bytes: &[u8]) -> Vec<u8> {
+pub fn octets(bytes: &[u8]) -> Vec<u8> {
     tlv::element(tag::OCTET_STRING, &[bytes])
 }
 
-pub(crate) fn generalized(at: OffsetDateTime) -> Vec<u8> {
+pub fn generalized(at: OffsetDateTime) -> Vec<u8> {
     let text = format!(
         "{:04}{:02}{:02}{:02}{:02}{:02}Z",
         at.year(),
@@ -45,9 +45,9 @@ pub(crate) fn generalized(at: OffsetDateTime) -> Vec<u8> {
 }
 
 /// A certificate and its key (P-256).
-pub(crate) struct Party {
-    pub(crate) cert: Cert,
-    pub(crate) key: KeyPair,
+pub struct Party {
+    pub cert: Cert,
+    pub key: KeyPair,
 }
 
 impl Party {
@@ -68,7 +68,7 @@ fn signed(tbs: &[u8], key: &KeyPair, algorithm: Vec<u8>, behind: &[u8]) -> Vec<u
     sequence(&[tbs, &algorithm, &signature, behind])
 }
 
-pub(crate) fn name(common_name: &str) -> Vec<u8> {
+pub fn name(common_name: &str) -> Vec<u8> {
     let value = tlv::element(tag::UTF8_STRING, &[common_name.as_bytes()]);
     let pair = sequence(&[&dotted("2.5.4.3"), &value]);
     sequence(&[&tlv::element(tag::SET, &[&pair])])
@@ -76,18 +76,18 @@ pub(crate) fn name(common_name: &str) -> Vec<u8> {
 
 /// A certificate to be.
 #[derive(Clone)]
-pub(crate) struct Builder {
+pub struct Builder {
     name: String,
-    pub(crate) serial: Vec<u8>,
-    pub(crate) not_before: OffsetDateTime,
-    pub(crate) not_after: OffsetDateTime,
-    pub(crate) algorithm: Vec<u8>,
+    pub serial: Vec<u8>,
+    pub not_before: OffsetDateTime,
+    pub not_after: OffsetDateTime,
+    pub algorithm: Vec<u8>,
     extensions: Vec<Vec<u8>>,
     access: Vec<Vec<u8>>,
 }
 
 impl Builder {
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             serial: vec![0x5e, 0x11],
@@ -99,7 +99,7 @@ impl Builder {
         }
     }
 
-    pub(crate) fn extension(mut self, oid: &str, critical: Option<bool>, value: &[u8]) -> Self {
+    pub fn extension(mut self, oid: &str, critical: Option<bool>, value: &[u8]) -> Self {
         let critical = critical.map(|c| tlv::element(tag::BOOLEAN, &[&[u8::from(c) * 255]]));
         let critical = critical.unwrap_or_default();
         self.extensions
@@ -107,73 +107,73 @@ impl Builder {
         self
     }
 
-    pub(crate) fn raw_extension(mut self, extension: &[u8]) -> Self {
+    pub fn raw_extension(mut self, extension: &[u8]) -> Self {
         self.extensions.push(extension.to_vec());
         self
     }
 
     /// `basicConstraints` CA, and `keyUsage` with these bits set (first bit is
     /// the highest).
-    pub(crate) fn ca_with(self, path_len: Option<u8>, usage: u8) -> Self {
+    pub fn ca_with(self, path_len: Option<u8>, usage: u8) -> Self {
         let length = path_len.map(|n| tlv::integer(&[n])).unwrap_or_default();
         let value = sequence(&[&tlv::element(tag::BOOLEAN, &[&[255]]), &length]);
         self.extension("2.5.29.19", Some(true), &value).usage(usage)
     }
 
-    pub(crate) fn ca(self, path_len: Option<u8>) -> Self {
+    pub fn ca(self, path_len: Option<u8>) -> Self {
         self.ca_with(path_len, 0b0000_0110)
     }
 
-    pub(crate) fn usage(self, bits: u8) -> Self {
+    pub fn usage(self, bits: u8) -> Self {
         let value = tlv::element(tag::BIT_STRING, &[&[0, bits]]);
         self.extension("2.5.29.15", Some(true), &value)
     }
 
-    pub(crate) fn purposes(self, critical: bool, oids: &[&str]) -> Self {
+    pub fn purposes(self, critical: bool, oids: &[&str]) -> Self {
         let oids: Vec<Vec<u8>> = oids.iter().map(|o| dotted(o)).collect();
         let oids: Vec<&[u8]> = oids.iter().map(Vec::as_slice).collect();
         self.extension("2.5.29.37", critical.then_some(true), &sequence(&oids))
     }
 
-    pub(crate) fn crl_url(self, url: &str) -> Self {
+    pub fn crl_url(self, url: &str) -> Self {
         let full_name = tlv::element(tag::context(0), &[&uri(url)]);
         let point = sequence(&[&tlv::element(tag::context(0), &[&full_name])]);
         self.extension("2.5.29.31", None, &sequence(&[&point]))
     }
 
-    pub(crate) fn ocsp_url(mut self, url: &str) -> Self {
+    pub fn ocsp_url(mut self, url: &str) -> Self {
         self.access
             .push(sequence(&[&dotted("1.3.6.1.5.5.7.48.1"), &uri(url)]));
         self
     }
 
-    pub(crate) fn issuer_url(mut self, url: &str) -> Self {
+    pub fn issuer_url(mut self, url: &str) -> Self {
         self.access
             .push(sequence(&[&dotted("1.3.6.1.5.5.7.48.2"), &uri(url)]));
         self
     }
 
-    pub(crate) fn no_check(self) -> Self {
+    pub fn no_check(self) -> Self {
         self.extension("1.3.6.1.5.5.7.48.1.5", None, &[tag::NULL, 0])
     }
 
-    pub(crate) fn serial(mut self, serial: &[u8]) -> Self {
+    pub fn serial(mut self, serial: &[u8]) -> Self {
         self.serial = serial.to_vec();
         self
     }
 
-    pub(crate) fn validity(mut self, from: OffsetDateTime, to: OffsetDateTime) -> Self {
+    pub fn validity(mut self, from: OffsetDateTime, to: OffsetDateTime) -> Self {
         (self.not_before, self.not_after) = (from, to);
         self
     }
 
     /// A certificate by `issuer`, or a self-signed one.
-    pub(crate) fn build(self, issuer: Option<&Party>) -> Party {
+    pub fn build(self, issuer: Option<&Party>) -> Party {
         let key = KeyPair::generate().unwrap();
         self.build_for(key, issuer)
     }
 
-    pub(crate) fn build_for(mut self, key: KeyPair, issuer: Option<&Party>) -> Party {
+    pub fn build_for(mut self, key: KeyPair, issuer: Option<&Party>) -> Party {
         if !self.access.is_empty() {
             let access: Vec<&[u8]> = self.access.iter().map(Vec::as_slice).collect();
             let access = sequence(&access);
@@ -209,22 +209,22 @@ fn uri(url: &str) -> Vec<u8> {
 
 /// An OCSP response to be.
 #[derive(Clone)]
-pub(crate) struct Ocsp {
-    pub(crate) status: CertStatus,
-    pub(crate) produced_at: OffsetDateTime,
-    pub(crate) this_update: OffsetDateTime,
-    pub(crate) next_update: Option<OffsetDateTime>,
-    pub(crate) by_key: bool,
+pub struct Ocsp {
+    pub status: CertStatus,
+    pub produced_at: OffsetDateTime,
+    pub this_update: OffsetDateTime,
+    pub next_update: Option<OffsetDateTime>,
+    pub by_key: bool,
     /// `AlgorithmIdentifier` and digest of the `CertID`: 1, 256, 384 or 512.
-    pub(crate) cert_id_sha: u16,
+    pub cert_id_sha: u16,
     /// Certificates put before the responder's.
-    pub(crate) also: Vec<Cert>,
-    pub(crate) single_extensions: Vec<u8>,
-    pub(crate) response_extensions: Vec<u8>,
+    pub also: Vec<Cert>,
+    pub single_extensions: Vec<u8>,
+    pub response_extensions: Vec<u8>,
 }
 
 impl Ocsp {
-    pub(crate) fn good(at: OffsetDateTime) -> Self {
+    pub fn good(at: OffsetDateTime) -> Self {
         Self {
             status: CertStatus::Good,
             produced_at: at,
@@ -238,7 +238,7 @@ impl Ocsp {
         }
     }
 
-    pub(crate) fn revoked(at: OffsetDateTime) -> Self {
+    pub fn revoked(at: OffsetDateTime) -> Self {
         let reason = Some(1);
         let status = CertStatus::Revoked { at, reason };
         Self {
@@ -249,7 +249,7 @@ impl Ocsp {
 
     /// The response about `cert` of `issuer`, signed by `responder` whose
     /// certificate goes along.
-    pub(crate) fn sign(&self, cert: &Cert, issuer: &Cert, responder: &Party) -> Vec<u8> {
+    pub fn sign(&self, cert: &Cert, issuer: &Cert, responder: &Party) -> Vec<u8> {
         let digest = match self.cert_id_sha {
             1 => Digest::Sha1,
             256 => Digest::Sha256,
@@ -312,15 +312,15 @@ impl Ocsp {
 
 /// A revocation list to be.
 #[derive(Clone)]
-pub(crate) struct List {
-    pub(crate) this_update: OffsetDateTime,
-    pub(crate) next_update: Option<OffsetDateTime>,
-    pub(crate) revoked: Vec<Vec<u8>>,
-    pub(crate) extensions: Vec<u8>,
+pub struct List {
+    pub this_update: OffsetDateTime,
+    pub next_update: Option<OffsetDateTime>,
+    pub revoked: Vec<Vec<u8>>,
+    pub extensions: Vec<u8>,
 }
 
 impl List {
-    pub(crate) fn empty(at: OffsetDateTime) -> Self {
+    pub fn empty(at: OffsetDateTime) -> Self {
         Self {
             this_update: at,
             next_update: Some(at + Duration::days(1)),
@@ -329,7 +329,7 @@ impl List {
         }
     }
 
-    pub(crate) fn revoking(at: OffsetDateTime, serial: &[u8]) -> Self {
+    pub fn revoking(at: OffsetDateTime, serial: &[u8]) -> Self {
         let reason = extension("2.5.29.21", false, &tlv::element(tag::ENUMERATED, &[&[1]]));
         let entry = sequence(&[
             &tlv::element(tag::INTEGER, &[serial]),
@@ -342,7 +342,7 @@ impl List {
         }
     }
 
-    pub(crate) fn sign(&self, issuer: &Party) -> Vec<u8> {
+    pub fn sign(&self, issuer: &Party) -> Vec<u8> {
         let revoked: Vec<&[u8]> = self.revoked.iter().map(Vec::as_slice).collect();
         let revoked = match revoked.as_slice() {
             [] => Vec::new(),
@@ -365,7 +365,7 @@ impl List {
     }
 }
 
-pub(crate) fn extension(oid: &str, critical: bool, value: &[u8]) -> Vec<u8> {
+pub fn extension(oid: &str, critical: bool, value: &[u8]) -> Vec<u8> {
     let critical = if critical {
         vec![tag::BOOLEAN, 1, 255]
     } else {
@@ -376,24 +376,24 @@ pub(crate) fn extension(oid: &str, critical: bool, value: &[u8]) -> Vec<u8> {
 
 /// A timestamp to be.
 #[derive(Clone)]
-pub(crate) struct Stamp {
-    pub(crate) imprint: [u8; 32],
-    pub(crate) nonce: Vec<u8>,
-    pub(crate) gen_time: OffsetDateTime,
-    pub(crate) policy: &'static str,
-    pub(crate) content_type: &'static str,
+pub struct Stamp {
+    pub imprint: [u8; 32],
+    pub nonce: Vec<u8>,
+    pub gen_time: OffsetDateTime,
+    pub policy: &'static str,
+    pub content_type: &'static str,
     /// The imprint's digest algorithm.
-    pub(crate) imprint_algorithm: &'static str,
+    pub imprint_algorithm: &'static str,
     /// Stated accuracy, in seconds, beside half a second.
-    pub(crate) accuracy_seconds: u8,
+    pub accuracy_seconds: u8,
     /// What follows the nonce, encoded.
-    pub(crate) tail: Vec<u8>,
+    pub tail: Vec<u8>,
     /// Whose certificate the ESS attribute names, when not the signer's.
-    pub(crate) bound_to: Option<Cert>,
+    pub bound_to: Option<Cert>,
 }
 
 impl Stamp {
-    pub(crate) fn new(imprint: [u8; 32], nonce: &[u8], gen_time: OffsetDateTime) -> Self {
+    pub fn new(imprint: [u8; 32], nonce: &[u8], gen_time: OffsetDateTime) -> Self {
         Self {
             imprint,
             nonce: nonce.to_vec(),
@@ -408,7 +408,7 @@ impl Stamp {
     }
 
     /// The token with the certificates of `tsa` and `chain`.
-    pub(crate) fn token(&self, tsa: &Party, chain: &[Cert]) -> Vec<u8> {
+    pub fn token(&self, tsa: &Party, chain: &[Cert]) -> Vec<u8> {
         let sha256 = Digest::Sha256.identifier_der();
         let imprint_algorithm = sequence(&[&dotted(self.imprint_algorithm)]);
         let content_type = dotted(self.content_type);
@@ -462,13 +462,13 @@ impl Stamp {
     }
 
     /// The granted response with that token.
-    pub(crate) fn response(&self, tsa: &Party, chain: &[Cert]) -> Vec<u8> {
+    pub fn response(&self, tsa: &Party, chain: &[Cert]) -> Vec<u8> {
         sequence(&[&sequence(&[&tlv::integer(&[0])]), &self.token(tsa, chain)])
     }
 }
 
 /// A refusing timestamp response.
-pub(crate) fn refusal() -> Vec<u8> {
+pub fn refusal() -> Vec<u8> {
     let text = tlv::element(tag::UTF8_STRING, &[b"policy?"]);
     // Bit 15: unacceptedPolicy.
     let failure = tlv::element(tag::BIT_STRING, &[&[0, 0x00, 0x01]]);
@@ -477,7 +477,7 @@ pub(crate) fn refusal() -> Vec<u8> {
 }
 
 /// Imprint and nonce of a request made by [`super::tsp::request`].
-pub(crate) fn read_request(request: &[u8]) -> ([u8; 32], Vec<u8>) {
+pub fn read_request(request: &[u8]) -> ([u8; 32], Vec<u8>) {
     let mut fields = tlv::Tlv::only(request).unwrap().reader();
     fields.read().unwrap();
     let mut imprint = fields.read().unwrap().reader();
@@ -489,7 +489,7 @@ pub(crate) fn read_request(request: &[u8]) -> ([u8; 32], Vec<u8>) {
 }
 
 /// A detached CMS signature over `content`.
-pub(crate) fn detached(signer: &Party, content: &[u8], chain: &[Cert]) -> Vec<u8> {
+pub fn detached(signer: &Party, content: &[u8], chain: &[Cert]) -> Vec<u8> {
     let digest = crate::base::digest::sha256(content);
     let attributes = cms::signed_attributes(&digest, &signer.cert);
     let signature = signer.key.sign(&attributes).unwrap();

@@ -65,7 +65,7 @@ static unsigned long site(void) {
 static void kind_of(const char *path, char *out, size_t size) {
     const char *name = strrchr(path, '/');
     name = name ? name + 1 : path;
-    if (strstr(path, "/bodies/"))
+    if (strstr(path, "/bodies/") || strstr(path, "/staged/"))
         name = "body";
     else if (name[0] == '.' && strstr(name, ".tmp"))
         name = "temporary";

@@ -181,6 +181,8 @@ static struct out given(const char *name, W b, W c, W d, W e) {
         W *count = (W *)c, *list = (W *)b;
         out.count[out.counts++] = count;
         out.bytes = list, out.size = list ? *count * sizeof(W) : 0;
+    } else if (!strcmp(name, "C_GetSlotInfo")) {
+        out.bytes = (void *)b, out.size = 104;
     } else if (!strcmp(name, "C_GetTokenInfo")) {
         out.bytes = (void *)b, out.size = 208;
     } else if (!strcmp(name, "C_GetSessionInfo")) {

@@ -3,6 +3,8 @@
 mod api;
 mod audit;
 mod c14n;
+#[cfg(target_os = "linux")] // pcscd and its virtual reader
+mod card;
 mod cli;
 #[cfg(target_os = "linux")] // looks processes up in /proc
 mod crash;
@@ -33,6 +35,8 @@ mod paper;
 mod people;
 mod random;
 mod sandbox;
+#[cfg(debug_assertions)] // is led through `base::hold`
+mod simulation;
 mod softhsm;
 #[cfg(target_os = "linux")] // preloads a failing disk
 mod store;

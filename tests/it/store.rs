@@ -3,9 +3,11 @@
 //! these tests measured; `SCEAU_CAMPAIGN=1` runs them in full.
 
 pub mod disk;
+mod flips;
 mod full;
 mod kept;
 mod papers;
+mod schemas;
 mod sites;
 
 use crate::crash::{Paper, whole};
@@ -60,6 +62,23 @@ fn daemon_on(disk: &Disk, folder: &Path, sandbox: &Sandbox, layer: &str) -> Daem
 fn code(answer: &Response) -> String {
     let problem: Value = serde_json::from_slice(&answer.body).unwrap();
     problem["code"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn below_the_room_that_is_kept_free_nothing_new_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let layer = "[store]\nfree_mebibytes = 1048576\n".to_owned();
+    let setup = Setup {
+        layer,
+        ..Setup::default()
+    };
+    let daemon = Daemon::start(folder.path(), &sandbox, &setup);
+    let paper = Paper::new();
+    let refused = daemon.hand_in(&paper.xml, &paper.pdf);
+    assert_eq!((refused.status, code(&refused)), (507, "disk-full".into()));
+    let health = daemon.call("/v1/health", None).body;
+    assert!(String::from_utf8(health).unwrap().contains("disk-full"));
 }
 
 #[test]

@@ -12,37 +12,60 @@ use std::path::{Path, PathBuf};
 
 /// A schema and the valid documents that mutants are made of.
 struct Set {
-    folder: &'static str,
-    entry: &'static str,
-    documents: &'static [&'static str],
+    folder: String,
+    entry: String,
+    documents: Vec<String>,
     /// Mutants of each document.
     each: usize,
 }
 
-const SETS: [Set; 2] = [
-    Set {
-        folder: "xsd/memoire-honoraires/2",
-        entry: "memoire-honoraires.xsd",
-        documents: &[
-            "examples/valid/depot/accident.xml",
-            "examples/valid/depot/avec-document.xml",
-            "examples/valid/depot/dentaire.xml",
-            "examples/valid/depot/matricule-douteux.xml",
-            "examples/valid/depot/non-affilie.xml",
-            "examples/valid/depot/tiers-assure.xml",
-            "examples/valid/depot/une-ligne.xml",
-            "examples/answers/depot/etat-connu.xml",
-            "examples/answers/depot/refuse.xml",
-        ],
-        each: 250,
-    },
-    Set {
-        folder: "tests/fixtures/xsd",
-        entry: "order.xsd",
-        documents: &["order-1.xml", "order-2.xml"],
+/// Every built-in pack with its valid documents and answers, of all operations,
+/// and a schema of every construct.
+fn sets() -> Vec<Set> {
+    let packs = ["memoire-honoraires/2", "pid/2", "ecit/1", "eordonnance/1"];
+    let mut sets: Vec<Set> = packs.map(pack).into();
+    sets.push(Set {
+        folder: "tests/fixtures/xsd".into(),
+        entry: "order.xsd".into(),
+        documents: vec!["order-1.xml".into(), "order-2.xml".into()],
         each: 750,
-    },
-];
+    });
+    sets
+}
+
+fn pack(name: &str) -> Set {
+    let folder = format!("xsd/{name}");
+    let path = root().join(&folder);
+    let manifest = fs::read_to_string(path.join("pack.toml")).expect("a manifest");
+    let manifest: toml::Table = manifest.parse().expect("TOML");
+    let mut documents = Vec::new();
+    for kind in ["valid", "answers"] {
+        for operation in manifest["operations"]
+            .as_table()
+            .expect("operations")
+            .keys()
+        {
+            let of = format!("examples/{kind}/{operation}");
+            for entry in fs::read_dir(path.join(&of)).expect("examples") {
+                let name = entry.expect("entry").file_name();
+                let name = name.to_str().expect("a name");
+                if name.ends_with(".xml") {
+                    documents.push(format!("{of}/{name}"));
+                }
+            }
+        }
+    }
+    documents.sort();
+    Set {
+        entry: manifest["schemas"][0]
+            .as_str()
+            .expect("a schema")
+            .to_owned(),
+        folder,
+        documents,
+        each: 100,
+    }
+}
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -50,7 +73,7 @@ fn root() -> PathBuf {
 
 impl Set {
     fn schema(&self) -> Schema {
-        let folder = root().join(self.folder);
+        let folder = root().join(&self.folder);
         let mut files = Vec::new();
         for entry in fs::read_dir(&folder).expect("folder of the schema") {
             let path = entry.expect("entry").path();
@@ -59,11 +82,11 @@ impl Set {
                 files.push((name.into_owned(), fs::read(&path).expect("schema")));
             }
         }
-        Schema::compile(&files, self.entry).expect("a schema that compiles")
+        Schema::compile(&files, &self.entry).expect("a schema that compiles")
     }
 
     fn document(&self, name: &str) -> String {
-        fs::read_to_string(root().join(self.folder).join(name)).expect("a valid document")
+        fs::read_to_string(root().join(&self.folder).join(name)).expect("a valid document")
     }
 }
 
@@ -77,9 +100,9 @@ fn verdict(schema: &Schema, xml: &str) -> Vec<String> {
 
 #[test]
 fn the_documents_that_mutants_are_made_of_are_valid() {
-    for set in &SETS {
+    for set in sets() {
         let schema = set.schema();
-        for name in set.documents {
+        for name in &set.documents {
             let faults = verdict(&schema, &set.document(name));
             assert!(faults.is_empty(), "{name}: {faults:?}");
         }
@@ -95,9 +118,9 @@ fn mutants_for_the_judges() {
     let file = File::create(Path::new(&folder).join("xsd.jsonl")).expect("file");
     let mut out = BufWriter::new(file);
     let mut random = Random(0x5CEA_0004);
-    for set in &SETS {
+    for set in sets() {
         let schema = set.schema();
-        for name in set.documents {
+        for name in &set.documents {
             let original = set.document(name);
             let mut seen = BTreeSet::from([original.clone()]);
             while seen.len() <= set.each {

@@ -14,7 +14,7 @@ use crate::base::{Secret, digest, hex};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::object::{Attribute, AttributeType, CertificateType, ObjectClass, ObjectHandle};
-use cryptoki::session::{Session, UserType};
+use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::RawAuthPin;
 use cryptoki_sys as sys;
@@ -153,6 +153,12 @@ impl Module {
 
     pub(super) fn check(&self) -> Result<PinFlags, Fault> {
         let token = self.token.as_ref().ok_or_else(session_lost)?;
+        // Makes OpenSC look at the reader; the other two may be answered from
+        // what it remembers of a card that was pulled.
+        let slot = self.context.get_slot_info(token.slot).map_err(fault)?;
+        if !slot.token_present() {
+            return Err(session_lost());
+        }
         let info = self.context.get_token_info(token.slot).map_err(fault)?;
         // Another card may have been put into the same reader.
         if info.serial_number().trim() != token.serial {
@@ -177,6 +183,14 @@ impl Module {
         let token = self.token.as_mut().ok_or_else(session_lost)?;
         token.login(UserType::User, pin.as_ref())?;
         let keys = token.find_keys()?;
+        // A module that says it is logged in and is not would leave a token
+        // that looks ready and has nothing to sign with.
+        if keys.is_empty() && token.is_public()? {
+            return Err(Fault {
+                kind: FaultKind::NotLoggedIn,
+                detail: "the module did not log in".into(),
+            });
+        }
         if token.keys.iter().any(|key| key.always_authenticate) {
             token.pin = pin;
         }
@@ -300,6 +314,15 @@ impl OpenToken {
             Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
             other => other.map_err(fault),
         }
+    }
+
+    /// Whether nobody is logged in, as the module sees it.
+    fn is_public(&self) -> Result<bool, Fault> {
+        let session = self.session.get_session_info().map_err(fault)?;
+        Ok(matches!(
+            session.session_state(),
+            SessionState::RoPublic | SessionState::RwPublic
+        ))
     }
 
     /// Finds the private keys and pairs them with certificates by `CKA_ID`
@@ -507,6 +530,7 @@ fn kind_of(code: RvError) -> FaultKind {
         | RvError::KeyHandleInvalid
         | RvError::ObjectHandleInvalid
         | RvError::OperationActive => FaultKind::SessionLost,
+        RvError::GeneralError | RvError::FunctionFailed => FaultKind::General,
         _ => FaultKind::Refused,
     }
 }

@@ -127,6 +127,9 @@ pub(super) enum FaultKind {
     SessionLost,
     NotLoggedIn,
     NoKey,
+    /// A return code that says nothing; some drivers have no other for a token
+    /// that was pulled.
+    General,
     /// Any other return code.
     Refused,
 }

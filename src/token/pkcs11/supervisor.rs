@@ -22,6 +22,11 @@ use zeroize::Zeroizing;
 /// modules see only the readers that were there when they were initialised.
 const FRUITLESS_LOOKS_MAX: u32 = 10;
 
+/// How often, and how many times, a token is looked for after a signature that
+/// failed for no reason given: pcscd itself looks every 0.4 s.
+const REMOVAL_LOOK: Duration = Duration::from_millis(400);
+const REMOVAL_LOOKS_MAX: u32 = 6;
+
 type ReplyTo<T> = Sender<Result<T, TokenError>>;
 
 /// What the rest of the daemon asks of the supervisor.
@@ -591,7 +596,9 @@ impl Supervisor {
             FaultKind::PinCancelled => Err(self.reopened(TokenError::PinCancelled)),
             FaultKind::NotLoggedIn => Err(self.reopened(TokenError::Locked)),
             FaultKind::NoKey => Err(TokenError::NoSuchCertificate),
-            FaultKind::Module
+            FaultKind::General if self.is_gone() => Ok(Signed::Again),
+            FaultKind::General
+            | FaultKind::Module
             | FaultKind::Absent
             | FaultKind::Wrong
             | FaultKind::Several
@@ -600,6 +607,18 @@ impl Supervisor {
                 code: fault.detail,
             }),
         }
+    }
+
+    /// Whether the token was pulled over a signature: now, or as soon as the
+    /// reader's driver has noticed.
+    fn is_gone(&mut self) -> bool {
+        for _ in 0..REMOVAL_LOOKS_MAX {
+            if matches!(self.check(), Err(CallError::Fault(_))) {
+                return true;
+            }
+            std::thread::sleep(REMOVAL_LOOK);
+        }
+        false
     }
 
     /// Closing the session ends the half-begun signature and the login.

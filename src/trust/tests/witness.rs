@@ -6,12 +6,14 @@ use std::sync::atomic::AtomicU8;
 /// Commitments there are.
 const NUMBERS_MAX: u8 = 9;
 
-/// Numbers its commitments, and keeps those that were witnessed: number, nonce
-/// of the token, certificates of the chain.
+/// Number, nonce of the token, certificates of the chain.
+type Seen = (u8, Vec<u8>, usize);
+
+/// Numbers its commitments, and keeps those that were witnessed.
 #[derive(Default)]
 struct Numbered {
     asked: AtomicU8,
-    witnessed: Arc<Mutex<Vec<(u8, Vec<u8>, usize)>>>,
+    witnessed: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Witness for Numbered {
@@ -31,7 +33,7 @@ impl Witness for Numbered {
 
 /// An authority that refuses and one that stamps as `change` says, asked once:
 /// how many commitments were asked for, and which were witnessed.
-fn asked(change: impl Fn(&mut Stamp) + Send + 'static) -> (u8, Vec<(u8, Vec<u8>, usize)>) {
+fn asked(change: impl Fn(&mut Stamp) + Send + 'static) -> (u8, Vec<Seen>) {
     let world = world();
     let both = [world.authority("first"), world.authority("second")];
     world.server.serve("/first", refusal());

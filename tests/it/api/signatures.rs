@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use sceau::pades;
 use sceau::xades::{self, Level, Slot};
 use sceau::xml::path::Namespaces;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const XML: &str = "application/xml";
 const PDF: &str = "application/pdf";
@@ -387,7 +387,13 @@ fn a_delegate_signs_as_such_and_only_for_who_authorised_it() {
         200
     );
 
-    // What was signed, and nothing else, stands in the history.
+    let own = (json!("90000002"), json!("practitioner"));
+    let delegate = (json!("assistante"), json!("delegate"));
+    assert_eq!(noted(&service), [delegate.clone(), own, delegate]);
+}
+
+/// Who signed apart, in which capacity, as the history has it.
+fn noted(service: &Service) -> Vec<(Value, Value)> {
     let state = sceau::store::Settings {
         folder: service.daemon.state(),
         ..sceau::config::load(&[]).unwrap().store
@@ -395,8 +401,7 @@ fn a_delegate_signs_as_such_and_only_for_who_authorised_it() {
     let store = sceau::store::Store::open(&state, &sceau::outbox::migrations()).unwrap();
     let entries = store.read(|c| sceau::audit::about(c, "daemon")).unwrap();
     let signed = entries.iter().filter(|entry| entry.event == "signed-apart");
-    let signed = signed.map(|entry| (&entry.detail["signer"], &entry.detail["role"]));
-    let delegate = (&json!("assistante"), &json!("delegate"));
-    let own = (&json!("90000002"), &json!("practitioner"));
-    assert_eq!(Vec::from_iter(signed), [delegate, own, delegate]);
+    let who = |key: &str, entry: &sceau::audit::Entry| entry.detail[key].clone();
+    let signed = signed.map(|entry| (who("signer", entry), who("role", entry)));
+    signed.collect()
 }

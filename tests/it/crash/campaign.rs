@@ -154,6 +154,7 @@ impl Campaign {
             practice: Practice::default(),
             tally: Tally::default(),
         };
+        campaign.spare();
         let daemon = Daemon::start(campaign.folder.path(), &campaign.sandbox, &campaign.setup());
         campaign.token = daemon.token().to_owned();
         campaign
@@ -166,7 +167,23 @@ impl Campaign {
         setup
     }
 
+    /// SoftHSM's files as they were. A kill can tear them while it writes one at
+    /// a login; a card's memory it cannot.
+    fn heal(&self) {
+        let Some(card) = &self.card else { return };
+        let spare = self.folder.path().join("spare");
+        copy_tokens(&spare, &card.hsm.path().join("tokens"));
+    }
+
+    /// Keeps what [`Campaign::heal`] puts back.
+    fn spare(&self) {
+        let Some(card) = &self.card else { return };
+        let spare = self.folder.path().join("spare");
+        copy_tokens(&card.hsm.path().join("tokens"), &spare);
+    }
+
     fn start(&self, environment: &[(&str, String)]) -> Daemon {
+        self.heal();
         let mut setup = self.setup();
         let more = environment
             .iter()
@@ -270,6 +287,18 @@ impl Campaign {
             self.tally.arrivals += ending.arrivals;
         }
         self.tally.documents += papers.len();
+    }
+}
+
+/// Copies the files of every SoftHSM token below a folder.
+fn copy_tokens(from: &Path, to: &Path) {
+    for token in std::fs::read_dir(from).unwrap() {
+        let token = token.unwrap().file_name();
+        std::fs::create_dir_all(to.join(&token)).unwrap();
+        for file in std::fs::read_dir(from.join(&token)).unwrap() {
+            let name = Path::new(&token).join(file.unwrap().file_name());
+            std::fs::copy(from.join(&name), to.join(&name)).unwrap();
+        }
     }
 }
 

@@ -15,10 +15,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Every function of PKCS#11 that is called.
-pub const CALLS: [&str; 16] = [
+pub const CALLS: [&str; 17] = [
     "C_GetFunctionList",
     "C_Initialize",
     "C_GetSlotList",
+    "C_GetSlotInfo",
     "C_GetTokenInfo",
     "C_OpenSession",
     "C_FindObjectsInit",

@@ -130,10 +130,10 @@ fn found(pid: u32, wanted: &[u8]) -> Option<usize> {
         // Some mappings cannot be read; what is gone holds nothing.
         if memory.read_exact_at(&mut bytes, from).is_ok() {
             seen += bytes.len();
-            times += bytes.windows(wanted.len()).filter(|w| *w == wanted).count();
+            times += memchr::memmem::find_iter(&bytes, wanted).count();
         }
     }
-    (seen > 1 << 20).then_some(times)
+    (seen > 0).then_some(times)
 }
 
 /// POST without the tests' own client, so that nothing of it stays behind.
