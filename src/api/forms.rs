@@ -210,8 +210,8 @@ impl From<Preview> for DryRun {
 #[serde(untagged)]
 #[expect(dead_code, reason = "only describes what `submit` answers")]
 enum Answered {
-    Submission(Submission),
-    DryRun(DryRun),
+    Submission(Box<Submission>),
+    DryRun(Box<DryRun>),
 }
 
 /// How a document is handed in.

@@ -147,12 +147,20 @@ fn faults_of_trust_services_show_and_heal() {
     whole(&daemon);
 }
 
+/// Points of the sandbox and what they do, with which code; the fault and what
+/// it is about.
+type Case = (
+    &'static [(&'static str, &'static str)],
+    Option<&'static str>,
+    (&'static str, &'static str),
+);
+
 #[test]
 fn faults_of_the_insurer_show_and_heal() {
     let folder = tempfile::tempdir().unwrap();
     let (sandbox, daemon) = start(folder.path());
     let events = Events::follow(&daemon, daemon.token(), None);
-    let cases: [(&[(&str, &str)], Option<&str>, _); 6] = [
+    let cases: [Case; 6] = [
         (
             &[("exchange", "unavailable")],
             None,
