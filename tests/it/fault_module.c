@@ -29,6 +29,7 @@
  *   more        one more than there was room for
  *   nonsense    what was given out is overwritten
  *   flags <hex>, unflag <hex>   in CK_TOKEN_INFO.flags
+ *   serial      another serial number in CK_TOKEN_INFO
  *   hide <hex>...               mechanisms taken out of the list
  *
  * Arguments of Cryptoki functions are integers and pointers, and only the first
@@ -234,6 +235,7 @@ static W pass(int index, const char *name, W a, W b, W c, W d, W e, W f) {
     if (!strcmp(name, "C_GetTokenInfo") && getenv("FAULT_READER")) *(W *)(b + 96) |= 0x100;
     if (is(todo, "hide ") && b) hide((W *)b, (W *)c, todo + 5);
     if (is(todo, "flags ")) *(W *)(b + 96) |= strtoul(todo + 6, NULL, 16);
+    if (is(todo, "serial")) *(char *)(b + 80) ^= 1;
     if (is(todo, "unflag ")) *(W *)(b + 96) &= ~strtoul(todo + 7, NULL, 16);
     lie(todo, name, b, c, d, e);
     spoil_pipes(todo);

@@ -2,6 +2,9 @@
 //! step, time and scope in `GET /v1/health`, on the stream of events and in the
 //! log, and goes by itself when its cause goes.
 
+mod clocks;
+mod devices;
+mod hour;
 mod stream;
 
 use crate::crash::{Paper, whole};

@@ -2,7 +2,7 @@
 //! `fault_disk.c`, preloaded. What is on record in `docs/durability.md` is what
 //! these tests measured; `SCEAU_CAMPAIGN=1` runs them in full.
 
-mod disk;
+pub mod disk;
 mod flips;
 mod full;
 mod kept;

@@ -1,9 +1,11 @@
 //! A reader of `GET /v1/events`, and the tests of the stream itself.
 
-use crate::daemon::Daemon;
-use serde_json::Value;
+use crate::crash::Paper;
+use crate::daemon::{Daemon, Setup, until};
+use sceau::base::limits::EVENT_STREAMS_MAX;
+use serde_json::{Value, json};
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -74,6 +76,13 @@ impl Events {
         }
     }
 
+    /// Reads to the end; whether it is that of a whole answer.
+    fn ends(&self) -> bool {
+        let mut rest = String::new();
+        self.reader.borrow_mut().read_to_string(&mut rest).unwrap();
+        rest.ends_with("0\r\n\r\n")
+    }
+
     /// Reads on to the next message of this name for which `wanted` holds.
     pub fn next_of(&self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
@@ -83,4 +92,126 @@ impl Events {
             }
         }
     }
+}
+
+/// The words of the steps of one document, up to `last`.
+fn steps(events: &Events, uuid: &str, last: &str) -> Vec<(i64, String)> {
+    let mut all = Vec::new();
+    loop {
+        let message = events.next().expect("the stream goes on");
+        if message.event != "submission" || message.data["uuid"] != uuid {
+            continue;
+        }
+        assert!(message.data["detail"]["calls"].is_null(), "{message:?}");
+        assert_eq!(message.data["form"], "memoire-honoraires");
+        assert!(message.data["at"].is_string() && message.data["state"].is_string());
+        let word = message.data["event"].as_str().unwrap().to_owned();
+        all.push((message.id.unwrap(), word.clone()));
+        if word == last {
+            return all;
+        }
+    }
+}
+
+#[test]
+fn steps_come_in_order_and_whoever_broke_off_misses_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sandbox, daemon) = super::start(folder.path());
+    let events = Events::follow(&daemon, daemon.token(), None);
+    let first = events.next().unwrap();
+    assert_eq!(
+        (first.event.as_str(), first.data),
+        ("conditions", json!([]))
+    );
+    let begin = first
+        .id
+        .expect("even one that breaks off now knows where it was");
+
+    let paper = Paper::new();
+    paper.hand_in(&daemon);
+    let live = steps(&events, &paper.uuid, "receipted");
+    let submission = paper.look(&daemon);
+    let words: Vec<String> = live.iter().map(|(_, word)| word.clone()).collect();
+    assert_eq!(words, crate::crash::words(&submission));
+    assert!(live.windows(2).all(|two| two[0].0 < two[1].0), "{live:?}");
+    assert!(live[0].0 > begin);
+    paper.ends_well(&daemon, &sandbox);
+
+    // From any place on, also by another connection and after a restart.
+    daemon.stop();
+    assert!(events.ends(), "a stop ends the stream as a stream ends");
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    for (place, (id, _)) in live.iter().enumerate().take(live.len() - 1) {
+        let again = Events::follow(&daemon, daemon.token(), Some(*id));
+        assert_eq!(again.next().unwrap().id, Some(*id));
+        assert_eq!(steps(&again, &paper.uuid, "receipted"), live[place + 1..]);
+    }
+    // A number nobody gave out: of a restored backup, or of another place.
+    let strange = Events::follow(&daemon, daemon.token(), Some(1 << 40));
+    assert_eq!(strange.next().unwrap().event, "conditions");
+    let missed = strange.next().unwrap();
+    assert_eq!(
+        (missed.event.as_str(), &missed.data["after"]),
+        ("missed", &json!(1_i64 << 40))
+    );
+    assert_eq!(Events::ask(&daemon, daemon.token(), Some("first")).0, 400);
+    assert_eq!(Events::ask(&daemon, "sceau_0", None).0, 401);
+}
+
+#[test]
+fn a_bound_program_follows_its_own_alone_until_it_is_unpaired() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sandbox, daemon) = super::start(folder.path());
+    let paired = daemon.command(&["pair", "bound", "--practitioner", "90000002"]);
+    let token = String::from_utf8(paired.stdout).unwrap().trim().to_owned();
+    let bound = Events::follow(&daemon, &token, Some(0));
+    let all = Events::follow(&daemon, daemon.token(), Some(0));
+    // Somebody else's account, and somebody else's document.
+    super::fails(&sandbox, "account", "refuse", None);
+    let paper = Paper::new();
+    paper.hand_in(&daemon);
+    let fault = all.next_of("condition", |c| c["name"] == "account-blocked");
+    assert_eq!(
+        fault["scope"],
+        json!({ "kind": "practitioner", "name": "90000001" })
+    );
+    let shown = super::begins(&daemon, "account-blocked", "practitioner");
+    assert!(
+        shown["scope"]["name"].is_null() && shown["detail"].is_null(),
+        "{shown:#}"
+    );
+    sandbox.calm();
+    paper.hurry(&daemon);
+    paper.ends_well(&daemon, &sandbox);
+    // What is about everybody reaches it; then it is nobody any more.
+    super::fails(&sandbox, "tsa", "unavailable", None);
+    Paper::new().hand_in(&daemon);
+    super::begins(&daemon, "tsa-down", "authority");
+    assert!(daemon.command(&["unpair", "bound"]).status.success());
+    Paper::new().hand_in(&daemon);
+    let mut told = Vec::new();
+    while let Some(message) = bound.next() {
+        told.push((message.event, message.data["name"].clone()));
+    }
+    let expected = [
+        ("conditions".to_owned(), Value::Null),
+        ("condition".to_owned(), json!("tsa-down")),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn streams_are_few_and_a_place_is_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_sandbox, daemon) = super::start(folder.path());
+    let follow = || Events::follow(&daemon, daemon.token(), None);
+    let mut open: Vec<Events> = (0..EVENT_STREAMS_MAX).map(|_| follow()).collect();
+    assert_eq!(Events::ask(&daemon, daemon.token(), None).0, 503);
+    // Others are served all the same.
+    assert_eq!(daemon.get("/v1/health")["status"], "ok");
+    drop(open.pop());
+    until("a place is free", || {
+        let (status, events) = Events::ask(&daemon, daemon.token(), None);
+        (status == 200).then_some(events)
+    });
 }
