@@ -138,11 +138,11 @@ fn faults_of_trust_services_show_and_heal() {
         ("drop-before-accept", ("ocsp-down", "signer")),
         ("stale", ("revocation-late", "signer")),
     ] {
+        // What is remembered of this second must not serve the next document.
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
         fails(&sandbox, "ocsp", action, None);
         fails(&sandbox, "crl", action, None);
         met_and_healed((&sandbox, &daemon), fault, &events);
-        // What is remembered of this second must not serve the next document.
-        std::thread::sleep(std::time::Duration::from_millis(1_100));
     }
     whole(&daemon);
 }
