@@ -147,12 +147,15 @@ fn faults_of_trust_services_show_and_heal() {
     whole(&daemon);
 }
 
+/// A service of the sandbox, and how it fails.
+type Failing<'a> = (&'a str, &'a str);
+
 #[test]
 fn faults_of_the_insurer_show_and_heal() {
     let folder = tempfile::tempdir().unwrap();
     let (sandbox, daemon) = start(folder.path());
     let events = Events::follow(&daemon, daemon.token(), None);
-    let cases: [(&[(&str, &str)], Option<&str>, _); 6] = [
+    let cases: [(&[Failing], Option<&str>, _); 6] = [
         (
             &[("exchange", "unavailable")],
             None,
