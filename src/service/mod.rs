@@ -144,28 +144,21 @@ impl Parts {
         let clock = SystemClock::shared();
         let installation = installation(&configuration)?;
         let (store, outbox) = outbox(&configuration, &clock)?;
-        let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
-        let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
-        let packs = Arc::new(packs);
+        let packs = packs(&configuration);
         let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
         let log = audit::Log::open(store, clock.clone(), configuration.audit);
         let trust = witness::witnessing(trust, log);
         let tokens = Arc::new(tokens(configuration.tokens, &configuration.store.folder)?);
-        let rsa_scheme = configuration.rsa_scheme;
-        let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
-        let signer = Arc::new(signer);
+        let (trust, scheme) = (Arc::new(trust), configuration.rsa_scheme);
+        let signer = Arc::new(Signer::new(tokens.clone(), trust, clock.clone(), scheme));
         let people = Arc::new(configuration.people);
         let environment = Arc::new(configuration.environment);
         let gateway = configuration.mysecu.map(|s| MySecu::new(s, clock.clone()));
         let gateway = gateway.transpose().map_err(ServiceError::Gateway)?;
-        let delivery = gateway.map(|gateway| {
-            Arc::new(Delivery::new(
-                packs.clone(),
-                outbox.clone(),
-                Arc::new(gateway),
-                people.clone(),
-                environment.clone(),
-            ))
+        let delivery = gateway.map(Arc::new).map(|gateway| {
+            let (packs, outbox) = (packs.clone(), outbox.clone());
+            let (people, environment) = (people.clone(), environment.clone());
+            Arc::new(Delivery::new(packs, outbox, gateway, people, environment))
         });
         let intake = Arc::new(Intake::new(
             (packs.clone(), outbox.clone(), signer.clone()),
@@ -174,14 +167,14 @@ impl Parts {
             configuration.pdfs,
             clock.clone(),
         ));
-        let conditions = Conditions::new(Sources {
+        let sources = Sources {
             tokens: tokens.clone(),
             signer: signer.clone(),
             outbox: outbox.clone(),
             clock: clock.clone(),
             delivers: delivery.is_some(),
-        });
-        let conditions = Arc::new(conditions.map_err(ServiceError::Outbox)?);
+        };
+        let conditions = Arc::new(Conditions::new(sources).map_err(ServiceError::Outbox)?);
         let tended = Tended {
             outbox: outbox.clone(),
             clock: clock.clone(),
@@ -336,6 +329,13 @@ fn no_core_dump() -> io::Result<()> {
         setrlimit(Resource::Core, none)?;
     }
     Ok(())
+}
+
+/// The form packs, with the last good state of each beside the store.
+fn packs(configuration: &Configuration) -> Arc<Packs> {
+    let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
+    let folder = configuration.forms_folder.as_deref();
+    Arc::new(Packs::open(folder, Some(&last_good)))
 }
 
 /// What evidence says of this place.
