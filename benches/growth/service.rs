@@ -144,10 +144,12 @@ impl Service {
             sceau
         };
         let log = fs::File::create(start.folder.join("sceau.log")).unwrap();
+        let endpoint = start.folder.join("state/endpoint");
+        // Left behind by one that was killed.
+        let _ = fs::remove_file(&endpoint);
         let begun = Instant::now();
         let child = sceau(&["run"]).stdout(Stdio::null()).stderr(log).spawn();
         let process = Process(child.unwrap());
-        let endpoint = start.folder.join("state/endpoint");
         let endpoint = until(Duration::from_millis(2), || {
             fs::read_to_string(&endpoint).ok()
         });

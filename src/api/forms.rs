@@ -208,7 +208,11 @@ impl From<Preview> for DryRun {
 /// What handing in is answered with.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "only describes what `submit` answers")]
+#[expect(
+    dead_code,
+    clippy::large_enum_variant,
+    reason = "only describes what `submit` answers"
+)]
 enum Answered {
     Submission(Box<Submission>),
     DryRun(Box<DryRun>),

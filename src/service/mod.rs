@@ -31,7 +31,7 @@ use crate::token::pkcs11::{self, Pkcs11Token, WorkerCommand};
 use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
 use crate::token::{Token, TokenError};
-use crate::trust::{Trust, TrustError};
+use crate::trust::{self, Trust, TrustError};
 use conditions::ConditionWatch;
 #[cfg(unix)]
 use inbox::InboxWatch;
@@ -147,17 +147,18 @@ impl Parts {
         let last_good = configuration.store.folder.join(LAST_GOOD_PACKS);
         let packs = Packs::open(configuration.forms_folder.as_deref(), Some(&last_good));
         let packs = Arc::new(packs);
-        let trust = Trust::new(configuration.trust, clock.clone()).map_err(ServiceError::Trust)?;
-        let log = audit::Log::open(store, clock.clone(), configuration.audit);
-        let trust = witness::witnessing(trust, log);
+        let trust = trust(configuration.trust, (store, configuration.audit), &clock)?;
         let tokens = Arc::new(tokens(configuration.tokens, &configuration.store.folder)?);
         let rsa_scheme = configuration.rsa_scheme;
-        let signer = Signer::new(tokens.clone(), Arc::new(trust), clock.clone(), rsa_scheme);
+        let signer = Signer::new(tokens.clone(), trust, clock.clone(), rsa_scheme);
         let signer = Arc::new(signer);
         let people = Arc::new(configuration.people);
         let environment = Arc::new(configuration.environment);
-        let to = (packs.clone(), outbox.clone(), people.clone());
-        let delivery = delivery(configuration.mysecu, &clock, to, &environment)?;
+        let delivery = delivery(
+            (configuration.mysecu, &clock),
+            (&packs, &outbox),
+            (&people, &environment),
+        )?;
         let intake = Arc::new(Intake::new(
             (packs.clone(), outbox.clone(), signer.clone()),
             people,
@@ -265,21 +266,6 @@ impl Parts {
 }
 
 /// The store, and the outbox over it.
-fn delivery(
-    settings: Option<mysecu::Settings>,
-    clock: &Arc<dyn Clock>,
-    (packs, outbox, people): (Arc<Packs>, Arc<Outbox>, Arc<People>),
-    environment: &Arc<Environment>,
-) -> Result<Option<Arc<Delivery>>, ServiceError> {
-    let Some(settings) = settings else {
-        return Ok(None);
-    };
-    let gateway = MySecu::new(settings, clock.clone()).map_err(ServiceError::Gateway)?;
-    let environment = environment.clone();
-    let delivery = Delivery::new(packs, outbox, Arc::new(gateway), people, environment);
-    Ok(Some(Arc::new(delivery)))
-}
-
 fn outbox(
     configuration: &Configuration,
     clock: &Arc<dyn Clock>,
@@ -295,6 +281,36 @@ fn outbox(
         .bounded(settings.open_max)
         .with_stamp_within(settings.stamp_within);
     Ok((store, Arc::new(outbox)))
+}
+
+/// The trust services, whose timestamps witness the audit log.
+fn trust(
+    settings: trust::Settings,
+    (store, log): (Arc<Store>, audit::Settings),
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Trust>, ServiceError> {
+    let log = audit::Log::open(store, clock.clone(), log);
+    let trust = Trust::new(settings, clock.clone()).map_err(ServiceError::Trust)?;
+    Ok(Arc::new(witness::witnessing(trust, log)))
+}
+
+/// What sends documents, where an insurer is configured.
+fn delivery(
+    (settings, clock): (Option<mysecu::Settings>, &Arc<dyn Clock>),
+    (packs, outbox): (&Arc<Packs>, &Arc<Outbox>),
+    (people, environment): (&Arc<People>, &Arc<Environment>),
+) -> Result<Option<Arc<Delivery>>, ServiceError> {
+    let Some(settings) = settings else {
+        return Ok(None);
+    };
+    let gateway = MySecu::new(settings, clock.clone()).map_err(ServiceError::Gateway)?;
+    Ok(Some(Arc::new(Delivery::new(
+        packs.clone(),
+        outbox.clone(),
+        Arc::new(gateway),
+        people.clone(),
+        environment.clone(),
+    ))))
 }
 
 /// A future that ends with the first stop signal. Handlers are installed when

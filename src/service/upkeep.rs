@@ -64,10 +64,13 @@ impl Upkeep {
     }
 }
 
+/// What is tried, in words, and how.
+type Duty<'a> = (&'static str, &'a dyn Fn() -> Result<(), OutboxError>);
+
 impl Tended {
     /// Does what is due. A fault of the store is its own news, told elsewhere.
     fn tend(&self) {
-        let duties: [(&str, &dyn Fn() -> Result<(), OutboxError>); 4] = [
+        let duties: [Duty<'_>; 4] = [
             ("destroy old documents", &|| self.purge()),
             ("check the database", &|| self.check(Check::Quick)),
             ("check the whole database", &|| self.check(Check::Whole)),

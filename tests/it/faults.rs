@@ -138,29 +138,24 @@ fn faults_of_trust_services_show_and_heal() {
         ("drop-before-accept", ("ocsp-down", "signer")),
         ("stale", ("revocation-late", "signer")),
     ] {
+        // What is remembered of this second must not serve the next document.
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
         fails(&sandbox, "ocsp", action, None);
         fails(&sandbox, "crl", action, None);
         met_and_healed((&sandbox, &daemon), fault, &events);
-        // What is remembered of this second must not serve the next document.
-        std::thread::sleep(std::time::Duration::from_millis(1_100));
     }
     whole(&daemon);
 }
 
-/// Points of the sandbox and what they do, with which code; the fault and what
-/// it is about.
-type Case = (
-    &'static [(&'static str, &'static str)],
-    Option<&'static str>,
-    (&'static str, &'static str),
-);
+/// A service of the sandbox, and how it fails.
+type Failing<'a> = (&'a str, &'a str);
 
 #[test]
 fn faults_of_the_insurer_show_and_heal() {
     let folder = tempfile::tempdir().unwrap();
     let (sandbox, daemon) = start(folder.path());
     let events = Events::follow(&daemon, daemon.token(), None);
-    let cases: [Case; 6] = [
+    let cases: [(&[Failing], Option<&str>, _); 6] = [
         (
             &[("exchange", "unavailable")],
             None,

@@ -67,12 +67,12 @@ pub(super) fn run(options: &Options) -> Done {
     if offered.is_empty() {
         return Err("no such form is offered".into());
     }
+    let service = Service::pair(&configuration, "sceau conformance")?;
+    is_there(&service, environment)?;
     let (sent, not_sent) = operations(&offered, environment);
     if sent.is_empty() {
         return Err("no operation is sent to this environment".into());
     }
-    let service = Service::pair(&configuration, "sceau conformance")?;
-    is_there(&service, environment)?;
     let (name, folder) = next(&options.out)?;
     let mut run = Run {
         service: &service,

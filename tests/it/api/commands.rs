@@ -103,8 +103,9 @@ fn unlock(service: &Service, pin: &str) -> Option<Output> {
     let program = env!("CARGO_BIN_EXE_sceau");
     let file = |path: &std::path::Path| format!("--config '{}'", path.display());
     let command = format!(
-        "'{program}' unlock {} {}",
+        "'{program}' unlock {} {} {}",
         file(&service.sandbox.dir.join("environment.toml")),
+        file(&service.folder.path().join("state.toml")),
         file(&service.folder.path().join("test.toml"))
     );
     let child = Command::new("script")

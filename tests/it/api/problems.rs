@@ -96,6 +96,31 @@ fn every_problem_on_file_belongs_to_an_example() {
     }
 }
 
+/// Codes of problems that other tests bring about.
+const ELSEWHERE: &[&str] = &[
+    "practitioner-not-allowed",
+    "too-many-requests",
+    "queue-full",
+    "too-many-streams",
+    "document-purged",
+    "disk-full",
+    "store-stopped",
+    "store-damaged",
+    "not-allowed-now",
+    "not-printable",
+    "pin-refused",
+    "not-yet-available",
+    "token-not-ready",
+    "pin-locked",
+    "pin-uncertain",
+    "pdf-validator-failed",
+    "certificate-refused",
+    "level-unavailable",
+    "token-unavailable",
+    "timestamp-unavailable",
+    "validation-data-unavailable",
+];
+
 /// Over HTTP: the body of each answer is the file, byte for byte.
 #[test]
 fn the_service_answers_with_the_problems_on_file() {
@@ -133,35 +158,12 @@ fn the_service_answers_with_the_problems_on_file() {
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
         .collect();
     assert_eq!(kept, names, "files without a case");
-    // Those that other tests bring about, and those no test can.
-    let elsewhere = [
-        "practitioner-not-allowed",
-        "too-many-requests",
-        "queue-full",
-        "too-many-streams",
-        "document-purged",
-        "disk-full",
-        "store-stopped",
-        "store-damaged",
-        "not-allowed-now",
-        "not-printable",
-        "pin-refused",
-        "not-yet-available",
-        "token-not-ready",
-        "pin-locked",
-        "pin-uncertain",
-        "pdf-validator-failed",
-        "certificate-refused",
-        "level-unavailable",
-        "token-unavailable",
-        "timestamp-unavailable",
-        "validation-data-unavailable",
-    ];
+    // Those no test can bring about.
     let never = ["internal", "storage-failed"];
     for kind in sceau::api::KINDS {
         let shown =
             kind.code == "document-invalid" || names.iter().any(|n| n.starts_with(kind.code));
-        let excepted = elsewhere.contains(&kind.code) || never.contains(&kind.code);
+        let excepted = ELSEWHERE.contains(&kind.code) || never.contains(&kind.code);
         assert!(shown != excepted, "{}", kind.code);
     }
     let submissions = service.get("/v1/submissions").json();
