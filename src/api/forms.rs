@@ -214,8 +214,8 @@ impl From<Preview> for DryRun {
     reason = "only describes what `submit` answers"
 )]
 enum Answered {
-    Submission(Box<Submission>),
-    DryRun(Box<DryRun>),
+    Submission(Submission),
+    DryRun(DryRun),
 }
 
 /// How a document is handed in.
