@@ -1,7 +1,8 @@
 //! What one document costs when much else is there: records, size, senders; and
 //! how soon a service that was killed delivers again: `make growth`. Prints
 //! tables; judges nothing. The service is an optimised build and a process of
-//! its own, its insurer the sandbox on the same machine.
+//! its own, its insurer the sandbox on the same machine. `SCEAU_GROWTH_PARTS`
+//! takes some parts alone, as in `records,recovery`.
 
 #[path = "../grown.rs"]
 mod grown;
@@ -29,10 +30,21 @@ fn main() {
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("Load of the machine at the start: {load}");
-    records(&folder.path().join("records"), &sandbox);
-    sizes(&folder.path().join("sizes"), &sandbox);
-    practitioners(&folder.path().join("practitioners"), &sandbox);
-    recovery(&folder.path().join("recovery"), &sandbox);
+    let parts: [(&str, fn(&Path, &Sandbox)); 4] = [
+        ("records", records),
+        ("sizes", sizes),
+        ("practitioners", practitioners),
+        ("recovery", recovery),
+    ];
+    let wanted = std::env::var("SCEAU_GROWTH_PARTS").ok();
+    for (name, part) in parts {
+        if wanted
+            .as_ref()
+            .is_none_or(|wanted| wanted.split(',').any(|one| one == name))
+        {
+            part(&folder.path().join(name), &sandbox);
+        }
+    }
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("\nLoad of the machine at the end: {load}");
 }

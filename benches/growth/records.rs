@@ -105,6 +105,8 @@ fn insert(connection: &Connection) -> String {
         "uuid" => "?1".to_owned(),
         "request_sha256" => "?3".to_owned(),
         "code_prestataire" => "?4".to_owned(),
+        // As on rows of before it was written: it binds the UUID.
+        "identity" => "NULL".to_owned(),
         "insurer_id" => "iif(insurer_id IS NULL, NULL, ?5)".to_owned(),
         name @ ("received_ms" | "updated_ms") => format!("{name} - ?6"),
         name => name.to_owned(),

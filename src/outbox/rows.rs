@@ -266,7 +266,8 @@ pub(super) fn next_due(
     Ok(first.map(from_unix_ms))
 }
 
-/// Some open submissions of a stage: at most `limit` are looked at.
+/// Some open submissions of a stage: at most `limit` are looked at. Damaged
+/// ones are passed over: who claims one sets it aside.
 pub(super) fn sample(
     connection: &Connection,
     stage: Stage,
@@ -281,7 +282,7 @@ pub(super) fn sample(
     let rows = statement
         .query_map([limit as i64], record)
         .map_err(&failed)?;
-    rows.collect::<Result<_, _>>().map_err(&failed)
+    Ok(rows.filter_map(Result::ok).collect())
 }
 
 pub(super) fn make_due(
