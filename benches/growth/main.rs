@@ -24,13 +24,16 @@ const OPEN: [usize; 3] = [10, 10_000, 100_000];
 const STARTS: usize = 5;
 const SMALL: &str = "tests/fixtures/pdf/memoire-gs-a2b.pdf";
 
+/// What is measured, in a folder of its own.
+type Part = fn(&Path, &Sandbox);
+
 fn main() {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let folder = tempfile::tempdir_in(scratch).unwrap();
     let sandbox = Sandbox::start(&folder.path().join("sandbox"));
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("Load of the machine at the start: {load}");
-    let parts: [(&str, fn(&Path, &Sandbox)); 4] = [
+    let parts: [(&str, Part); 4] = [
         ("records", records),
         ("sizes", sizes),
         ("practitioners", practitioners),

@@ -72,16 +72,22 @@ impl Paper {
     /// Waits for the end and checks all that must hold then: one receipt, one
     /// document at the insurer, signed once, the very bytes we kept.
     pub fn ends_well(&self, daemon: &Daemon, sandbox: &Sandbox) -> Ending {
+        self.ends_signed(1, daemon, sandbox)
+    }
+
+    /// The same for one that had to be signed so often.
+    pub fn ends_signed(&self, times: usize, daemon: &Daemon, sandbox: &Sandbox) -> Ending {
         let uuid = &self.uuid;
         let submission = daemon.wait_for(uuid, &["receipted", "rejected"]);
         assert_eq!(submission["state"], "receipted", "{submission:#}");
         let held = self.at_insurer(sandbox).expect("the insurer has it");
-        self.ended_well(daemon, sandbox, &submission, &held)
+        self.ended_well(times, daemon, sandbox, &submission, &held)
     }
 
     /// The same for one that has ended, with what the insurer has of it.
     fn ended_well(
         &self,
+        signed: usize,
         daemon: &Daemon,
         sandbox: &Sandbox,
         submission: &Value,
@@ -89,10 +95,11 @@ impl Paper {
     ) -> Ending {
         let uuid = &self.uuid;
         let events = words(submission);
-        for once in ["received", "signed", "stamped", "sealed", "receipted"] {
-            let times = events.iter().filter(|e| *e == once).count();
-            assert_eq!(times, 1, "{once} in {submission:#}");
+        let times = |word: &str| events.iter().filter(|e| *e == word).count();
+        for once in ["received", "stamped", "sealed", "receipted"] {
+            assert_eq!(times(once), 1, "{once} in {submission:#}");
         }
+        assert_eq!(times("signed"), signed, "{submission:#}");
         assert_eq!(held["verdict"], "accepted");
         assert_eq!(held["secu_id"], submission["insurer_id"]);
 

@@ -283,7 +283,7 @@ impl Campaign {
             let [effect] = held.get(&paper.uuid).map_or(&[][..], Vec::as_slice) else {
                 panic!("{}: {:?}", paper.uuid, held.get(&paper.uuid));
             };
-            let ending = paper.ended_well(&daemon, &self.sandbox, &ended[&*paper.uuid], effect);
+            let ending = paper.ended_well(1, &daemon, &self.sandbox, &ended[&*paper.uuid], effect);
             self.tally.arrivals += ending.arrivals;
         }
         self.tally.documents += papers.len();
