@@ -122,6 +122,7 @@ pub fn router(api: Arc<Api>) -> Router {
     let administrator = Router::new()
         .route("/v1/tokens/unlock", post(status::unlock))
         .route("/v1/tokens/lock", post(status::lock))
+        .route("/v1/submissions/{uuid}/settle", post(submissions::settle))
         .route_layer(middleware::from_fn_with_state(
             api.clone(),
             guard::administrator,
@@ -154,7 +155,7 @@ pub fn router(api: Arc<Api>) -> Router {
     ),
     paths(
         forms::list, forms::one, forms::submit, batches::submit, signatures::sign, validations::validate, status::uuids,
-        submissions::list, submissions::one, submissions::retry, submissions::xml,
+        submissions::list, submissions::one, submissions::retry, submissions::settle, submissions::xml,
         submissions::pdf, submissions::timestamp, submissions::receipt,
         evidence::archive, paper::qr, paper::print, paper::copy,
         status::tokens, status::unlock, status::lock, status::health, events::follow, status::openapi

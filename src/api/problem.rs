@@ -107,6 +107,9 @@ kinds! {
     UUID_CONFLICT = 409 "uuid-conflict", "The UUID was accepted before with other content",
         "A changed document is a new document: give it a new version 4 UUID (POST /v1/uuids). A repeated one must be byte for byte the same.",
         ["Ce document porte l'identifiant d'un document déjà transmis.", "Dieses Dokument trägt die Kennung eines bereits übermittelten Dokuments.", "This document bears the identifier of one already handed in."];
+    NOT_UNKNOWN = 409 "not-unknown", "No open question can be settled for this document now",
+        "Only what is `unknown` can be settled, and not while the insurer is being asked about it: then try again in a minute.",
+        ["Il n'y a pas de question ouverte pour ce document en ce moment.", "Zu diesem Dokument ist gerade keine Frage offen.", "There is no open question about this document now."];
     PIN_UNCERTAIN = 409 "pin-uncertain", "The login broke off; the PIN may have been tried or not",
         "Look at the token's warning in GET /v1/tokens before the PIN is entered again: an attempt may be gone although the PIN was right.",
         ["La carte n'a pas répondu ; un essai du code PIN est peut-être perdu. Vérifiez avant de recommencer.", "Die Karte hat nicht geantwortet; ein PIN-Versuch ist vielleicht verbraucht. Prüfen Sie dies vor einem neuen Versuch.", "The card did not answer; one PIN attempt may be gone. Check before you try again."];

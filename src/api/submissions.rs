@@ -3,14 +3,17 @@
 use super::facts::{self, Answer, Fact};
 use super::guard::Caller;
 use super::prefer::Wait;
-use super::problem::{NOT_YET_AVAILABLE, Problem, QUERY_MALFORMED, SUBMISSION_UNKNOWN};
+use super::problem::{
+    BODY_MALFORMED, NOT_UNKNOWN, NOT_YET_AVAILABLE, Problem, QUERY_MALFORMED, SUBMISSION_UNKNOWN,
+};
 use super::{Api, blocking};
 use crate::audit::Entry;
 use crate::base::Uuid4;
 use crate::base::clock::rfc3339;
-use crate::outbox::{Kind, Outbox, OutboxError, Record};
+use crate::outbox::{Finding, Kind, Outbox, OutboxError, Record};
 use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
@@ -20,6 +23,8 @@ use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 const LIST_MAX: usize = 200;
+/// Longest id of a document at the insurer, in characters.
+const ID_MAX: usize = 100;
 
 /// A submission as it stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -337,6 +342,69 @@ pub async fn retry(
     let record = blocking(move || outbox.retry_now(uuid)).await??;
     let record = record.ok_or_else(|| unknown(uuid))?;
     Ok(Json(Submission::brief(&record)))
+}
+
+/// What a person found out about a document.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settlement {
+    /// `accepted` or `refused` by the insurer; `not-received`: the same bytes
+    /// are sent again.
+    outcome: SettledAs,
+    /// The insurer's id of an accepted document, where it is known.
+    insurer_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum SettledAs {
+    Accepted,
+    Refused,
+    NotReceived,
+}
+
+impl Settlement {
+    fn finding(self) -> Result<Finding, Problem> {
+        let wrong = |text| Err(Problem::new(&BODY_MALFORMED, text));
+        match (self.outcome, self.insurer_id) {
+            (SettledAs::Accepted, Some(id)) if id.is_empty() || id.chars().count() > ID_MAX => {
+                wrong(format!("insurer_id must have 1 to {ID_MAX} characters."))
+            }
+            (SettledAs::Accepted, id) => Ok(Finding::Accepted(id)),
+            (_, Some(_)) => wrong("Only an accepted document has an insurer_id.".to_owned()),
+            (SettledAs::Refused, None) => Ok(Finding::Refused),
+            (SettledAs::NotReceived, None) => Ok(Finding::NotReceived),
+        }
+    }
+}
+
+/// Ends the question about an `unknown` document by what a person has found
+/// out at the insurer's, where Sceau has no way to ask. Only with the
+/// administrator's token, which `sceau settle` reads from the state folder.
+#[utoipa::path(post, operation_id = "settleSubmission", path = "/v1/submissions/{uuid}/settle", tag = "submissions", security(("administrator" = [])),
+    params(("uuid" = String, Path, description = "The document's UUID")),
+    request_body = Settlement,
+    responses((status = 200, body = Submission), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem, description = "It is not unknown, or the insurer is being asked about it now")))]
+pub async fn settle(
+    State(api): State<Arc<Api>>,
+    uuid: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Submission>, Problem> {
+    let uuid = of(uuid)?;
+    let settlement: Settlement = serde_json::from_slice(&body?)
+        .map_err(|error| Problem::new(&BODY_MALFORMED, format!("The JSON: {error}.")))?;
+    let finding = settlement.finding()?;
+    let outbox = api.outbox.clone();
+    let record = blocking(move || match outbox.settle_unknown(uuid, finding)? {
+        Some(record) => Ok(record),
+        None => {
+            let record = outbox.find(uuid)?.ok_or_else(|| unknown(uuid))?;
+            let text = format!("The submission is {}.", record.state.word());
+            Err(Problem::new(&NOT_UNKNOWN, text))
+        }
+    });
+    Ok(Json(Submission::brief(&record.await??)))
 }
 
 /// The signed XML, at the level reached so far.

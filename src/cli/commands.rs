@@ -1,6 +1,6 @@
 //! The commands but the demonstration.
 
-use crate::base::Secret;
+use crate::base::{Secret, Uuid4};
 use crate::config::{self, Configuration};
 use crate::http::{self, Client, Request, Response};
 use crate::service::{self, ADMIN_TOKEN_FILE, ENDPOINT_FILE};
@@ -56,6 +56,38 @@ pub(super) fn lock(files: &[PathBuf], name: Option<&str>) -> Done {
     Ok(())
 }
 
+/// What the insurer says of a document.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum Outcome {
+    /// It accepted it.
+    Accepted,
+    /// It refused it.
+    Refused,
+    /// It has not got it; the same bytes are sent again.
+    NotReceived,
+}
+
+pub(super) fn settle(
+    files: &[PathBuf],
+    uuid: &str,
+    outcome: Outcome,
+    insurer_id: Option<&str>,
+) -> Done {
+    let uuid: Uuid4 = uuid.parse()?;
+    let configuration = config::load(files)?;
+    let token = administrator(&configuration)?;
+    let outcome = match outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Refused => "refused",
+        Outcome::NotReceived => "not-received",
+    };
+    let body = serde_json::json!({ "outcome": outcome, "insurer_id": insurer_id });
+    let path = format!("/v1/submissions/{uuid}/settle");
+    command(&configuration, &path, &token, serde_json::to_vec(&body)?)?;
+    println!("Settled.");
+    Ok(())
+}
+
 /// The administrator's token of the service that runs.
 fn administrator(configuration: &Configuration) -> Result<Secret, Box<dyn Error>> {
     let folder = &configuration.store.folder;
@@ -82,7 +114,7 @@ fn administrator(configuration: &Configuration) -> Result<Secret, Box<dyn Error>
 fn command(configuration: &Configuration, path: &str, token: &Secret, body: Vec<u8>) -> Done {
     let token = String::from_utf8_lossy(token.expose()).into_owned();
     let answer = call(configuration, path, Some(&token), Some(body))?;
-    if answer.status == 204 {
+    if matches!(answer.status, 200 | 204) {
         return Ok(());
     }
     let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();

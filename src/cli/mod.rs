@@ -70,6 +70,19 @@ enum Command {
     },
     /// Say how the running service is.
     Status(Files),
+    /// End the question about a document that is `unknown`, as you have found
+    /// out at the insurer's: where Sceau has no way to ask.
+    Settle {
+        /// The document's UUID.
+        uuid: String,
+        /// What the insurer says.
+        outcome: commands::Outcome,
+        /// The insurer's id of an accepted document.
+        #[arg(long)]
+        insurer_id: Option<String>,
+        #[command(flatten)]
+        files: Files,
+    },
     /// Check or print the configuration.
     Config {
         #[command(subcommand)]
@@ -194,6 +207,12 @@ pub fn main() -> ExitCode {
         } => commands::unlock(&files.config, token.as_deref(), use_last_try),
         Command::Lock { token, files } => commands::lock(&files.config, token.as_deref()),
         Command::Status(files) => commands::status(&files.config),
+        Command::Settle {
+            uuid,
+            outcome,
+            insurer_id,
+            files,
+        } => commands::settle(&files.config, &uuid, outcome, insurer_id.as_deref()),
         Command::Config { what } => match what {
             ConfigCommand::Check(files) => commands::check(&files.config),
             ConfigCommand::Default => {

@@ -10,7 +10,7 @@ mod tests;
 pub use catalogue::{KINDS, Kind};
 
 use crate::base::Clock;
-use crate::outbox::{Client, Outbox, OutboxError, Record};
+use crate::outbox::{Client, Outbox, OutboxError, Record, SetAside};
 use crate::sign::Signer;
 use crate::store;
 use crate::token::several::{Named, Several};
@@ -138,6 +138,8 @@ pub struct Conditions {
     unlocked: Mutex<HashSet<String>>,
     /// The first deadline that has passed, of the last look.
     overdue: Mutex<Option<OffsetDateTime>>,
+    /// Damaged records, of the last look.
+    set_aside: Mutex<Vec<SetAside>>,
     now: watch::Sender<Arc<Vec<Condition>>>,
 }
 
@@ -160,6 +162,7 @@ impl Conditions {
             pauses,
             unlocked: Mutex::default(),
             overdue: Mutex::default(),
+            set_aside: Mutex::default(),
             now: watch::Sender::default(),
         })
     }
@@ -169,11 +172,15 @@ impl Conditions {
         self.now.subscribe()
     }
 
-    /// Looks whether deadlines have passed, and has it written into histories.
-    pub fn look_at_deadlines(&self) {
+    /// Looks whether deadlines have passed, and has it written into histories;
+    /// and whether records are damaged.
+    pub fn look_at_records(&self) {
         // While the store fails, that is the fault to be shown.
         if let Ok(first) = self.sources.outbox.overdue() {
             *lock(&self.overdue) = first;
+        }
+        if let Ok(damaged) = self.sources.outbox.set_aside() {
+            *lock(&self.set_aside) = damaged;
         }
     }
 
@@ -191,6 +198,14 @@ impl Conditions {
         found.extend(lock(&self.overdue).map(|first| Found {
             since: Some(first),
             ..Found::new(&STAMP_OVERDUE, Scope::Installation)
+        }));
+        found.extend(lock(&self.set_aside).iter().map(|damaged| {
+            let scope = Scope::Practitioner(damaged.code_prestataire.clone());
+            let text = format!("{} of the records are set aside.", damaged.records);
+            Found {
+                since: Some(damaged.since),
+                ..Found::new(&DOCUMENT_DAMAGED, scope).with(text)
+            }
         }));
         found.extend(self.sources.outbox.store().health().map(|health| {
             let kind = match health.fault {

@@ -180,7 +180,7 @@ impl Delivery {
                 wait,
             }
         };
-        self.outbox.conclude(lease, conclusion, Evidence::default())
+        self.outbox.blocked(lease, conclusion)
     }
 
     fn context(&self, record: &Record) -> Result<Context, Blocked> {

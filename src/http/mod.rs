@@ -205,10 +205,10 @@ impl Client {
             Some(body) => self.inner.post(url).body(body),
             None => self.inner.get(url),
         };
-        if let Some(end) = end {
-            let left = end.saturating_duration_since(Instant::now());
-            builder = builder.timeout(left.min(self.timeout));
-        }
+        // The client's own limit begins anew with each part of an answer that
+        // is read; the request's holds for all of it.
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        builder = builder.timeout(left.map_or(self.timeout, |left| left.min(self.timeout)));
         for (name, value) in headers {
             builder = builder.header(*name, *value);
         }

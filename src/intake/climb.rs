@@ -207,10 +207,10 @@ impl Intake {
         let level = place.level;
         let given = self.outbox.body(record.uuid, Kind::RequestPdf);
         let Some(given) = given.map_err(StepError::Store)? else {
-            return if place.required {
-                Err(missing())
-            } else {
-                Ok(None)
+            let had = || self.outbox.had_pdf(record.uuid).map_err(StepError::Store);
+            return match place.required || had()? {
+                true => Err(missing()),
+                false => Ok(None),
             };
         };
         let rested = self.outbox.body(record.uuid, Kind::Pdf);

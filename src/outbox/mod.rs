@@ -13,6 +13,7 @@
 
 mod backup;
 mod clients;
+mod damaged;
 mod deadline;
 mod links;
 mod news;
@@ -21,6 +22,7 @@ mod receive;
 mod record;
 mod retention;
 mod rows;
+mod settle;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -29,11 +31,13 @@ mod waiters;
 pub use crate::store::Class;
 pub use backup::{back_up, restore};
 pub use clients::{CLIENTS_SCHEMA, Client};
+pub use damaged::SetAside;
 pub use links::{Link, Name, Scope};
 pub use news::{Page, Step};
 pub use proof::Proof;
 pub use receive::{Accepted, New};
 pub use record::{Kind, Queue, Record, Stage, State, Wait};
+pub use settle::Finding;
 pub use steps::{Conclusion, Event, Evidence, Prepared, Verdict};
 
 use crate::audit;
@@ -70,6 +74,7 @@ pub fn migrations() -> Vec<String> {
         include_str!("schema-3.sql").to_owned(),
         audit::CHECKPOINTS_SCHEMA.to_owned(),
         include_str!("schema-5.sql").to_owned(),
+        include_str!("schema-6.sql").to_owned(),
     ]
 }
 
@@ -391,16 +396,47 @@ impl Outbox {
             bodies.push((Kind::AnswerFacts, verdict.reading.to_string().into_bytes()));
         }
         let bodies = self.seal_all(claim.uuid, &bodies)?;
-        let (mut record, word, detail) = self.concluded(lease.record, conclusion);
+        let (mut record, word, mut detail) = self.concluded(lease.record, conclusion);
         record.correlation_id = evidence.correlation_id.or(record.correlation_id);
-        let mut detail = detail;
         if let (Value::Object(map), Some(id)) = (&mut detail, &record.correlation_id) {
             map.insert("correlation_id".into(), id.as_str().into());
         }
+        self.end(record, claim.number, &[(word, detail)], &bodies)
+    }
+
+    /// D4 of an attempt or a question that nobody was asked: as things are here
+    /// it is not possible. In the history only once.
+    ///
+    /// # Errors
+    /// As [`Outbox::conclude`].
+    pub fn blocked(&self, lease: Lease, conclusion: Conclusion) -> Result<Record, OutboxError> {
+        let code = |record: &Record| record.wait.as_ref().map(|wait| wait.code.clone());
+        let before = (lease.record.state, code(&lease.record));
+        let number = lease.number;
+        let (record, word, detail) = self.concluded(lease.record, conclusion);
+        let is_news = before != (record.state, code(&record));
+        let events = is_news.then_some((word, detail));
+        self.end(record, number, events.as_slice(), &[])
+    }
+
+    /// Commits how a claim ended, and tells it.
+    fn end(
+        &self,
+        mut record: Record,
+        number: i64,
+        events: &[(&str, Value)],
+        bodies: &[(Kind, Body)],
+    ) -> Result<Record, OutboxError> {
+        let claim = Claim {
+            uuid: record.uuid,
+            number,
+        };
         let replaced = self.store.transact(|tx| {
-            let replaced = self.keep_all(tx, record.uuid, &bodies)?;
+            let replaced = self.keep_all(tx, record.uuid, bodies)?;
             let subject = record.uuid.to_string();
-            audit::append(tx, record.updated_at, &subject, word, &detail)?;
+            for (word, detail) in events {
+                audit::append(tx, record.updated_at, &subject, word, detail)?;
+            }
             release(tx, &record, claim)?;
             if let State::Ready = record.state {
                 record.state = rows::resume(tx, record.uuid)?.unwrap_or(State::Ready);
@@ -411,9 +447,9 @@ impl Outbox {
             self.store.stage(&replaced);
             Ok::<_, OutboxError>(replaced)
         });
-        let replaced = self.unless_lost(replaced, &bodies)?;
+        let replaced = self.unless_lost(replaced, bodies)?;
         hold::point("d4-after");
-        self.settle(&bodies, &replaced);
+        self.settle(bodies, &replaced);
         self.followers.committed(&record);
         self.notify();
         if record.state.is_final() {
@@ -568,7 +604,8 @@ impl Outbox {
     /// failed once may fail each time, and must not stop all others. An attempt
     /// that had begun may have arrived.
     fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<Option<Record>, StoreError> {
-        let found = rows::find(tx, claim.uuid)?;
+        // An unreadable one is set aside by who claims it next.
+        let found = rows::find(tx, claim.uuid).ok().flatten();
         let Some(record) = found.filter(|record| !record.state.is_final()) else {
             return Ok(None);
         };

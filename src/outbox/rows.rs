@@ -1,5 +1,6 @@
 //! The SQL of the outbox, and nothing else.
 
+use super::damaged;
 use super::{Kind, Line, Link, Name, New, Queue, Record, Scope, Stage, State, Turns, Wait};
 use crate::base::clock::{from_unix_ms, unix_ms};
 use crate::base::{Uuid4, digest, hex, ids, random};
@@ -229,16 +230,27 @@ fn claim_of(
             None => return Ok(None),
             Some((_, Ok(record), claims)) => return Ok(Some((record, claims))),
             Some((uuid, Err(error), _)) => {
-                // Not what was written: it is neither sent nor in the way of others.
-                tracing::error!(uuid, %error, "a damaged record is set aside");
-                tx.execute(
-                    "UPDATE submission SET due_ms = NULL, lease_ms = NULL WHERE uuid = ?1",
-                    [uuid],
-                )
-                .map_err(&failed)?;
+                damaged::set_aside(tx, &uuid, now, &error)?;
             }
         }
     }
+}
+
+/// Claims one that is `unknown` and not held, out of turn and without a lease.
+pub(super) fn take_unknown(
+    tx: &Transaction<'_>,
+    uuid: Uuid4,
+    now: OffsetDateTime,
+) -> Result<Option<(Record, i64)>, StoreError> {
+    let sql = format!(
+        "UPDATE submission SET claims = claims + 1 WHERE uuid = ?1 AND state = 'unknown' \
+         AND (lease_ms IS NULL OR lease_ms <= ?2) RETURNING {COLUMNS}, claims"
+    );
+    tx.query_row(&sql, params![uuid.to_string(), unix_ms(now)], |row| {
+        Ok((record(row)?, row.get(21)?))
+    })
+    .optional()
+    .map_err(StoreError::sql("take a submission"))
 }
 
 pub(super) fn next_due(
@@ -248,7 +260,7 @@ pub(super) fn next_due(
     // One that is held is no news: its holder tells when it is done.
     let sql = format!(
         "SELECT due_ms FROM submission WHERE {} AND interactive = ?1 AND code_prestataire = ?2 \
-         AND lease_ms IS NULL ORDER BY due_ms LIMIT 1",
+         AND lease_ms IS NULL AND due_ms IS NOT NULL ORDER BY due_ms LIMIT 1",
         states(queue.stage)
     );
     let failed = StoreError::sql("find what is due");
@@ -354,22 +366,21 @@ pub(super) fn list(
     // Each practitioner's newest by an index of their own: the others' are not looked at.
     for code in if of.is_empty() { &all } else { of } {
         let own = if code.is_empty() {
-            "?3 = ''"
+            "?2 = ''"
         } else {
-            "code_prestataire = ?3"
+            "code_prestataire = ?2"
         };
         let sql = format!(
             "SELECT {COLUMNS} FROM submission WHERE {own} AND (?1 IS NULL OR (received_ms, uuid) < \
              (SELECT received_ms, uuid FROM submission WHERE uuid = ?1)) \
-             ORDER BY received_ms DESC, uuid DESC LIMIT ?2"
+             ORDER BY received_ms DESC, uuid DESC"
         );
         let mut statement = connection.prepare_cached(&sql).map_err(&failed)?;
         let rows = statement
-            .query_map(params![before, limit as i64, code], record)
+            .query_map(params![before, code], record)
             .map_err(&failed)?;
-        for row in rows {
-            found.push(row.map_err(&failed)?);
-        }
+        // One that is damaged must not hide the others; it is a condition.
+        found.extend(rows.filter_map(Result::ok).take(limit));
     }
     found.sort_by_key(|record: &Record| std::cmp::Reverse((record.received_at, record.uuid)));
     found.truncate(limit);

@@ -11,8 +11,8 @@ use std::time::Duration;
 /// How often. A look reads memory alone; a driver that crashes is back after a
 /// second and must be seen in between.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// At which look deadlines are looked at too, which reads the database.
-const DEADLINES_EVERY: u32 = 4;
+/// At which look records are looked at too, which reads the database.
+const RECORDS_EVERY: u32 = 4;
 
 /// The thread, until it is stopped.
 pub(super) struct ConditionWatch {
@@ -27,10 +27,10 @@ impl ConditionWatch {
         let mut looks = 0;
         let watch = move || {
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                looks = (looks + 1) % DEADLINES_EVERY;
+                looks = (looks + 1) % RECORDS_EVERY;
                 let look = AssertUnwindSafe(|| {
                     if looks == 0 {
-                        conditions.look_at_deadlines();
+                        conditions.look_at_records();
                     }
                     conditions.look();
                 });

@@ -36,6 +36,7 @@ mod people;
 mod random;
 mod sandbox;
 #[cfg(debug_assertions)] // is led through `base::hold`
+mod settled;
 mod simulation;
 mod softhsm;
 #[cfg(target_os = "linux")] // preloads a failing disk

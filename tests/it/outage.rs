@@ -7,6 +7,7 @@ use crate::daemon::{Daemon, Setup, copy_pack, on_token};
 use crate::sandbox::{Sandbox, ok, run};
 use crate::softhsm::PIN;
 use sceau::pades;
+use sceau::store::rusqlite::Connection;
 use sceau::x509::Level;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -361,7 +362,8 @@ fn the_last_good_list_of_an_authority_serves_after_a_restart() {
 /// The built-in pack as version 3, which wants the embedded PDF timestamped.
 fn pack_with_stamped_pdf(folder: &Path) -> Setup {
     copy_pack(folder, "memoire-honoraires/2", "3", |manifest| {
-        manifest.replace("\"PAdES-B-B\"", "\"PAdES-B-T\"")
+        let manifest = manifest.replace("\"PAdES-B-B\"", "\"PAdES-B-T\"");
+        manifest.replace("required = true", "required = false")
     });
     Setup {
         layer: "[forms]\nfolder = \"packs\"\n".to_owned(),
@@ -406,4 +408,31 @@ fn a_pdf_without_its_timestamp_waits_and_is_signed_once() {
     let levels: Vec<&Value> = signed.map(|entry| &entry["detail"]["pdf_level"]).collect();
     assert_eq!(levels, ["PAdES-B-T"]);
     whole(&daemon);
+}
+
+/// Where a document may have a PDF or not, one that has lost its own does not
+/// pass for one without.
+#[test]
+fn an_accepted_pdf_that_is_gone_is_not_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let setup = pack_with_stamped_pdf(folder.path());
+    let daemon = Daemon::start(folder.path(), &sandbox, &setup);
+    fails(&sandbox, "tsa", "unavailable");
+    let paper = Paper::new();
+    paper.hand_in(&daemon);
+    paper.pauses(&daemon, "received", "tsa");
+    let database = daemon.state().join("sceau.db");
+    daemon.kill();
+    let database = Connection::open(database).unwrap();
+    let sql = "DELETE FROM body WHERE uuid = ?1 AND kind IN ('request-pdf', 'pdf')";
+    assert_eq!(database.execute(sql, [&paper.uuid]).unwrap(), 2);
+    drop(database);
+
+    sandbox.calm();
+    let daemon = Daemon::start(folder.path(), &sandbox, &setup);
+    paper.hurry(&daemon);
+    let now = paper.pauses(&daemon, "received", "ours");
+    assert_eq!(code(&now), "body-missing", "{now:#}");
+    assert!(paper.at_insurer(&sandbox).is_none());
 }

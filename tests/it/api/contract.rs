@@ -101,7 +101,10 @@ fn every_operation_asks_for_exactly_its_token() {
                     ("POST", "/v1/signatures" | "/v1/validations" | "/v1/batches") => {
                         Some("media-type-refused")
                     }
-                    ("POST", "/v1/tokens/unlock" | "/v1/tokens/lock") => Some("body-malformed"),
+                    (
+                        "POST",
+                        "/v1/tokens/unlock" | "/v1/tokens/lock" | "/v1/submissions/{uuid}/settle",
+                    ) => Some("body-malformed"),
                     ("GET", "/v1/events") => Some("query-malformed"),
                     (_, path) if path.contains("{uuid}") => Some("submission-unknown"),
                     _ => None,
@@ -112,7 +115,7 @@ fn every_operation_asks_for_exactly_its_token() {
             assert!(visited.insert(id), "the id {id} stands twice");
         }
     }
-    assert_eq!(visited.len(), 24);
+    assert_eq!(visited.len(), 25);
     assert_eq!(
         service.get("/v1/openapi.json").body,
         sceau::api::openapi_json().as_bytes()

@@ -110,6 +110,7 @@ const ELSEWHERE: &[&str] = &[
     "not-printable",
     "pin-refused",
     "not-yet-available",
+    "not-unknown",
     "token-not-ready",
     "pin-locked",
     "pin-uncertain",

@@ -145,7 +145,7 @@ impl Service {
             self.delivery.step(lease).unwrap();
             delivered += 1;
         }
-        self.conditions.look_at_deadlines();
+        self.conditions.look_at_records();
         delivered
     }
 
@@ -200,7 +200,7 @@ fn an_hour_without_timestamps_delays_and_does_nothing_else() {
         minutes += 1;
         assert!(minutes <= 16, "{:?}", service.states(&uuids));
     }
-    service.conditions.look_at_deadlines();
+    service.conditions.look_at_records();
     assert_eq!(service.faults(), Vec::<&str>::new());
 
     each_once_and_in_order(&service, &sandbox, &uuids);

@@ -1,0 +1,77 @@
+//! Records that are not what was written: neither sent nor in the way of
+//! others, and shown until a backup is restored.
+
+use super::{Outbox, OutboxError};
+use crate::audit;
+use crate::base::Uuid4;
+use crate::base::clock::from_unix_ms;
+use crate::store::StoreError;
+use crate::store::rusqlite::{self, Connection, Transaction};
+use serde_json::json;
+use time::OffsetDateTime;
+
+/// Records of one practitioner that were set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Code prestataire as it stands there; it may be what is damaged.
+    pub code_prestataire: String,
+    /// How many.
+    pub records: u32,
+    /// When the first of them was last changed.
+    pub since: OffsetDateTime,
+}
+
+impl Outbox {
+    /// Open submissions whose record is damaged.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn set_aside(&self) -> Result<Vec<SetAside>, OutboxError> {
+        Ok(self.store.read(all)?)
+    }
+
+    /// Whether a PDF was accepted with a document, by the audit log: a body that
+    /// is missing now must not pass for one that never was there.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn had_pdf(&self, uuid: Uuid4) -> Result<bool, OutboxError> {
+        let entries = self.store.read(|c| audit::about(c, &uuid.to_string()))?;
+        let mut checked = entries.iter().filter(|entry| entry.event == "checked");
+        Ok(checked.any(|entry| !entry.detail["pages"].is_null()))
+    }
+}
+
+/// Takes a damaged record out of the line.
+pub(super) fn set_aside(
+    tx: &Transaction<'_>,
+    uuid: &str,
+    now: OffsetDateTime,
+    error: &rusqlite::Error,
+) -> Result<(), StoreError> {
+    tracing::error!(uuid, %error, "a damaged record is set aside");
+    let sql = "UPDATE submission SET due_ms = NULL, lease_ms = NULL WHERE uuid = ?1";
+    tx.execute(sql, [uuid])
+        .map_err(StoreError::sql("set a damaged record aside"))?;
+    audit::append(tx, now, uuid, "set-aside", &json!({}))
+}
+
+fn all(connection: &Connection) -> Result<Vec<SetAside>, StoreError> {
+    let failed = StoreError::sql("look for damaged records");
+    // What is open has a time at which it is due, unless it was set aside.
+    let sql = "SELECT CAST(code_prestataire AS BLOB), count(*), min(updated_ms) FROM submission \
+               WHERE due_ms IS NULL AND state NOT IN ('receipted', 'rejected') \
+               GROUP BY code_prestataire";
+    let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
+    let rows = statement.query_map([], |row| {
+        let code: Vec<u8> = row.get(0)?;
+        Ok(SetAside {
+            code_prestataire: String::from_utf8_lossy(&code).into_owned(),
+            records: row.get(1)?,
+            since: from_unix_ms(row.get(2)?),
+        })
+    });
+    rows.map_err(&failed)?
+        .collect::<Result<_, _>>()
+        .map_err(&failed)
+}
