@@ -11,9 +11,11 @@ use crate::pades;
 use crate::sign::{self, Hand, PeopleError, SignError, Signatory};
 use crate::trust::Call;
 use crate::x509::Level;
+use crate::x509::tsp::TimestampToken;
 use crate::xades::{self, Envelope, Slot};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use time::OffsetDateTime;
 
 impl Intake {
     /// Brings a claimed submission as far as it goes now (D2).
@@ -69,8 +71,8 @@ impl Intake {
             State::Signed | State::Stamped => {
                 let rested = self.body(record, Kind::Document)?;
                 let own = xades::verify(&rested, slot).map_err(SignError::Xml)?;
-                match own.level == Level::B && own.signing_time > self.clock.now() {
-                    // By a clock that was ahead: no timestamp can follow this signature.
+                // By a clock that was ahead: no timestamp can follow this signature.
+                match own.signing_time > self.latest(own.token.as_ref()) {
                     true => self.sign(record, &pack, way, calls)?,
                     false => Envelope::open(rested, slot).map_err(SignError::Xml)?,
                 }
@@ -93,6 +95,13 @@ impl Intake {
             }
         }
         Err(error)
+    }
+
+    /// The latest time a signature may claim: the present or, where it is
+    /// stamped, that of its timestamp, which clocks may be a little off.
+    fn latest(&self, token: Option<&TimestampToken>) -> OffsetDateTime {
+        let tolerance = self.signer.trust().settings().clock_tolerance;
+        token.map_or(self.clock.now(), |token| token.gen_time() + tolerance)
     }
 
     /// A document without a signature of its own, as it is sent: put together,
@@ -215,8 +224,12 @@ impl Intake {
         };
         let rested = self.outbox.body(record.uuid, Kind::Pdf);
         let rested = rested.map_err(StepError::Store)?.filter(|pdf| {
-            // One by a certificate that has been replaced since is not kept.
-            pades::verify(pdf).is_ok_and(|own| own.signer == *hand.certificate())
+            // One by a certificate that has been replaced since is not kept, nor
+            // one by a clock that was ahead.
+            pades::verify(pdf).is_ok_and(|own| {
+                own.signer == *hand.certificate()
+                    && own.signing_time <= self.latest(own.token.as_ref())
+            })
         });
         let mut is_kept = rested.is_some();
         let mut reached = Level::B;
@@ -337,11 +350,11 @@ impl Way {
         }
     }
 
-    fn event(&mut self, word: &'static str, at: time::OffsetDateTime, detail: Value) {
+    fn event(&mut self, word: &'static str, at: OffsetDateTime, detail: Value) {
         self.events.push(Event { word, at, detail });
     }
 
-    fn reach(&mut self, state: State, word: &'static str, at: time::OffsetDateTime, detail: Value) {
+    fn reach(&mut self, state: State, word: &'static str, at: OffsetDateTime, detail: Value) {
         self.state = state;
         self.event(word, at, detail);
     }

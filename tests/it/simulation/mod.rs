@@ -81,6 +81,15 @@ fn whatever_fails_each_document_takes_effect_once_or_is_refused_or_seen_to_be_op
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
+/// Seeds that have shown a defect.
+#[test]
+fn old_finds_pass() {
+    for seed in [818] {
+        let outcome = play(seed, DOCUMENTS, None);
+        assert!(outcome.violations.is_empty(), "{}", told(seed, &outcome));
+    }
+}
+
 #[test]
 fn a_seed_plays_the_same_way_twice() {
     for seed in 1..=8 {
