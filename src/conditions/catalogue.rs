@@ -135,7 +135,7 @@ kinds! {
         ["Vérifiez le disque et restaurez une sauvegarde. Prévenez le médecin.", "Prüfen Sie den Datenträger und spielen Sie eine Sicherung ein. Verständigen Sie den Arzt.", "Check the disk and restore a backup. Tell the doctor."];
     VERDICT_UNKNOWN = "verdict-unknown" "receiver" "practitioner",
         ["On ne sait pas si l'assureur a un document, et il ne le dit pas.", "Ob der Versicherer ein Dokument hat, ist nicht bekannt, und er sagt es nicht.", "Whether the insurer has a document is not known, and it does not say."],
-        ["Demandez à l'assureur avec l'UUID du document. Sceau ne le transmet pas à l'aveugle.", "Fragen Sie den Versicherer mit der UUID des Dokuments. Sceau übermittelt es nicht blind.", "Ask the insurer with the document's UUID. Sceau does not send it blindly."];
+        ["Demandez à l'assureur avec l'UUID du document, puis dites-le avec « sceau settle ». Sceau ne le transmet pas à l'aveugle.", "Fragen Sie den Versicherer mit der UUID des Dokuments und geben Sie es mit „sceau settle“ ein. Sceau übermittelt es nicht blind.", "Ask the insurer with the document's UUID, then say so with `sceau settle`. Sceau does not send it blindly."];
     DISK_FULL = "disk-full" "ours" "installation",
         ["Le disque est plein.", "Der Datenträger ist voll.", "The disk is full."],
         ["Libérez de la place. Les documents acceptés partent ; de nouveaux ne sont acceptés que lorsqu'il y a de la place.", "Schaffen Sie Platz. Angenommene Dokumente gehen hinaus; neue werden erst angenommen, wenn Platz ist.", "Make room. Accepted documents leave; new ones are accepted only when there is room."];
