@@ -3,6 +3,7 @@
 
 use super::guard::{self, Caller};
 use super::problem::{Problem, QUERY_MALFORMED, TOO_MANY_STREAMS, Texts};
+use super::rate::Pass;
 use super::{Api, blocking};
 use crate::base::clock::rfc3339;
 use crate::base::limits;
@@ -113,6 +114,7 @@ pub async fn follow(
     });
     let after: Option<i64> = after.transpose()?;
     let token = guard::bearer(&headers)?.to_owned();
+    let pass = api.programs.follow(&client.name)?;
     let slot = api.streams.clone().try_acquire_owned().map_err(|_| {
         let text = format!("{} streams are open.", limits::EVENT_STREAMS_MAX);
         Problem::new(&TOO_MANY_STREAMS, text)
@@ -129,7 +131,7 @@ pub async fn follow(
         sender,
         shown: Arc::default(),
         after: newest,
-        _slot: slot,
+        _places: (pass, slot),
     };
     #[expect(
         clippy::disallowed_methods,
@@ -155,7 +157,8 @@ struct Stream {
     shown: Arc<Vec<conditions::Condition>>,
     /// Number of the last step looked at.
     after: i64,
-    _slot: OwnedSemaphorePermit,
+    /// Of this program's streams and of all.
+    _places: (Pass, OwnedSemaphorePermit),
 }
 
 impl Stream {
