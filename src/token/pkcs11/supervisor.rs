@@ -291,16 +291,23 @@ impl Supervisor {
 
     fn not_opened(&mut self, fault: Fault) {
         let Fault { kind, detail } = fault;
+        tracing::debug!(reason = detail, "no token opened");
+        self.forget_token(match kind {
+            FaultKind::Absent | FaultKind::SessionLost => TokenStatus::Absent,
+            FaultKind::Wrong => TokenStatus::Wrong { detail },
+            FaultKind::Several
+            | FaultKind::Module
+            | FaultKind::PinIncorrect
+            | FaultKind::PinLocked
+            | FaultKind::PinCancelled
+            | FaultKind::NotLoggedIn
+            | FaultKind::NoKey
+            | FaultKind::General
+            | FaultKind::Refused => TokenStatus::Unusable { detail },
+        });
         if kind == FaultKind::Several {
-            self.forget_token(TokenStatus::Unusable { detail });
             return;
         }
-        tracing::debug!(reason = detail, "no token opened");
-        self.forget_token(if kind == FaultKind::Wrong {
-            TokenStatus::Wrong { detail }
-        } else {
-            TokenStatus::Absent
-        });
         self.fruitless += 1;
         if self.fruitless >= FRUITLESS_LOOKS_MAX {
             self.fruitless = 0;
