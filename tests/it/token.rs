@@ -284,6 +284,31 @@ fn with_a_pin_file_a_crash_while_signing_is_not_noticed() {
 }
 
 #[test]
+fn with_a_pin_file_a_key_that_wants_the_pin_each_time_is_not_tried_again() {
+    for (todo, error) in [
+        ("crash", TokenError::Locked),
+        ("hang", TokenError::Hung { operation: "sign" }),
+    ] {
+        let Some(faulty) = Faulty::new() else { return };
+        let certificate = always_authenticate(&faulty.hsm, Kind::P256);
+        let mut settings = faulty.settings_with_pin_file(PIN);
+        let note = faulty.hsm.path().join("note");
+        settings.pin_file_note = Some(note.clone());
+        let token = Pkcs11Token::start(settings).unwrap();
+        wait_for(&token, |s| *s == TokenStatus::Ready);
+        sign(&token, &certificate).unwrap();
+        assert!(!note.exists());
+        // Behind the login for this signature, or in it: nobody knows.
+        faulty.at("C_Sign", todo);
+        assert_eq!(sign(&token, &certificate), Err(error));
+        wait_for(&token, is_locked);
+        assert!(note.exists(), "nor after a restart");
+        let logins = [1, 2].map(|user| faulty.calls(&format!("C_Login {user}")));
+        assert_eq!(logins, [1, 2], "{todo}");
+    }
+}
+
+#[test]
 fn a_wrong_pin_file_costs_one_attempt_however_often_the_worker_restarts() {
     let Some(faulty) = Faulty::new() else { return };
     let token = Pkcs11Token::start(faulty.settings_with_pin_file("000000")).unwrap();
