@@ -213,6 +213,25 @@ fn a_bound_program_follows_its_own_alone_until_it_is_unpaired() {
 }
 
 #[test]
+fn whoever_is_unpaired_hears_of_no_further_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sandbox, daemon) = super::start(folder.path());
+    let paired = daemon.command(&["pair", "bound", "--practitioner", "90000002"]);
+    let token = String::from_utf8(paired.stdout).unwrap().trim().to_owned();
+    let bound = Events::follow(&daemon, &token, None);
+    assert_eq!(bound.next().unwrap().event, "conditions");
+    assert!(daemon.command(&["unpair", "bound"]).status.success());
+    // A fault that no document's step announces.
+    super::fails(&sandbox, "tsa", "unavailable", None);
+    let letter = ("application/xml", b"<letter/>".to_vec());
+    let target = "/v1/signatures?practitioner=90000001&level=XAdES-B-T&slot=end-of-root";
+    let answer = daemon.send_as(daemon.token(), target, letter);
+    assert_eq!(answer.status, 503);
+    super::begins(&daemon, "tsa-down", "authority");
+    assert_eq!(bound.next(), None);
+}
+
+#[test]
 fn streams_are_few_and_a_place_is_given_back() {
     let folder = tempfile::tempdir().unwrap();
     let (_sandbox, daemon) = super::start(folder.path());
