@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// Most bytes of a refused body that are read and dropped.
@@ -209,11 +210,16 @@ pub(super) async fn drain(request: Request) {
     let waits = request.headers().contains_key(header::EXPECT);
     let mut body = request.into_body();
     let mut left = if waits { 0 } else { DRAINED_BYTES_MAX };
-    while left > 0 {
-        let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
-        let Some(Ok(frame)) = frame else { break };
-        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-    }
+    let read = async {
+        while left > 0 {
+            let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+            let Some(Ok(frame)) = frame else { break };
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        }
+    };
+    // One that takes longer sees the reset: it counts for no program.
+    let limit = Duration::from_secs(limits::DRAIN_SECONDS_MAX);
+    let _ = tokio::time::timeout(limit, read).await;
 }
 
 /// The parts `xml` and `pdf`, each at most once, and no other.

@@ -3,6 +3,7 @@
 
 use super::guard::{self, Caller};
 use super::problem::{Problem, QUERY_MALFORMED, TOO_MANY_STREAMS, Texts};
+use super::rate::Pass;
 use super::{Api, blocking};
 use crate::base::clock::rfc3339;
 use crate::base::limits;
@@ -30,7 +31,7 @@ const UNREAD_MAX: usize = 16;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A fault that is there now; docs/conditions.md lists all there are.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Condition {
     /// Stable name, as `tsa-down`.
     name: &'static str,
@@ -52,7 +53,7 @@ pub struct Condition {
 }
 
 /// What a fault is about.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct About {
     /// `installation`, `token`, `authority`, `signer`, `insurer` or `practitioner`.
     kind: &'static str,
@@ -113,6 +114,7 @@ pub async fn follow(
     });
     let after: Option<i64> = after.transpose()?;
     let token = guard::bearer(&headers)?.to_owned();
+    let pass = api.programs.follow(&client.name)?;
     let slot = api.streams.clone().try_acquire_owned().map_err(|_| {
         let text = format!("{} streams are open.", limits::EVENT_STREAMS_MAX);
         Problem::new(&TOO_MANY_STREAMS, text)
@@ -129,7 +131,7 @@ pub async fn follow(
         sender,
         shown: Arc::default(),
         after: newest,
-        _slot: slot,
+        _places: (pass, slot),
     };
     #[expect(
         clippy::disallowed_methods,
@@ -155,7 +157,8 @@ struct Stream {
     shown: Arc<Vec<conditions::Condition>>,
     /// Number of the last step looked at.
     after: i64,
-    _slot: OwnedSemaphorePermit,
+    /// Of this program's streams and of all.
+    _places: (Pass, OwnedSemaphorePermit),
 }
 
 impl Stream {
@@ -223,18 +226,25 @@ impl Stream {
         &mut self,
         faults: &mut watch::Receiver<Arc<Vec<conditions::Condition>>>,
     ) -> Result<(), Ended> {
-        let now = faults.borrow_and_update().clone();
+        // First, so that who is not paired any more hears nothing more.
+        let mut looked = self.look().await;
+        let paired = looked.as_ref().map(Option::is_some);
+        if paired == Some(false) {
+            return Err(Ended);
+        }
+        let mut now = faults.borrow_and_update().clone();
+        if paired.is_none() {
+            // What is about persons waits until somebody can say who may know it.
+            let told = self.shown.iter().filter(|c| c.is_about_a_person());
+            let rest = now.iter().filter(|c| !c.is_about_a_person());
+            now = Arc::new(rest.chain(told).cloned().collect());
+        }
         for text in differences(&self.shown, &now, &self.client) {
             self.send(text).await?;
         }
         self.shown = now;
-        loop {
-            let Some(looked) = self.look().await else {
-                // The store is at fault, which is told as a fault; steps come
-                // when it is back.
-                return Ok(());
-            };
-            let (page, client) = looked.ok_or(Ended)?;
+        while let Some(found) = looked {
+            let (page, client) = found.ok_or(Ended)?;
             self.client = client;
             for step in &page.steps {
                 let text = message("submission", Some(step.entry.seq), &shown(step));
@@ -245,7 +255,11 @@ impl Stream {
             if done {
                 return Ok(());
             }
+            looked = self.look().await;
         }
+        // The store is at fault, which is told as a fault; steps come when it is
+        // back.
+        Ok(())
     }
 
     /// The next steps, and the program as it is paired now, if it still is;
@@ -267,29 +281,31 @@ impl Stream {
     }
 }
 
-/// What began, changed or ended between two looks.
+/// What began, changed or ended between two looks, as the program sees it.
 fn differences(
     before: &[conditions::Condition],
     after: &[conditions::Condition],
     client: &Client,
 ) -> Vec<String> {
-    let same = |a: &conditions::Condition, b: &conditions::Condition| {
-        a.kind == b.kind && a.scope == b.scope
+    let seen = |all: &[conditions::Condition]| -> Vec<Condition> {
+        let own = all.iter().filter(|c| c.is_for(client));
+        own.map(Condition::from).collect()
     };
-    let tell = |word: &str, condition: &conditions::Condition| {
-        let mut fault = json!(Condition::from(condition));
+    let (before, after) = (seen(before), seen(after));
+    let same = |a: &Condition, b: &Condition| a.name == b.name && a.scope == b.scope;
+    let tell = |word: &str, condition: &Condition| {
+        let mut fault = json!(condition);
         fault["change"] = word.into();
         message("condition", None, &fault)
     };
     let ended = before.iter().filter(|c| !after.iter().any(|n| same(n, c)));
-    let ended = ended.map(|c| ("ended", c));
+    let ended = ended.map(|c| tell("ended", c));
     let come = after.iter().filter(|c| !before.contains(c));
     let come = come.map(|c| match before.iter().any(|b| same(b, c)) {
-        true => ("changed", c),
-        false => ("began", c),
+        true => tell("changed", c),
+        false => tell("began", c),
     });
-    let all = ended.chain(come).filter(|(_, c)| c.is_for(client));
-    all.map(|(word, c)| tell(word, c)).collect()
+    ended.chain(come).collect()
 }
 
 fn shown(step: &Step) -> Value {
@@ -324,5 +340,52 @@ impl hyper::body::Body for Messages {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = self.0.poll_recv(context);
         next.map(|text| text.map(|text| Ok(Frame::data(text))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conditions::{KINDS, Scope};
+    use time::OffsetDateTime;
+
+    #[test]
+    fn a_program_hears_of_a_fault_while_it_is_its_own() {
+        let since = OffsetDateTime::UNIX_EPOCH;
+        let met_by = |codes: &[&str], detail: &str| conditions::Condition {
+            kind: KINDS.first().unwrap(),
+            scope: Scope::Signer("secretary-1".into()),
+            since,
+            holds_up: true,
+            detail: Some(detail.to_owned()),
+            practitioners: codes.iter().map(|code| (*code).to_owned()).collect(),
+        };
+        let (a, b) = ("90000001", "90000002");
+        let client = |code: &str| Client {
+            name: "bound".into(),
+            paired_at: since,
+            practitioners: vec![code.parse().unwrap()],
+        };
+        let looks = [
+            vec![],
+            vec![met_by(&[b], "1")],
+            vec![met_by(&[a, b], "1")],
+            vec![met_by(&[a, b], "2")],
+            vec![met_by(&[b], "2")],
+        ];
+        let heard = |code: &str| -> Vec<Value> {
+            let told = |two: &[Vec<_>]| {
+                let told = differences(&two[0], &two[1], &client(code));
+                let change = |text: &String| {
+                    let data = text.lines().find_map(|line| line.strip_prefix("data: "));
+                    serde_json::from_str::<Value>(data.unwrap()).unwrap()["change"].clone()
+                };
+                told.iter().map(change).collect::<Vec<_>>()
+            };
+            looks.windows(2).map(|two| json!(told(two))).collect()
+        };
+        let of = |words: [&[&str]; 4]| words.map(|words| json!(words)).to_vec();
+        assert_eq!(heard(a), of([&[], &["began"], &["changed"], &["ended"]]));
+        assert_eq!(heard(b), of([&["began"], &[], &["changed"], &[]]));
     }
 }

@@ -2,7 +2,7 @@
 //! bearer token. Being on the same machine is not an identity.
 
 use super::problem::{HOST_MALFORMED, HOST_REFUSED, ORIGIN_REFUSED, Problem, UNAUTHORIZED};
-use super::{Api, blocking, draft};
+use super::{Api, blocking, draft, pace};
 use crate::base::digest;
 use crate::outbox::Client;
 use axum::extract::{Request, State};
@@ -70,9 +70,7 @@ pub(super) async fn program(
         }
     };
     request.extensions_mut().insert(Caller(client));
-    let response = next.run(request).await;
-    drop(pass);
-    Ok(response)
+    Ok(pace::holding(pass, next.run(request).await))
 }
 
 /// Lets the administrator pass: whoever can read the state folder. A program's

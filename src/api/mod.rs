@@ -10,6 +10,7 @@ mod evidence;
 mod facts;
 mod forms;
 mod guard;
+mod pace;
 mod packs;
 mod paper;
 mod prefer;
@@ -142,6 +143,7 @@ pub fn router(api: Arc<Api>) -> Router {
         })
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(api.clone(), guard::address))
+        .layer(middleware::map_request(pace::request))
         .with_state(api)
 }
 

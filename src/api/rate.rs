@@ -1,7 +1,7 @@
 //! How much one paired program may ask for: a token bucket each, and a share of
 //! the connections, so that one that runs wild leaves the others what they need.
 
-use super::problem::{Problem, TOO_MANY_REQUESTS};
+use super::problem::{Problem, TOO_MANY_REQUESTS, TOO_MANY_STREAMS};
 use crate::base::limits;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,12 +27,14 @@ struct Program {
     left: f64,
     seen: Instant,
     under_way: usize,
+    streams: usize,
 }
 
-/// A request under way; ends when dropped.
+/// A request under way or an open stream; ends when dropped.
 pub(super) struct Pass {
     programs: Arc<Programs>,
     name: String,
+    counted: fn(&mut Program) -> &mut usize,
 }
 
 impl Programs {
@@ -53,6 +55,7 @@ impl Programs {
             left: self.rate.burst,
             seen: now,
             under_way: 0,
+            streams: 0,
         });
         let rested = now.saturating_duration_since(program.seen).as_secs_f64();
         program.left = (program.left + rested * self.rate.per_second).min(self.rate.burst);
@@ -70,10 +73,28 @@ impl Programs {
         }
         program.left -= 1.0;
         program.under_way += 1;
-        Ok(Pass {
+        Ok(self.pass(name, |program| &mut program.under_way))
+    }
+
+    /// Lets a program that was admitted open one stream more.
+    pub(super) fn follow(self: &Arc<Self>, name: &str) -> Result<Pass, Problem> {
+        let mut known = self.lock();
+        if let Some(program) = known.get_mut(name) {
+            if program.streams >= limits::EVENT_STREAMS_PROGRAM_MAX {
+                let text = format!("{} streams of this program are open.", program.streams);
+                return Err(Problem::new(&TOO_MANY_STREAMS, text));
+            }
+            program.streams += 1;
+        }
+        Ok(self.pass(name, |program| &mut program.streams))
+    }
+
+    fn pass(self: &Arc<Self>, name: &str, counted: fn(&mut Program) -> &mut usize) -> Pass {
+        Pass {
             programs: self.clone(),
             name: name.to_owned(),
-        })
+            counted,
+        }
     }
 
     /// Counts `more` requests that came inside of one.
@@ -87,7 +108,8 @@ impl Programs {
 impl Drop for Pass {
     fn drop(&mut self) {
         if let Some(program) = self.programs.lock().get_mut(&self.name) {
-            program.under_way = program.under_way.saturating_sub(1);
+            let count = (self.counted)(program);
+            *count = count.saturating_sub(1);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Connections: how many, how slow, how large a request head may be.
 
-use super::{Api, router};
+use super::{Api, pace, router};
 use crate::base::limits;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -72,6 +72,8 @@ pub async fn serve(server: Server, api: Arc<Api>, mut stop: watch::Receiver<bool
 }
 
 async fn connection(stream: TcpStream, router: axum::Router, mut stop: watch::Receiver<bool>) {
+    let limit = Duration::from_secs(limits::STANDSTILL_SECONDS_MAX);
+    let stream = pace::Connection::new(stream, limit);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(limits::HEAD_SECONDS_MAX))

@@ -355,14 +355,11 @@ pub async fn lock(
 ) -> Result<Response, Problem> {
     let lock: Lock = serde_json::from_slice(&body?)
         .map_err(|_| Problem::new(&BODY_MALFORMED, "Send {\"token\": \"...\"}, or {} for all."))?;
-    let tokens = match lock.token {
-        Some(name) => vec![one_of(&api.tokens, Some(&name))?],
-        None => {
-            let all = api.tokens.each().iter();
-            all.map(|named| named.token.clone()).collect()
-        }
+    let token = match lock.token {
+        Some(name) => one_of(&api.tokens, Some(&name))?,
+        None => api.tokens.clone(),
     };
-    blocking(move || tokens.iter().for_each(|token| token.lock())).await?;
+    blocking(move || token.lock()).await?;
     Ok(axum::http::StatusCode::NO_CONTENT.into_response())
 }
 

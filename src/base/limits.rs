@@ -20,6 +20,8 @@ pub const WAITERS_PROGRAM_MAX: usize = WAITERS_MAX / 2;
 pub const WAIT_SECONDS_MAX: u64 = 60;
 /// Most streams of events at once; each holds a connection.
 pub const EVENT_STREAMS_MAX: usize = CONNECTIONS_MAX / 4;
+/// Most of these that one program has, so that others find room.
+pub const EVENT_STREAMS_PROGRAM_MAX: usize = EVENT_STREAMS_MAX / 4;
 /// Most entries of the audit log looked at in one go for a stream of events.
 pub const EVENTS_PAGE: i64 = 200;
 /// How many entries back a stream of events can begin.
@@ -32,6 +34,11 @@ pub const PAUSED_SAMPLE: usize = 1_000;
 pub const CONDITION_SUBMISSIONS_MAX: usize = 1_000;
 /// Time a client has to send its request head, in seconds.
 pub const HEAD_SECONDS_MAX: u64 = 10;
+/// Longest time in which a client sends nothing of a body or takes nothing of an
+/// answer, in seconds; then its connection ends.
+pub const STANDSTILL_SECONDS_MAX: u64 = 30;
+/// Time the body of a refused request is read and dropped, in seconds.
+pub const DRAIN_SECONDS_MAX: u64 = 10;
 
 /// Largest XML document, in bytes (the embedded PDF included).
 pub const XML_BYTES_MAX: usize = 30 << 20;

@@ -10,7 +10,7 @@ mod tests;
 pub use catalogue::{KINDS, Kind};
 
 use crate::base::Clock;
-use crate::outbox::{Client, Outbox, OutboxError, Record, SetAside};
+use crate::outbox::{Client, Event, Outbox, OutboxError, Record, SetAside};
 use crate::sign::Signer;
 use crate::store;
 use crate::token::several::{Named, Several};
@@ -18,7 +18,7 @@ use crate::token::{DriverFault, PinWarning, TokenStatus};
 use crate::trust::{AuthorityHealth, ClockReading, FailureKind, Health};
 use catalogue::*;
 use pauses::Pauses;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -68,6 +68,8 @@ pub struct Condition {
     pub holds_up: bool,
     /// Particulars in English, without patient data.
     pub detail: Option<String>,
+    /// Codes prestataires of the documents that met it, where it is known by them.
+    pub practitioners: BTreeSet<String>,
 }
 
 impl Condition {
@@ -80,11 +82,13 @@ impl Condition {
     }
 
     /// Whether `client` may see it: what is about other practitioners than its
-    /// own is not for it.
+    /// own, and no document of theirs has met, is not for it.
     pub fn is_for(&self, client: &Client) -> bool {
         match &self.scope {
-            // A delegate's id is no code and belongs to no program.
-            Scope::Signer(id) | Scope::Practitioner(id) => client.may(id),
+            // A delegate's id is no code, and who sends is not always who signs.
+            Scope::Signer(id) | Scope::Practitioner(id) => {
+                client.may(id) || self.practitioners.iter().any(|code| client.may(code))
+            }
             Scope::Installation | Scope::Token(_) | Scope::Authority(_) | Scope::Insurer => true,
         }
     }
@@ -97,6 +101,7 @@ struct Found {
     since: Option<OffsetDateTime>,
     holds_up: bool,
     detail: Option<String>,
+    practitioners: BTreeSet<String>,
 }
 
 impl Found {
@@ -107,6 +112,7 @@ impl Found {
             since: None,
             holds_up: true,
             detail: None,
+            practitioners: BTreeSet::new(),
         }
     }
 
@@ -152,10 +158,10 @@ impl Conditions {
     pub fn new(sources: Sources) -> Result<Self, OutboxError> {
         let pauses = Arc::<Mutex<Pauses>>::default();
         for record in sources.outbox.waiting()? {
-            lock(&pauses).learn(&record);
+            lock(&pauses).learn(&record, &[]);
         }
         let learning = pauses.clone();
-        let learn = move |record: &Record| lock(&learning).learn(record);
+        let learn = move |record: &Record, made: &[Event]| lock(&learning).learn(record, made);
         sources.outbox.observe(learn);
         Ok(Self {
             sources,
@@ -221,6 +227,7 @@ impl Conditions {
         let pauses = lock(&self.pauses);
         found.extend(pauses.iter().map(|(scope, pause)| Found {
             since: Some(pause.since),
+            practitioners: pause.practitioners(),
             ..Found::new(pause.kind, scope.clone()).with(&pause.detail)
         }));
         drop(pauses);
@@ -339,6 +346,7 @@ fn since(before: &[Condition], found: Vec<Found>, now: OffsetDateTime) -> Vec<Co
         since,
         holds_up,
         detail,
+        practitioners,
     } in found
     {
         let known = before.iter().find(|c| c.kind == kind && c.scope == scope);
@@ -349,6 +357,7 @@ fn since(before: &[Condition], found: Vec<Found>, now: OffsetDateTime) -> Vec<Co
             since,
             holds_up,
             detail,
+            practitioners,
         };
         let key = (kind.name, condition.scope.clone());
         all.entry(key).or_insert(condition);

@@ -4,8 +4,8 @@
 use super::Scope;
 use super::catalogue::*;
 use crate::base::{Uuid4, limits};
-use crate::outbox::{Record, State, Wait};
-use std::collections::{BTreeMap, HashSet};
+use crate::outbox::{Event, Record, State, Wait};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use time::OffsetDateTime;
 
 /// A fault that submissions pause for.
@@ -15,7 +15,14 @@ pub(super) struct Pause {
     pub(super) since: OffsetDateTime,
     /// What the last try said.
     pub(super) detail: String,
-    submissions: HashSet<Uuid4>,
+    /// Those that met it, with their codes prestataires.
+    submissions: HashMap<Uuid4, String>,
+}
+
+impl Pause {
+    pub(super) fn practitioners(&self) -> BTreeSet<String> {
+        self.submissions.values().cloned().collect()
+    }
 }
 
 /// Faults that submissions pause for, by name and scope.
@@ -27,8 +34,8 @@ impl Pauses {
         self.0.iter().map(|((_, scope), pause)| (scope, pause))
     }
 
-    /// Learns how a step of a submission ended.
-    pub(super) fn learn(&mut self, record: &Record) {
+    /// Learns how a step of a submission ended, and what was made in it.
+    pub(super) fn learn(&mut self, record: &Record, made: &[Event]) {
         let found = record.wait.as_ref().and_then(|wait| meaning(record, wait));
         let key = found
             .as_ref()
@@ -39,25 +46,26 @@ impl Pauses {
         self.0.retain(|(name, scope), pause| {
             pause.submissions.remove(&record.uuid);
             let same = key.as_ref().is_some_and(|(n, s)| (n, s) == (name, scope));
-            same || (!pause.submissions.is_empty() && !refutes(record, pause.kind, scope))
+            same || (!pause.submissions.is_empty() && !refutes((record, made), pause.kind, scope))
         });
         if let (Some((kind, _)), Some(key), Some(wait)) = (found, key, &record.wait) {
             let pause = self.0.entry(key).or_insert_with(|| Pause {
                 kind,
                 since,
                 detail: String::new(),
-                submissions: HashSet::new(),
+                submissions: HashMap::new(),
             });
             pause.detail.clone_from(&wait.text);
             if pause.submissions.len() < limits::CONDITION_SUBMISSIONS_MAX {
-                pause.submissions.insert(record.uuid);
+                let code = record.code_prestataire.clone();
+                pause.submissions.insert(record.uuid, code);
             }
         }
     }
 }
 
 /// Whether the step of one document shows that a fault others had met is over.
-fn refutes(record: &Record, kind: &'static Kind, scope: &Scope) -> bool {
+fn refutes((record, made): (&Record, &[Event]), kind: &'static Kind, scope: &Scope) -> bool {
     let own = match scope {
         Scope::Signer(id) => record.signer.as_ref() == Some(id),
         Scope::Practitioner(code) => *code == record.code_prestataire,
@@ -67,13 +75,8 @@ fn refutes(record: &Record, kind: &'static Kind, scope: &Scope) -> bool {
     let class = record.wait.as_ref().map(|wait| wait.class.as_str());
     // Its own words about the document: it works, and lets this one in.
     let answered = record.state.is_final() || matches!(code, Some("duplicate" | "not-arrived"));
-    let signed = match record.state {
-        State::Signed | State::Stamped => true,
-        State::Ready => record.wait.is_none(),
-        State::Received | State::Sending | State::Unknown | State::Receipted | State::Rejected => {
-            false
-        }
-    };
+    // A document that was signed or sealed before says nothing of today.
+    let has = |word: &str| made.iter().any(|event| event.word == word);
     let about_one_document = [
         &CONFIGURATION_WRONG,
         &DOCUMENT_STUCK,
@@ -89,10 +92,13 @@ fn refutes(record: &Record, kind: &'static Kind, scope: &Scope) -> bool {
         }
         Scope::Insurer => answered || class == Some("account"),
         Scope::Installation | Scope::Practitioner(_) => answered,
-        Scope::Signer(_) if *kind == OCSP_DOWN || *kind == REVOCATION_LATE => {
-            record.state == State::Ready && record.wait.is_none()
+        // What a signature alone does not show.
+        Scope::Signer(_)
+            if [&OCSP_DOWN, &REVOCATION_LATE, &CERTIFICATE_REVOKED].contains(&kind) =>
+        {
+            has("sealed")
         }
-        Scope::Signer(_) => signed,
+        Scope::Signer(_) => has("signed"),
         // Their own health says so.
         Scope::Token(_) | Scope::Authority(_) => false,
     }

@@ -39,6 +39,16 @@ fn record(uuid: Uuid4, code: &str, state: State, wait: Option<(&str, &str)>) -> 
     }
 }
 
+/// What intake makes in a step.
+fn made(words: &[&'static str]) -> Vec<Event> {
+    let event = |word: &&'static str| Event {
+        word,
+        at: at(0),
+        detail: serde_json::Value::Null,
+    };
+    words.iter().map(event).collect()
+}
+
 fn names(pauses: &Pauses) -> Vec<(&'static str, Option<String>)> {
     let name = |(scope, pause): (&Scope, &pauses::Pause)| {
         (pause.kind.name, scope.parts().1.map(str::to_owned))
@@ -55,30 +65,31 @@ fn a_fault_begins_once_and_ends_with_the_first_that_gets_through() {
     let (first, second) = (Uuid4::random(), Uuid4::random());
     let down = Some(("receiver", "UNAVAILABLE"));
     for (seconds, uuid) in [(1, first), (2, second), (3, first)] {
-        pauses.learn(&Record {
-            updated_at: at(seconds),
-            ..record(uuid, A, State::Ready, down)
-        });
+        pauses.learn(
+            &Record {
+                updated_at: at(seconds),
+                ..record(uuid, A, State::Ready, down)
+            },
+            &[],
+        );
     }
     assert_eq!(names(&pauses), [("insurer-down", None)]);
     assert_eq!(pauses.iter().next().unwrap().1.since, at(1));
     // Another fault of another document says nothing of this one.
     let blocked = Some(("account", "ACCOUNT_BLOCKED"));
     let third = Uuid4::random();
-    pauses.learn(&record(
-        third,
-        A,
-        State::Received,
-        Some(("token", "token-locked")),
-    ));
+    pauses.learn(
+        &record(third, A, State::Received, Some(("token", "token-locked"))),
+        &[],
+    );
     assert_eq!(names(&pauses), [("insurer-down", None)]);
     // The insurer knows who it does not want: it is up.
-    pauses.learn(&record(third, B, State::Ready, blocked));
+    pauses.learn(&record(third, B, State::Ready, blocked), &[]);
     assert_eq!(names(&pauses), [("account-blocked", Some(B.to_owned()))]);
     // A's receipt says nothing of B's account, B's own does.
-    pauses.learn(&record(first, A, State::Receipted, None));
+    pauses.learn(&record(first, A, State::Receipted, None), &[]);
     assert_eq!(names(&pauses).len(), 1);
-    pauses.learn(&record(Uuid4::random(), B, State::Rejected, None));
+    pauses.learn(&record(Uuid4::random(), B, State::Rejected, None), &[]);
     assert_eq!(names(&pauses), []);
 }
 
@@ -98,12 +109,12 @@ fn what_is_wrong_with_one_document_ends_with_that_document() {
     ] {
         let mut pauses = Pauses::default();
         let (bad, good) = (Uuid4::random(), Uuid4::random());
-        pauses.learn(&record(bad, A, state, Some(wait)));
-        pauses.learn(&record(good, A, State::Ready, None));
-        pauses.learn(&record(good, A, State::Receipted, None));
+        pauses.learn(&record(bad, A, state, Some(wait)), &[]);
+        pauses.learn(&record(good, A, State::Ready, None), &[]);
+        pauses.learn(&record(good, A, State::Receipted, None), &[]);
         assert_eq!(names(&pauses), [(name, Some(A.to_owned()))], "{wait:?}");
-        pauses.learn(&record(bad, A, State::Ready, None));
-        pauses.learn(&record(bad, A, State::Receipted, None));
+        pauses.learn(&record(bad, A, State::Ready, None), &[]);
+        pauses.learn(&record(bad, A, State::Receipted, None), &[]);
         assert_eq!(names(&pauses), [], "{wait:?}");
     }
 }
@@ -111,20 +122,77 @@ fn what_is_wrong_with_one_document_ends_with_that_document() {
 #[test]
 fn what_a_signer_meets_ends_when_that_signer_gets_further() {
     let missing = Some(("token", "certificate-missing"));
+    let waits = |class| Some((class, "no-revocation-data"));
+    let learn = |pauses: &mut Pauses, code, state, wait, words: &[&'static str]| {
+        let record = record(Uuid4::random(), code, state, wait);
+        pauses.learn(&record, &made(words));
+    };
     let mut pauses = Pauses::default();
-    pauses.learn(&record(Uuid4::random(), A, State::Received, missing));
-    let later = Uuid4::random();
-    pauses.learn(&record(
-        later,
+    learn(&mut pauses, A, State::Received, missing, &[]);
+    // Signed long ago, and tried once more: no signature was made.
+    learn(&mut pauses, A, State::Signed, Some(("tsa", "down")), &[]);
+    learn(&mut pauses, A, State::Stamped, waits("ocsp"), &[]);
+    learn(&mut pauses, A, State::Ready, None, &["completed"]);
+    let both = ["certificate-missing", "ocsp-down"].map(|name| (name, Some(A.to_owned())));
+    assert_eq!(names(&pauses), both);
+    learn(&mut pauses, B, State::Ready, None, &["signed", "sealed"]);
+    assert_eq!(names(&pauses), both, "another's card and list are others");
+    learn(
+        &mut pauses,
         A,
         State::Stamped,
-        Some(("ocsp", "no-revocation-data")),
-    ));
-    assert_eq!(names(&pauses), [("ocsp-down", Some(A.to_owned()))]);
-    pauses.learn(&record(Uuid4::random(), B, State::Ready, None));
-    assert_eq!(names(&pauses).len(), 1, "another's list is another list");
-    pauses.learn(&record(Uuid4::random(), A, State::Ready, None));
+        waits("network"),
+        &["signed", "stamped"],
+    );
+    assert_eq!(names(&pauses), both[1..]);
+    // A revoked certificate signs as before.
+    let revoked = Some(("ours", "certificate-revoked"));
+    learn(&mut pauses, A, State::Stamped, revoked, &[]);
+    learn(
+        &mut pauses,
+        A,
+        State::Signed,
+        Some(("tsa", "down")),
+        &["signed"],
+    );
+    assert_eq!(names(&pauses)[0].0, "certificate-revoked");
+    learn(&mut pauses, A, State::Ready, None, &["sealed"]);
     assert_eq!(names(&pauses), []);
+}
+
+#[test]
+fn a_program_hears_of_what_its_documents_met_whoever_signs_them() {
+    let mut pauses = Pauses::default();
+    let missing = Some(("token", "certificate-missing"));
+    let own = Uuid4::random();
+    let of = |uuid, code, wait| Record {
+        signer: Some("secretary-1".into()),
+        ..record(uuid, code, State::Received, wait)
+    };
+    let heard = |pauses: &Pauses| {
+        let condition = |(scope, pause): (&Scope, &pauses::Pause)| Condition {
+            kind: pause.kind,
+            scope: scope.clone(),
+            since: pause.since,
+            holds_up: true,
+            detail: None,
+            practitioners: pause.practitioners(),
+        };
+        let all: Vec<Condition> = pauses.iter().map(condition).collect();
+        let bound = |code: &str| Client {
+            name: "bound".into(),
+            paired_at: at(0),
+            practitioners: vec![code.parse().unwrap()],
+        };
+        [A, B].map(|code| all.iter().any(|c| c.is_for(&bound(code))))
+    };
+    pauses.learn(&of(own, A, missing), &[]);
+    assert_eq!(heard(&pauses), [true, false]);
+    pauses.learn(&of(Uuid4::random(), B, missing), &[]);
+    assert_eq!(heard(&pauses), [true, true]);
+    // The last of its own has moved on.
+    pauses.learn(&of(own, A, None), &[]);
+    assert_eq!(heard(&pauses), [false, true]);
 }
 
 #[test]
@@ -170,7 +238,7 @@ fn every_fault_of_the_gateway_has_a_name() {
         };
         let mut pauses = Pauses::default();
         let wait = Some((class, code.as_str()));
-        pauses.learn(&record(Uuid4::random(), A, State::Ready, wait));
+        pauses.learn(&record(Uuid4::random(), A, State::Ready, wait), &[]);
         let found: Vec<&str> = names(&pauses).into_iter().map(|(name, _)| name).collect();
         assert_eq!(found, [expected], "{code}");
     }

@@ -301,7 +301,9 @@ impl Outbox {
         })?;
         abandoned.clear();
         *latest = now;
-        put_back.iter().for_each(|r| self.followers.committed(r));
+        put_back
+            .iter()
+            .for_each(|r| self.followers.committed(r, &[]));
         Ok(claimed.map(|(record, number)| Lease { record, number }))
     }
 
@@ -341,7 +343,7 @@ impl Outbox {
         let replaced = self.unless_lost(replaced, &bodies)?;
         hold::point("d2-after");
         self.settle(&bodies, &replaced);
-        self.followers.committed(&record);
+        self.followers.committed(&record, &step.events);
         self.notify();
         Ok(record)
     }
@@ -450,7 +452,7 @@ impl Outbox {
         let replaced = self.unless_lost(replaced, bodies)?;
         hold::point("d4-after");
         self.settle(bodies, &replaced);
-        self.followers.committed(&record);
+        self.followers.committed(&record, &[]);
         self.notify();
         if record.state.is_final() {
             self.open.fetch_sub(1, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 //! and what happened since, read from the audit log. The numbers are those of
 //! the log, so that whoever was away goes on where it was.
 
-use super::{Client, Outbox, OutboxError, Record, Stage, rows};
+use super::{Client, Event, Outbox, OutboxError, Record, Stage, rows};
 use crate::audit::{self, Entry};
 use crate::base::limits;
 use crate::forms::CodePrestataire;
@@ -35,7 +35,7 @@ pub struct Page {
     pub upto: i64,
 }
 
-type Observer = Box<dyn Fn(&Record) + Send + Sync>;
+type Observer = Box<dyn Fn(&Record, &[Event]) + Send + Sync>;
 
 /// Who is told of changes.
 pub(super) struct Followers {
@@ -65,10 +65,10 @@ impl Followers {
         self.bell.send_replace(None);
     }
 
-    /// A worker's step on this submission was committed.
-    pub(super) fn committed(&self, record: &Record) {
+    /// A worker's step on this submission was committed, with what intake made in it.
+    pub(super) fn committed(&self, record: &Record, made: &[Event]) {
         if let Some(observer) = self.observer.get() {
-            observer(record);
+            observer(record, made);
         }
     }
 }
@@ -80,9 +80,10 @@ impl Outbox {
         self.followers.bell.subscribe()
     }
 
-    /// Has `observer` called with each submission as a worker left it, after
-    /// the commit, on the worker's thread. Once; later calls change nothing.
-    pub fn observe(&self, observer: impl Fn(&Record) + Send + Sync + 'static) {
+    /// Has `observer` called with each submission as a worker left it and the
+    /// steps that intake made, after the commit, on the worker's thread. Once;
+    /// later calls change nothing.
+    pub fn observe(&self, observer: impl Fn(&Record, &[Event]) + Send + Sync + 'static) {
         let _ = self.followers.observer.set(Box::new(observer));
     }
 
@@ -111,7 +112,8 @@ impl Outbox {
     }
 
     /// Some of the submissions that pause, to begin with: what is looked at is
-    /// bounded, and each tells of itself with its next try.
+    /// bounded, and each tells of itself with its next try. In the order of their
+    /// last tries.
     ///
     /// # Errors
     /// [`OutboxError::Store`].
@@ -120,6 +122,7 @@ impl Outbox {
             let mut all = rows::sample(c, Stage::Intake, limits::PAUSED_SAMPLE)?;
             all.extend(rows::sample(c, Stage::Delivery, limits::PAUSED_SAMPLE)?);
             all.retain(|record| record.wait.is_some());
+            all.sort_by_key(|record| record.updated_at);
             Ok::<_, StoreError>(all)
         };
         Ok(self.store.read(read)?)

@@ -5,6 +5,7 @@ use super::{Identity, LastTry, PinEntry, Token, TokenError, TokenStatus};
 use crate::base::Secret;
 use crate::x509::SignatureAlgorithm;
 use std::sync::Arc;
+use std::thread;
 
 /// A token under the name the configuration gives it.
 pub struct Named {
@@ -87,8 +88,16 @@ impl Token for Several {
         self.only()?.unlock(pin, last_try)
     }
 
+    /// All at once: one that is busy leaves no other unlocked.
     fn lock(&self) {
-        self.0.iter().for_each(|each| each.token.lock());
+        thread::scope(|scope| {
+            for each in &self.0 {
+                let lock = || each.token.lock();
+                if thread::Builder::new().spawn_scoped(scope, lock).is_err() {
+                    lock();
+                }
+            }
+        });
     }
 
     fn sign(

@@ -5,7 +5,8 @@ use crate::token::soft::{LABEL, SoftToken};
 use crate::x509;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 use time::macros::datetime;
 
 /// A PKCS#12 file as OpenSSL 3 writes it by default (PBES2 with AES-256-CBC,
@@ -279,6 +280,63 @@ impl Token for Told {
     ) -> Result<Vec<u8>, TokenError> {
         Ok(vec![self.1])
     }
+}
+
+/// Tokens that are busy until as many as there are have been told to lock.
+#[derive(Default)]
+struct Busy {
+    told: Mutex<usize>,
+    more: Condvar,
+}
+
+struct OneBusy(Arc<Busy>);
+
+impl Token for OneBusy {
+    fn identities(&self) -> Result<Vec<Identity>, TokenError> {
+        Err(TokenError::Absent)
+    }
+
+    fn status(&self) -> TokenStatus {
+        TokenStatus::Ready
+    }
+
+    fn pin_entry(&self) -> PinEntry {
+        PinEntry::Keyboard
+    }
+
+    fn unlock(&self, _pin: Option<Secret>, _last_try: LastTry) -> Result<(), TokenError> {
+        Ok(())
+    }
+
+    fn lock(&self) {
+        let mut told = self.0.told.lock().unwrap();
+        *told += 1;
+        self.0.more.notify_all();
+        let limit = Duration::from_secs(10);
+        let wait = |told: &mut usize| *told < 3;
+        let (_told, waited) = self.0.more.wait_timeout_while(told, limit, wait).unwrap();
+        assert!(!waited.timed_out(), "another is locked only after this one");
+    }
+
+    fn sign(
+        &self,
+        _certificate: &[u8; 32],
+        _algorithm: SignatureAlgorithm,
+        _message: &[u8],
+    ) -> Result<Vec<u8>, TokenError> {
+        Err(TokenError::Absent)
+    }
+}
+
+#[test]
+fn a_busy_token_leaves_no_other_unlocked() {
+    let busy = Arc::new(Busy::default());
+    let named = [1, 2, 3].map(|n| Named {
+        name: format!("card-{n}"),
+        token: Arc::new(OneBusy(busy.clone())),
+    });
+    Several::new(named.into()).lock();
+    assert_eq!(*busy.told.lock().unwrap(), 3);
 }
 
 #[test]

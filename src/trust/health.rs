@@ -33,6 +33,11 @@ impl AuthorityHealth {
     pub fn is_failing(&self) -> bool {
         self.failing_since.is_some()
     }
+
+    fn is_apart(&self) -> bool {
+        let last = self.last_failure.as_ref().map(|failure| failure.kind);
+        self.is_failing() && last == Some(FailureKind::Apart)
+    }
 }
 
 /// How a timestamp authority failed.
@@ -137,21 +142,33 @@ impl Trust {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Places of the authorities in the order to ask them: those not paused as
-    /// configured, then the paused, the one whose pause ends first before others.
-    /// One whose pause is over is paused again at once, so that of the documents
-    /// under way one alone tries whether it is back.
+    /// Places of the authorities in the order to ask them: one that failed and whose
+    /// pause is over, so that its fault ends although another stands in for it; those
+    /// not paused as configured; the paused, the one whose pause ends first before
+    /// others. One whose pause is over is paused again at once, so that of the
+    /// documents under way one alone tries whether it is back.
     pub(super) fn authorities_in_turn(&self) -> Vec<usize> {
-        let now = self.clock.now();
         let mut health = self.health_now();
-        let paused = |a: &AuthorityHealth| a.paused_until.filter(|until| *until > now);
+        let paused = |a: &AuthorityHealth| a.paused_until.filter(|until| self.is_ahead(*until));
+        let over = |a: &AuthorityHealth| a.is_failing() && paused(a).is_none();
+        let tried = health.authorities.iter().position(over);
         let mut order: Vec<usize> = (0..health.authorities.len()).collect();
-        order.sort_by_key(|n| health.authorities.get(*n).and_then(paused));
+        order.sort_by_key(|n| {
+            let authority = health.authorities.get(*n);
+            (Some(*n) != tried, authority.map(|a| (paused(a), over(a))))
+        });
         let first = order.first().and_then(|n| health.authorities.get_mut(*n));
         if let Some(first) = first.filter(|a| a.paused_until.is_some()) {
-            first.paused_until = Some(now + self.settings.authority_pause);
+            first.paused_until = Some(self.clock.now() + self.settings.authority_pause);
         }
         order
+    }
+
+    /// Whether the end of a pause is still to come. One that is further away than a
+    /// pause is long was written down by a clock that has been set back since.
+    pub(super) fn is_ahead(&self, until: OffsetDateTime) -> bool {
+        let now = self.clock.now();
+        now < until && until <= now + self.settings.authority_pause
     }
 
     /// Writes down how asking an authority went.
@@ -179,9 +196,16 @@ impl Trust {
                 });
             }
             None => {
+                let was_apart = authority.is_apart();
                 authority.failing_since = None;
                 authority.last_success = Some(now);
                 authority.last_millis = u64::try_from(took.as_millis()).ok();
+                if was_apart {
+                    // It was this machine's clock, for the others too.
+                    for other in health.authorities.iter_mut().filter(|a| a.is_apart()) {
+                        (other.failing_since, other.paused_until) = (None, None);
+                    }
+                }
             }
         }
     }

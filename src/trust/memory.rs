@@ -118,8 +118,8 @@ impl Memory {
     }
 
     /// Whether an address failed not long ago.
-    pub(super) fn is_paused(&self, url: &str, now: OffsetDateTime) -> bool {
-        self.pauses().get(url).is_some_and(|until| *until > now)
+    pub(super) fn paused_until(&self, url: &str) -> Option<OffsetDateTime> {
+        self.pauses().get(url).copied()
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<Key, Kept>> {

@@ -222,7 +222,8 @@ impl Trust {
     }
 
     fn is_paused(&self, source: Source<'_>) -> bool {
-        self.memory.is_paused(source.named().1, self.clock.now())
+        let until = self.memory.paused_until(source.named().1);
+        until.is_some_and(|until| self.is_ahead(until))
     }
 
     /// What is kept, when it would do and was fetched within `age`.

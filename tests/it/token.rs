@@ -6,7 +6,7 @@ mod misbehaviour;
 mod service;
 mod sessions;
 
-use crate::softhsm::{Authority, Kind, PIN, SoftHsm, skipped, worker};
+use crate::softhsm::{Authority, Card, Kind, PIN, SoftHsm, skipped, worker};
 use sceau::base::{Secret, SystemClock};
 use sceau::token::pkcs11::{Pkcs11Token, Settings};
 use sceau::token::{
@@ -284,6 +284,31 @@ fn with_a_pin_file_a_crash_while_signing_is_not_noticed() {
 }
 
 #[test]
+fn with_a_pin_file_a_key_that_wants_the_pin_each_time_is_not_tried_again() {
+    for (todo, error) in [
+        ("crash", TokenError::Locked),
+        ("hang", TokenError::Hung { operation: "sign" }),
+    ] {
+        let Some(faulty) = Faulty::new() else { return };
+        let certificate = always_authenticate(&faulty.hsm, Kind::P256);
+        let mut settings = faulty.settings_with_pin_file(PIN);
+        let note = faulty.hsm.path().join("note");
+        settings.pin_file_note = Some(note.clone());
+        let token = Pkcs11Token::start(settings).unwrap();
+        wait_for(&token, |s| *s == TokenStatus::Ready);
+        sign(&token, &certificate).unwrap();
+        assert!(!note.exists());
+        // Behind the login for this signature, or in it: nobody knows.
+        faulty.at("C_Sign", todo);
+        assert_eq!(sign(&token, &certificate), Err(error));
+        wait_for(&token, is_locked);
+        assert!(note.exists(), "nor after a restart");
+        let logins = [1, 2].map(|user| faulty.calls(&format!("C_Login {user}")));
+        assert_eq!(logins, [1, 2], "{todo}");
+    }
+}
+
+#[test]
 fn a_wrong_pin_file_costs_one_attempt_however_often_the_worker_restarts() {
     let Some(faulty) = Faulty::new() else { return };
     let token = Pkcs11Token::start(faulty.settings_with_pin_file("000000")).unwrap();
@@ -537,6 +562,39 @@ fn the_serial_number_decides_between_tokens() {
     let wrong = token.identities().unwrap_err();
     assert!(matches!(&wrong, TokenError::Wrong { detail } if detail.contains(&first)));
     assert_eq!(unlock(&token, PIN), Err(wrong));
+}
+
+#[test]
+fn a_token_that_cannot_be_read_hides_no_other_and_is_not_called_absent() {
+    let Some((mut hsm, card)) = SoftHsm::card(Kind::P256) else {
+        return;
+    };
+    hsm.label = "second".into();
+    hsm.init_token();
+    let other = Card::issue(Kind::P256);
+    hsm.put(&other);
+    let certificates = [card, other].map(|card| {
+        let signing = Cert::from_der(&card.signing.certificate_der);
+        signing.unwrap()
+    });
+    let first = certificates[0].clone();
+    let Some(faulty) = Faulty::before(hsm, first) else {
+        return;
+    };
+    let mut settings = faulty.settings();
+    settings.token_serial = None;
+    settings.poll = Duration::from_secs(60);
+    let found = |certificate: Option<&Cert>| {
+        settings.certificate_sha256 = certificate.map(Cert::sha256);
+        faulty.at("C_OpenSession", "rv 30"); // CKR_DEVICE_ERROR
+        let token = Pkcs11Token::start(settings.clone()).unwrap();
+        wait_for(&token, |status| *status != TokenStatus::Starting)
+    };
+    let statuses = certificates.each_ref().map(Some).map(found);
+    let unreadable = |status: &TokenStatus| matches!(status, TokenStatus::Unusable { detail } if detail.contains("DeviceError"));
+    // One of the two is looked at first.
+    assert!(statuses.iter().any(is_locked), "{statuses:?}");
+    assert!(statuses.iter().any(unreadable), "{statuses:?}");
 }
 
 #[test]

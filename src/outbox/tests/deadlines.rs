@@ -136,7 +136,7 @@ fn followers_hear_every_step_and_the_end() {
     let f = fixture();
     let (tell, told) = mpsc::channel();
     f.outbox
-        .observe(move |record| tell.send((record.uuid, record.state)).unwrap());
+        .observe(move |record, _| tell.send((record.uuid, record.state)).unwrap());
     let mut bell = f.outbox.bell();
     let uuid = Uuid4::random();
     ready(&f.outbox, uuid);
@@ -153,4 +153,43 @@ fn followers_hear_every_step_and_the_end() {
     assert_eq!(heard, [(uuid, State::Ready), (uuid, State::Unknown)]);
     f.outbox.end_waits();
     assert_eq!(*bell.borrow_and_update(), None);
+}
+
+#[test]
+fn what_waits_is_shown_in_the_order_of_its_last_tries() {
+    let f = fixture();
+    let (sent, unsigned) = (Uuid4::random(), Uuid4::random());
+    ready(&f.outbox, sent);
+    f.clock.set(at(10));
+    let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    let lease = f.outbox.begin_attempt(lease).unwrap();
+    let down = Conclusion::Retry {
+        after: Duration::ZERO,
+        wait: wait("UNREACHABLE"),
+    };
+    f.outbox.conclude(lease, down, Evidence::default()).unwrap();
+    f.outbox.receive(new(unsigned, 2)).unwrap();
+    f.clock.set(at(20));
+    let (tell, told) = mpsc::channel();
+    f.outbox.observe(move |record, made| {
+        let made: Vec<&str> = made.iter().map(|event| event.word).collect();
+        tell.send((record.uuid, made)).unwrap();
+    });
+    let lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
+    let signed = Event {
+        word: "signed",
+        at: at(20),
+        detail: json!({}),
+    };
+    let step = Prepared {
+        state: State::Signed,
+        bodies: vec![],
+        events: vec![signed],
+        wait: Some(wait("unreachable")),
+    };
+    f.outbox.prepared(lease, step).unwrap();
+    assert_eq!(told.try_recv(), Ok((unsigned, vec!["signed"])));
+    let waiting = f.outbox.waiting().unwrap();
+    let waiting: Vec<_> = waiting.iter().map(|r| (r.uuid, r.updated_at)).collect();
+    assert_eq!(waiting, [(sent, at(10)), (unsigned, at(20))]);
 }

@@ -92,6 +92,7 @@ impl Module {
         self.token = None;
         let mut found: Vec<(OpenToken, TokenInfo)> = Vec::new();
         let mut others: Vec<String> = Vec::new();
+        let mut unread: Option<Fault> = None;
         for slot in self.context.get_slots_with_token().map_err(fault)? {
             // A slot that cannot be read is no reason to miss the right one.
             let Ok(info) = self.context.get_token_info(slot) else {
@@ -105,13 +106,29 @@ impl Module {
                 others.push(serial.to_owned());
                 continue;
             }
-            let token = open_slot(&self.context, slot, &info)?;
+            let token = match open_slot(&self.context, slot, &info) {
+                Ok(token) => token,
+                Err(fault) => {
+                    // Unless it was pulled just now.
+                    let slot = self.context.get_slot_info(slot);
+                    if slot.is_ok_and(|slot| slot.token_present()) {
+                        unread.get_or_insert(fault);
+                    }
+                    continue;
+                }
+            };
             let holds = |sha256: &str| token.certificates.iter().any(|c| c.sha256 == sha256);
             if wanted.certificate.is_none_or(holds) {
                 found.push((token, info));
             } else {
                 others.push(token.serial);
             }
+        }
+        // Where any token will do, it could be the one, and a PIN goes to no other.
+        let any = wanted.serial.is_none() && wanted.certificate.is_none();
+        if let Some(Fault { detail, .. }) = unread.filter(|_| any || found.is_empty()) {
+            let kind = FaultKind::Refused;
+            return Err(Fault { kind, detail });
         }
         if found.len() > 1 {
             let names: Vec<String> = found

@@ -291,16 +291,23 @@ impl Supervisor {
 
     fn not_opened(&mut self, fault: Fault) {
         let Fault { kind, detail } = fault;
+        tracing::debug!(reason = detail, "no token opened");
+        self.forget_token(match kind {
+            FaultKind::Absent | FaultKind::SessionLost => TokenStatus::Absent,
+            FaultKind::Wrong => TokenStatus::Wrong { detail },
+            FaultKind::Several
+            | FaultKind::Module
+            | FaultKind::PinIncorrect
+            | FaultKind::PinLocked
+            | FaultKind::PinCancelled
+            | FaultKind::NotLoggedIn
+            | FaultKind::NoKey
+            | FaultKind::General
+            | FaultKind::Refused => TokenStatus::Unusable { detail },
+        });
         if kind == FaultKind::Several {
-            self.forget_token(TokenStatus::Unusable { detail });
             return;
         }
-        tracing::debug!(reason = detail, "no token opened");
-        self.forget_token(if kind == FaultKind::Wrong {
-            TokenStatus::Wrong { detail }
-        } else {
-            TokenStatus::Absent
-        });
         self.fruitless += 1;
         if self.fruitless >= FRUITLESS_LOOKS_MAX {
             self.fruitless = 0;
@@ -437,6 +444,19 @@ impl Supervisor {
         note.map_or(Ok(()), |note| file::write_atomic(note, b""))
     }
 
+    /// Nobody knows whether the token had its PIN: a person must decide.
+    fn distrust_pin_file(&mut self) {
+        if self.pin_file == PinFile::Usable {
+            tracing::warn!(
+                "the worker failed over a key that wants the PIN each time; the PIN file is not used again"
+            );
+            self.pin_file = PinFile::Unusable;
+            if let Err(error) = self.note_try() {
+                tracing::warn!(%error, "the note on the PIN file cannot be written");
+            }
+        }
+    }
+
     /// Sends the PIN once. Every end of this that is not a plain answer about
     /// the PIN leaves open whether an attempt was counted.
     fn login(&mut self, pin: Option<&Secret>) -> Result<(), TokenError> {
@@ -547,7 +567,8 @@ impl Supervisor {
         let key = keys.iter().find(|key| key.certificate == certificate);
         let key = key.ok_or(TokenError::NoSuchCertificate)?;
         let deadlines = self.settings.deadlines;
-        let deadline = if key.always_authenticate && opened.pin_on_reader {
+        let wants_pin = key.always_authenticate;
+        let deadline = if wants_pin && opened.pin_on_reader {
             deadlines.sign + deadlines.reader
         } else {
             deadlines.sign
@@ -561,7 +582,11 @@ impl Supervisor {
             session.spend();
         }
         self.show_session();
-        match self.call(&request, &input, deadline) {
+        let answer = self.call(&request, &input, deadline);
+        if wants_pin && matches!(answer, Err(CallError::Hung | CallError::Died)) {
+            self.distrust_pin_file();
+        }
+        match answer {
             Ok((Answer::Signed, signature)) => Ok(Signed::Done(signature.to_vec())),
             Ok(_) => {
                 self.failed("sign", DriverFault::Crashed);
@@ -569,7 +594,7 @@ impl Supervisor {
             }
             Err(CallError::Hung) => Err(TokenError::Hung { operation: "sign" }),
             // The same bytes may be signed again, but only where no person has
-            // to enter the PIN for it.
+            // to enter the PIN for it, and where none may have been used up.
             Err(CallError::Died) if self.pin_file == PinFile::Usable => Ok(Signed::Again),
             Err(CallError::Died) => Err(TokenError::Locked),
             Err(CallError::Fault(fault)) => self.not_signed(fault),

@@ -82,6 +82,70 @@ fn when_all_fail_all_are_asked_and_health_says_so() {
 }
 
 #[test]
+fn a_stand_bys_fault_ends_although_another_stands_before_it() {
+    let world = world();
+    let three = ["first", "second", "third"].map(|name| world.authority(name));
+    let trust = world.trust_with(|s| s.timestamp_authorities = three.to_vec());
+    let set = |seconds| {
+        world.clock.0.store(seconds, Ordering::SeqCst);
+        for name in ["first", "second", "third"] {
+            world.stamping(name, world.tsa(), move |s| s.gen_time = later(seconds));
+        }
+    };
+    assert!(!asked(&trust).0);
+    // All are back. The first stands in; each other is tried by one document.
+    set(100);
+    let paths = |names: &[&str]| (true, names.iter().map(|n| format!("/{n}")).collect());
+    for name in ["first", "second", "third", "first", "first"] {
+        assert_eq!(asked(&trust), paths(&[name]));
+    }
+    let all = trust.health().authorities;
+    assert!(!all.iter().any(AuthorityHealth::is_failing), "{all:?}");
+    // One that is still down costs one document its time, and no more at once.
+    world.server.serve("/first", refusal());
+    world.server.serve("/second", refusal());
+    assert_eq!(asked(&trust), paths(&["first", "second", "third"]));
+    set(200);
+    world.server.serve("/first", refusal());
+    world.server.serve("/second", refusal());
+    assert_eq!(asked(&trust), paths(&["first", "third"]));
+    assert_eq!(asked(&trust), paths(&["second", "third"]));
+    assert_eq!(asked(&trust), paths(&["third"]));
+}
+
+#[test]
+fn a_clock_that_was_wrong_makes_no_authority_a_liar() {
+    let apart = |trust: &Trust| {
+        let all = trust.health().authorities;
+        all.iter().map(|a| a.is_failing()).collect::<Vec<_>>()
+    };
+    for wrong in [4_000, -4_000] {
+        let world = world();
+        let trust = two_authorities(&world);
+        world.stamping("first", world.tsa(), |_| {});
+        world.stamping("second", world.tsa(), |_| {});
+        world.clock.0.store(wrong, Ordering::SeqCst);
+        assert!(!asked(&trust).0);
+        assert_eq!(apart(&trust), [true, true]);
+        // Set right, also backwards: nobody is paused for longer than a pause.
+        world.clock.0.store(0, Ordering::SeqCst);
+        for _ in 0..2 {
+            assert_eq!(asked(&trust), (true, vec!["/first".to_owned()]), "{wrong}");
+            assert_eq!(apart(&trust), [false, false], "{wrong}");
+        }
+    }
+    // Whose time alone is wrong stays at fault.
+    let world = world();
+    let trust = two_authorities(&world);
+    world.stamping("first", world.tsa(), |s| s.gen_time = later(4_000));
+    world.stamping("second", world.tsa(), |_| {});
+    for _ in 0..2 {
+        assert!(asked(&trust).0);
+        assert_eq!(apart(&trust), [true, false]);
+    }
+}
+
+#[test]
 fn a_slow_authority_is_asked_last_for_a_while() {
     let world = world();
     let both = vec![world.authority("first"), world.authority("second")];

@@ -39,6 +39,11 @@ fn heads_bodies_and_connections_have_limits() {
         .unwrap();
     let slow = std::thread::spawn(move || (raw::read(&mut slow), started.elapsed()));
 
+    let mut stalled = raw::connect(service.port);
+    let head = post_head(&service, "Content-Length: 100\r\n");
+    stalled.write_all(format!("{head}<").as_bytes()).unwrap();
+    let stalled = std::thread::spawn(move || (raw::read(&mut stalled), started.elapsed()));
+
     heads(&service);
     declared_bodies(&service);
     undeclared_bodies(&service);
@@ -53,6 +58,14 @@ fn heads_bodies_and_connections_have_limits() {
     let limit = Duration::from_secs(limits::HEAD_SECONDS_MAX);
     let fits = elapsed >= limit && elapsed < limit + Duration::from_secs(20);
     assert!(fits, "a slow head ended after {elapsed:?}");
+    let (answer, elapsed) = stalled.join().unwrap();
+    let answer = answer.unwrap();
+    assert_eq!((answer.status, &*answer.problem()), (400, "body-malformed"));
+    let text = answer.json()["detail"].to_string();
+    assert!(text.contains("nothing moved for 30 s"), "{text}");
+    let limit = Duration::from_secs(limits::STANDSTILL_SECONDS_MAX);
+    let fits = elapsed >= limit && elapsed < limit + Duration::from_secs(20);
+    assert!(fits, "a body that stood still ended after {elapsed:?}");
     assert_eq!(service.get("/v1/health").status, 200);
 }
 

@@ -2,7 +2,7 @@
 
 use crate::crash::Paper;
 use crate::daemon::{Daemon, Setup, until};
-use sceau::base::limits::EVENT_STREAMS_MAX;
+use sceau::base::limits::{EVENT_STREAMS_MAX, EVENT_STREAMS_PROGRAM_MAX};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,12 +23,13 @@ pub struct Events {
 }
 
 impl Events {
-    /// Opens a stream; it must be one.
+    /// Opens a stream; it must be one, once places of ended ones are free again.
     pub fn follow(daemon: &Daemon, token: &str, after: Option<i64>) -> Self {
         let after = after.map(|id| id.to_string());
-        let (status, events) = Self::ask(daemon, token, after.as_deref());
-        assert_eq!(status, 200);
-        events
+        until("a stream is opened", || {
+            let (status, events) = Self::ask(daemon, token, after.as_deref());
+            (status == 200).then_some(events)
+        })
     }
 
     /// Asks for a stream; its status.
@@ -74,6 +75,17 @@ impl Events {
                 return Some(Message { event, id, data });
             }
         }
+    }
+
+    /// The code of the problem that came instead.
+    fn problem(&self) -> String {
+        let mut text = String::new();
+        let mut reader = self.reader.borrow_mut();
+        while !text.contains("\n}") {
+            assert!(reader.read_line(&mut text).unwrap() > 0, "{text}");
+        }
+        let problem: Value = serde_json::from_str(&text).unwrap();
+        problem["code"].as_str().unwrap().to_owned()
     }
 
     /// Reads to the end; whether it is that of a whole answer.
@@ -201,17 +213,49 @@ fn a_bound_program_follows_its_own_alone_until_it_is_unpaired() {
 }
 
 #[test]
+fn whoever_is_unpaired_hears_of_no_further_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sandbox, daemon) = super::start(folder.path());
+    let paired = daemon.command(&["pair", "bound", "--practitioner", "90000002"]);
+    let token = String::from_utf8(paired.stdout).unwrap().trim().to_owned();
+    let bound = Events::follow(&daemon, &token, None);
+    assert_eq!(bound.next().unwrap().event, "conditions");
+    assert!(daemon.command(&["unpair", "bound"]).status.success());
+    // A fault that no document's step announces.
+    super::fails(&sandbox, "tsa", "unavailable", None);
+    let letter = ("application/xml", b"<letter/>".to_vec());
+    let target = "/v1/signatures?practitioner=90000001&level=XAdES-B-T&slot=end-of-root";
+    let answer = daemon.send_as(daemon.token(), target, letter);
+    assert_eq!(answer.status, 503);
+    super::begins(&daemon, "tsa-down", "authority");
+    assert_eq!(bound.next(), None);
+}
+
+#[test]
 fn streams_are_few_and_a_place_is_given_back() {
     let folder = tempfile::tempdir().unwrap();
     let (_sandbox, daemon) = super::start(folder.path());
-    let follow = || Events::follow(&daemon, daemon.token(), None);
-    let mut open: Vec<Events> = (0..EVENT_STREAMS_MAX).map(|_| follow()).collect();
-    assert_eq!(Events::ask(&daemon, daemon.token(), None).0, 503);
+    let program = |n: usize| {
+        let paired = daemon.command(&["pair", &format!("program-{n}")]);
+        String::from_utf8(paired.stdout).unwrap().trim().to_owned()
+    };
+    let all = EVENT_STREAMS_MAX / EVENT_STREAMS_PROGRAM_MAX;
+    let programs: Vec<String> = (0..=all).map(program).collect();
+    let mut open = Vec::new();
+    for token in &programs[..all] {
+        let follow = || Events::follow(&daemon, token, None);
+        open.extend((0..EVENT_STREAMS_PROGRAM_MAX).map(|_| follow()));
+        // One program alone does not take them all.
+        let (status, refused) = Events::ask(&daemon, token, None);
+        assert_eq!((status, &*refused.problem()), (503, "too-many-streams"));
+    }
+    assert_eq!(open.len(), EVENT_STREAMS_MAX);
+    assert_eq!(Events::ask(&daemon, &programs[all], None).0, 503);
     // Others are served all the same.
     assert_eq!(daemon.get("/v1/health")["status"], "ok");
     drop(open.pop());
     until("a place is free", || {
-        let (status, events) = Events::ask(&daemon, daemon.token(), None);
+        let (status, events) = Events::ask(&daemon, &programs[all], None);
         (status == 200).then_some(events)
     });
 }
