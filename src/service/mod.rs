@@ -43,7 +43,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
-use upkeep::{Tended, Upkeep};
+use upkeep::{ProvedTime, Tended, Upkeep};
 
 /// File in the state folder with the administrator's token of this run.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
@@ -179,6 +179,9 @@ impl Parts {
             clock: clock.clone(),
             store: configuration.store,
             settings: configuration.upkeep,
+            proved_time: proved_time(signer.clone()),
+            // What a process that was killed did not come to.
+            to_forget: true.into(),
         };
         let evidence = Evidence::new(intake.clone(), outbox.clone(), clock, installation);
         #[cfg(unix)]
@@ -292,6 +295,15 @@ fn trust(
     let log = audit::Log::open(store, clock.clone(), log);
     let trust = Trust::new(settings, clock.clone()).map_err(ServiceError::Trust)?;
     Ok(Arc::new(witness::witnessing(trust, log)))
+}
+
+/// The time of the last comparison with a signed time, if that was a good one.
+fn proved_time(signer: Arc<Signer>) -> ProvedTime {
+    Box::new(move || {
+        let reading = signer.trust().health().clock;
+        let good = reading.filter(|reading| !reading.is_fault());
+        good.map(|reading| reading.at)
+    })
 }
 
 /// What sends documents, where an insurer is configured.

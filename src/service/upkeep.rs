@@ -12,9 +12,11 @@ use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use time::OffsetDateTime;
 
 /// How often it is looked whether something is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -30,7 +32,14 @@ pub(super) struct Tended {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Settings,
     pub(super) settings: UpkeepSettings,
+    pub(super) proved_time: ProvedTime,
+    /// Whether keys of destroyed documents may be in the database's log still.
+    pub(super) to_forget: AtomicBool,
 }
+
+/// The latest time of this machine's clock that a signed time has confirmed
+/// since the start, as long as the two agree.
+pub(super) type ProvedTime = Box<dyn Fn() -> Option<OffsetDateTime> + Send>;
 
 /// The thread, until it is stopped.
 pub(super) struct Upkeep {
@@ -88,10 +97,16 @@ impl Tended {
     }
 
     fn purge(&self) -> Result<(), OutboxError> {
-        let Some(kept) = self.settings.documents_kept else {
-            return Ok(());
-        };
-        while self.outbox.purge(kept)? > 0 {}
+        // Never by this machine's clock alone: one that runs ahead would
+        // destroy what is to be kept for years to come.
+        if let (Some(kept), Some(proved)) = (self.settings.documents_kept, (self.proved_time)()) {
+            while self.outbox.purge(proved - kept)? > 0 {
+                self.to_forget.store(true, Ordering::Relaxed);
+            }
+        }
+        if self.to_forget.load(Ordering::Relaxed) && self.outbox.store().forget()? {
+            self.to_forget.store(false, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -119,7 +134,8 @@ impl Tended {
         let store = self.outbox.store();
         outbox::back_up(store, &self.store, &*self.clock, &target, &scratch)?;
         tracing::info!(backup = %target.display(), "backup made and restored for a test");
-        keep_newest(folder, self.settings.backups_kept).map_err(OutboxError::folder(folder))
+        keep_newest(folder, self.settings.backups_kept, &self.backup_name())
+            .map_err(OutboxError::folder(folder))
     }
 
     /// Named by its time, so that names are in order.
@@ -149,13 +165,14 @@ impl Tended {
     }
 }
 
-/// Removes all but the newest `count` backups of ours.
-fn keep_newest(folder: &Path, count: usize) -> io::Result<()> {
+/// Removes all but the newest `count` backups of ours. One named later than
+/// `now` was made by a clock that was wrong, and counts as the oldest.
+fn keep_newest(folder: &Path, count: usize, now: &str) -> io::Result<()> {
     let mut names: Vec<String> = fs::read_dir(folder)?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect::<io::Result<_>>()?;
     names.retain(|name| name.starts_with(BACKUP.0) && name.ends_with(BACKUP.1));
-    names.sort();
+    names.sort_by_key(|name| (name.as_str() <= now, name.clone()));
     for name in names.iter().rev().skip(count) {
         fs::remove_file(folder.join(name))?;
     }
@@ -166,8 +183,9 @@ fn keep_newest(folder: &Path, count: usize) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::base::clock::FixedClock;
+    use crate::forms::EnvironmentKind;
+    use crate::outbox::{Conclusion, Evidence, Kind, New, Prepared, Stage, State, Verdict};
     use crate::store::Store;
-    use time::OffsetDateTime;
 
     fn tended(folder: &Path, at: OffsetDateTime) -> Tended {
         let store = Settings {
@@ -186,7 +204,80 @@ mod tests {
                 backup_folder: folder.join("backups"),
                 backups_kept: 2,
             },
+            proved_time: Box::new(|| None),
+            to_forget: true.into(),
         }
+    }
+
+    fn day(day: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap() + time::Duration::days(day)
+    }
+
+    /// A document that has ended.
+    fn ended(outbox: &Outbox) -> Uuid4 {
+        let new = New {
+            uuid: Uuid4::random(),
+            form: "memoire-honoraires".into(),
+            version: "2".into(),
+            operation: "depot".into(),
+            code_prestataire: "90000001".into(),
+            client: "test".into(),
+            environment: "sandbox".into(),
+            environment_kind: EnvironmentKind::Sandbox,
+            signer: None,
+            is_interactive: false,
+            links: Vec::new(),
+            request_sha256: [7; 32],
+            xml: b"<memoire/>".to_vec(),
+            pdf: None,
+            facts: serde_json::json!([]),
+            detail: serde_json::json!({}),
+        };
+        let uuid = new.uuid;
+        outbox.receive(new).unwrap();
+        let lease = outbox.claim(Stage::Intake).unwrap().unwrap();
+        let step = Prepared {
+            state: State::Ready,
+            bodies: vec![],
+            events: vec![],
+            wait: None,
+        };
+        outbox.prepared(lease, step).unwrap();
+        let lease = outbox.claim(Stage::Delivery).unwrap().unwrap();
+        let lease = outbox.begin_attempt(lease).unwrap();
+        let receipted = Conclusion::Receipted(Verdict::default());
+        let evidence = Evidence::default();
+        outbox.conclude(lease, receipted, evidence).unwrap();
+        uuid
+    }
+
+    #[test]
+    fn no_clock_that_runs_ahead_destroys_a_document() {
+        let folder = tempfile::tempdir().unwrap();
+        let uuid = ended(&tended(folder.path(), day(0)).outbox);
+        let is_destroyed_by = |proved: Option<OffsetDateTime>| {
+            let mut tended = tended(folder.path(), day(3650));
+            tended.settings.documents_kept = Some(Duration::from_secs(30 * 86_400));
+            tended.proved_time = Box::new(move || proved);
+            tended.tend();
+            tended.outbox.body(uuid, Kind::RequestXml).is_err()
+        };
+        assert!(!is_destroyed_by(None));
+        assert!(!is_destroyed_by(Some(day(29))));
+        assert!(is_destroyed_by(Some(day(31))));
+    }
+
+    #[test]
+    fn backups_named_by_a_clock_that_ran_ahead_go_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let year = |year: i32| format!("sceau-{year}-01-20T080000Z.backup");
+        for made in [2026, 2027, 2036, 2037] {
+            fs::write(folder.path().join(year(made)), "").unwrap();
+        }
+        keep_newest(folder.path(), 3, &year(2027)).unwrap();
+        assert_eq!(names(folder.path()), [2026, 2027, 2037].map(year));
+        keep_newest(folder.path(), 2, &year(2027)).unwrap();
+        assert_eq!(names(folder.path()), [2026, 2027].map(year));
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -201,7 +292,7 @@ mod tests {
     #[test]
     fn each_day_a_backup_is_made_and_the_newest_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let begin = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
+        let begin = day(0);
         let backups = folder.path().join("backups");
         let foreign = backups.join("notes.txt");
         fs::create_dir(&backups).unwrap();

@@ -102,10 +102,14 @@ fn prove(connection: &Connection) -> Result<(), StoreError> {
     connection
         .pragma_update(None, "user_version", version)
         .map_err(&failed)?;
-    checkpoint(connection).map_err(&failed)
+    // Who reads meanwhile holds the log up, not the disk.
+    checkpoint(connection).map(drop).map_err(&failed)
 }
 
-/// Empties the write-ahead log into the database.
-pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+/// Empties the write-ahead log into the database; false when somebody still
+/// reads or writes what is in it.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+    let busy = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], busy)?;
+    Ok(busy == 0)
 }

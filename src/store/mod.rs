@@ -40,6 +40,9 @@ use room::Guarded;
 /// SQLite before this version can lose a WAL reset (fixed in 3.51.3 and 3.53.0).
 const SQLITE_VERSION_MIN: i32 = 3_053_000;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for those who still read what is to be forgotten: everybody
+/// else waits too.
+const FORGET_TIMEOUT: Duration = Duration::from_millis(100);
 /// Compiled statements kept; more than the program has, so that none is
 /// compiled again for each document.
 const STATEMENTS_KEPT: usize = 64;
@@ -489,13 +492,19 @@ impl Store {
     }
 
     /// Takes what was destroyed in rows out of the write-ahead log too, where
-    /// older copies of pages are kept.
+    /// older copies of pages are kept. False when somebody else still reads
+    /// them: to be called again later, nobody is kept waiting for that.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
-    pub fn forget(&self) -> Result<(), StoreError> {
+    pub fn forget(&self) -> Result<bool, StoreError> {
         let failed = StoreError::sql("empty its log");
-        self.read(|connection| check::checkpoint(connection).map_err(failed))
+        self.read(|connection| {
+            connection.busy_timeout(FORGET_TIMEOUT).map_err(&failed)?;
+            let emptied = check::checkpoint(connection).map_err(&failed);
+            connection.busy_timeout(BUSY_TIMEOUT).map_err(&failed)?;
+            emptied
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
