@@ -59,7 +59,7 @@ fn prove(settings: &Settings, backup: &Path, scratch: &Path) -> Result<(), Outbo
         folder: scratch.to_owned(),
         key_file: Some(key_file),
     };
-    store::restore(backup, &there)?;
+    store::restore(backup, &there, &migrations(), |_| Ok::<_, StoreError>(()))?;
     let restored = Store::open(&there, &migrations())?;
     for body in restored.read(rows::bodies)? {
         restored.body(&body)?;
@@ -67,9 +67,10 @@ fn prove(settings: &Settings, backup: &Path, scratch: &Path) -> Result<(), Outbo
     Ok(())
 }
 
-/// Restores a backup into an empty state folder. Whatever was open in it becomes
-/// `Unknown`, because it may have been sent since: the receiver is asked first.
-/// Returns how many that are.
+/// Restores a backup into an empty state folder, which nobody else may use
+/// meanwhile. Whatever was open in it becomes `Unknown`, because it may have been
+/// sent since: the receiver is asked first. Cut off before that, it leaves no
+/// database. Returns how many that are.
 ///
 /// # Errors
 /// [`OutboxError::Store`].
@@ -78,10 +79,8 @@ pub fn restore(
     settings: &Settings,
     clock: &dyn Clock,
 ) -> Result<usize, OutboxError> {
-    store::restore(backup, settings)?;
-    let store = Store::open(settings, &migrations())?;
-    let now = clock.now();
-    store.transact(|tx| {
+    store::restore(backup, settings, &migrations(), |tx| {
+        let now = clock.now();
         audit::append(tx, now, "daemon", "restored", &json!({}))?;
         let open = rows::open(tx)?;
         for uuid in &open {

@@ -61,8 +61,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// Another service works on the same state folder.
-    #[error("another service already uses {}", .0.display())]
+    /// A service or a restore works on the same state folder.
+    #[error("a service or a restore already uses {}", .0.display())]
     InUse(PathBuf),
     /// A file cannot be read or written.
     #[error("cannot {operation} {}", path.display())]
@@ -386,7 +386,11 @@ fn installation(configuration: &Configuration) -> Result<serde_json::Value, Serv
     }))
 }
 
-fn lock(folder: &Path) -> Result<File, ServiceError> {
+/// Keeps any other service and restore off this state folder until it is dropped.
+///
+/// # Errors
+/// [`ServiceError::InUse`], [`ServiceError::File`].
+pub fn lock(folder: &Path) -> Result<File, ServiceError> {
     file::create_private_dir(folder).map_err(ServiceError::file("create", folder))?;
     let path = folder.join(LOCK_FILE);
     let lock = File::create(&path).map_err(ServiceError::file("create", &path))?;
