@@ -42,13 +42,18 @@ impl Store {
         let opened = (|| {
             let fresh = Connection::open(&self.database).map_err(StoreError::sql("open"))?;
             configure(&fresh).map_err(StoreError::sql("configure"))?;
-            check(&fresh, Check::Quick).map(|()| fresh)
+            // What a whole check has found, a quick one may not see.
+            let thorough = match self.present.is_suspect() {
+                true => Check::Whole,
+                false => Check::Quick,
+            };
+            check(&fresh, thorough).map(|()| fresh)
         })();
         let damaged = match opened {
             Ok(fresh) => {
                 prove(&fresh)?;
                 *connection = fresh;
-                self.present.end(Fault::Stopped);
+                self.present.proved();
                 return Ok(());
             }
             Err(error) if error.class() == Class::Damaged => error,
