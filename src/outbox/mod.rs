@@ -41,7 +41,7 @@ use crate::base::hold::{self, Bell, Defect};
 use crate::base::{Clock, Uuid4};
 use crate::forms::CodePrestataire;
 use crate::store::rusqlite::Transaction;
-use crate::store::{Body, Store, StoreError, files};
+use crate::store::{Body, Fault, Store, StoreError, files};
 use news::Followers;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -193,7 +193,8 @@ pub struct Outbox {
 
 impl Outbox {
     /// Takes over a store. Everything that was under way when the last process
-    /// died is put where it can go on: `Sending` becomes `Unknown`.
+    /// died is put where it can go on: `Sending` becomes `Unknown`. A store that
+    /// is only read is left as it is.
     ///
     /// # Errors
     /// [`OutboxError::Store`].
@@ -218,6 +219,9 @@ impl Outbox {
             open_max: usize::MAX,
             stamp_within: None,
         };
+        if outbox.is_only_read() {
+            return Ok(outbox);
+        }
         outbox.recover()?;
         // Only now: later, a file without a row may be one about to get it.
         let store = &outbox.store;
@@ -230,7 +234,14 @@ impl Outbox {
         &self.store
     }
 
-    /// Puts the store back to work after [`Fault::Stopped`](crate::store::Fault),
+    /// Whether the store is damaged: nothing is written then, and not all may be
+    /// readable.
+    pub fn is_only_read(&self) -> bool {
+        let health = self.store.health();
+        health.is_some_and(|health| health.fault == Fault::ReadOnly)
+    }
+
+    /// Puts the store back to work after [`Fault::Stopped`],
     /// as [`Outbox::open`] does. No step may be under way.
     ///
     /// # Errors

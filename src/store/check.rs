@@ -2,8 +2,8 @@
 //! schedule.
 
 use super::health::Fault;
-use super::{Class, Store, StoreError, configure};
-use crate::base::causes;
+use super::{Class, DAMAGED, Store, StoreError, configure};
+use crate::base::{causes, file};
 use rusqlite::Connection;
 
 /// How thorough a check of the database is.
@@ -31,7 +31,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]: the store is still stopped, or, when the database is
-    /// damaged, from now on only read.
+    /// damaged, from now on only read, also after a restart.
     pub fn reopen(&self) -> Result<(), StoreError> {
         let mut connection = self.lock();
         // Closed first: a handle that saw a failed flush is believed no more.
@@ -59,7 +59,13 @@ impl Store {
             Err(error) if error.class() == Class::Damaged => error,
             Err(error) => return Err(error),
         };
-        self.present.begin(Fault::ReadOnly, causes(&damaged));
+        let cause = causes(&damaged);
+        // A restart must not forget it. The disk is not to be relied on now.
+        let marker = self.folder().join(DAMAGED);
+        if let Err(error) = file::write_atomic(&marker, cause.as_bytes()) {
+            tracing::error!(%error, "that the store is damaged is forgotten at a restart");
+        }
+        self.present.begin(Fault::ReadOnly, cause);
         *connection = read_only(&self.database).map_err(StoreError::sql("open"))?;
         Err(damaged)
     }

@@ -48,6 +48,8 @@ const FORGET_TIMEOUT: Duration = Duration::from_millis(100);
 const STATEMENTS_KEPT: usize = 64;
 const DATABASE: &str = "sceau.db";
 const BODIES: &str = "bodies";
+/// Says that the database beside it is damaged and only read, and why.
+const DAMAGED: &str = "store-damaged";
 const SEAL_KEY_BYTES: usize = 32;
 /// Largest sealed body that stays in its row, in bytes: receipts, answers and
 /// timestamps do, documents with a PDF do not.
@@ -174,7 +176,8 @@ pub struct Body {
 
 impl Store {
     /// Opens or makes the store and brings its schema up to date. Migration
-    /// `n` (from 1) is `migrations[n-1]`; they only ever go forward.
+    /// `n` (from 1) is `migrations[n-1]`; they only ever go forward. A database
+    /// that was found damaged before is only read: [`Store::health`] says so.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is served from a store that is not whole.
@@ -196,16 +199,26 @@ impl Store {
         };
         let seal = Seal::new(&load_key(settings, key)?);
         let path = settings.folder.join(DATABASE);
-        let mut connection = Connection::open(&path).map_err(StoreError::sql("open"))?;
-        configure(&connection).map_err(StoreError::sql("configure"))?;
-        migrate(&mut connection, migrations)?;
+        let present = Present::default();
+        let connection = match damage(&settings.folder) {
+            Some(cause) => {
+                present.begin(Fault::ReadOnly, cause);
+                check::read_only(&path).map_err(StoreError::sql("open"))?
+            }
+            None => {
+                let mut connection = Connection::open(&path).map_err(StoreError::sql("open"))?;
+                configure(&connection).map_err(StoreError::sql("configure"))?;
+                migrate(&mut connection, migrations)?;
+                connection
+            }
+        };
         Ok(Self {
             connection: Mutex::new(connection),
             database: path,
             bodies,
             staged,
             seal,
-            present: Present::default(),
+            present,
             room: Guarded::new(&settings.folder, Room::default()),
             removal: Removal::in_folder(&settings.folder),
         })
@@ -526,6 +539,13 @@ pub fn read_only(folder: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(folder.join(DATABASE), flags).map_err(&sql)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(&sql)?;
     Ok(connection)
+}
+
+/// Why the database of this folder is only read, if it is.
+fn damage(folder: &Path) -> Option<String> {
+    let marker = folder.join(DAMAGED);
+    let is_damaged = marker.exists() && folder.join(DATABASE).exists();
+    is_damaged.then(|| std::fs::read_to_string(&marker).unwrap_or_default())
 }
 
 /// The files of these bodies, for [`Store::discard`].

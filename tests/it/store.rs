@@ -17,8 +17,10 @@ use disk::Disk;
 use sceau::base::Clock;
 use sceau::http::Response;
 use sceau::outbox::{self, Outbox, OutboxError};
+use sceau::store::rusqlite::{self, Connection};
 use sceau::store::{Room, Settings, Store, StoreError};
 use serde_json::Value;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,4 +119,74 @@ fn a_disk_that_fails_a_flush_stops_the_store_which_comes_back_by_itself() {
     paper.ends_well(&daemon, &sandbox);
     before.ends_well(&daemon, &sandbox);
     whole(&daemon);
+}
+
+/// Destroys the root page of an index below a running service, and makes it look.
+fn damage(state: &Path, index: &str) {
+    let path = state.join("sceau.db");
+    let connection = Connection::open(&path).unwrap();
+    let none = |_: &rusqlite::Row<'_>| Ok(());
+    connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], none)
+        .unwrap();
+    let root: u32 = connection
+        .query_row(
+            "SELECT rootpage FROM sqlite_schema WHERE name = ?1",
+            [index],
+            |row| row.get(0),
+        )
+        .unwrap();
+    drop(connection);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&[0xa5; 4096], u64::from(root - 1) * 4096)
+        .unwrap();
+    drop(file);
+    // Whoever has pages in memory reads them again after a commit.
+    let connection = Connection::open(&path).unwrap();
+    let version = outbox::migrations().len() as u32;
+    connection
+        .pragma_update(None, "user_version", version)
+        .unwrap();
+}
+
+#[test]
+fn a_damaged_store_is_only_read_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let before = Paper::new();
+    before.hand_in(&daemon);
+    let receipted = before.ends_well(&daemon, &sandbox);
+    damage(&daemon.state(), "submission_intake");
+    let paper = Paper::new();
+    let is_only_read = |daemon: &Daemon| {
+        until("the condition is there", || {
+            let health = daemon.get("/v1/health");
+            let conditions = health["conditions"].as_array()?;
+            conditions
+                .iter()
+                .any(|condition| condition["name"] == "store-damaged")
+                .then_some(())
+        });
+        let refused = daemon.hand_in(&paper.xml, &paper.pdf);
+        assert_eq!(
+            (refused.status, code(&refused)),
+            (503, "store-damaged".into())
+        );
+        let document = daemon.call(&format!("/v1/submissions/{}/xml", before.uuid), None);
+        assert_eq!(document.status, 200);
+        let now = before.look(daemon);
+        assert_eq!(now["state"], "receipted");
+    };
+    // It is found as soon as somebody uses it.
+    let _ = daemon.hand_in(&paper.xml, &paper.pdf);
+    is_only_read(&daemon);
+    let token = daemon.token().to_owned();
+    daemon.stop();
+    let daemon = Daemon::start_paired(folder.path(), &sandbox, &Setup::default(), token);
+    is_only_read(&daemon);
+    assert!(receipted.arrivals == 1 && paper.at_insurer(&sandbox).is_none());
+    // Nothing is restored over it.
+    let restored = daemon.command(&["restore", "any.backup"]);
+    assert!(!restored.status.success());
 }
