@@ -26,7 +26,7 @@ use crate::inbox::Inbox;
 use crate::intake::Intake;
 use crate::outbox::{self, Outbox, OutboxError};
 use crate::sign::{People, Signer};
-use crate::store::{Store, StoreError};
+use crate::store::{Class, Store, StoreError};
 use crate::token::pkcs11::{self, Pkcs11Token, WorkerCommand};
 use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
@@ -220,9 +220,10 @@ impl Parts {
             .map_err(|source| ServiceError::Listen { address, source })?;
         let mut api = self.api;
         api.address = server.address();
-        write(&folder.join(ADMIN_TOKEN_FILE), api.admin.expose())?;
+        let store = api.outbox.store();
+        write(store, &folder.join(ADMIN_TOKEN_FILE), api.admin.expose())?;
         let url = format!("http://{}", server.address());
-        write(&folder.join(ENDPOINT_FILE), url.as_bytes())?;
+        write(store, &folder.join(ENDPOINT_FILE), url.as_bytes())?;
 
         let outbox = api.outbox.clone();
         let waiting = outbox.clone();
@@ -273,13 +274,17 @@ fn outbox(
     configuration: &Configuration,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Arc<Store>, Arc<Outbox>), ServiceError> {
-    let store = Store::open(&configuration.store, &outbox::migrations());
-    let store = store
-        .map_err(ServiceError::Store)?
-        .with_room(configuration.room);
-    let store = Arc::new(store);
+    let migrations = outbox::migrations();
+    let store = Store::open_with_room(&configuration.store, &migrations, configuration.room);
+    let store = Arc::new(store.map_err(ServiceError::Store)?);
     let settings = &configuration.outbox;
-    let outbox = Outbox::open(store.clone(), clock.clone(), settings.lease)
+    let open = || Outbox::open(store.clone(), clock.clone(), settings.lease);
+    let outbox = match open() {
+        // The store has given its reserve up.
+        Err(error) if error.class() == Class::Full => open(),
+        opened => opened,
+    };
+    let outbox = outbox
         .map_err(ServiceError::Outbox)?
         .bounded(settings.open_max)
         .with_stamp_within(settings.stamp_within);
@@ -417,8 +422,9 @@ fn withdraw(folder: &Path) {
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
-    file::write_atomic(path, bytes).map_err(ServiceError::file("write", path))
+fn write(store: &Store, path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
+    let written = store.in_reserve(|| file::write_atomic(path, bytes));
+    written.map_err(ServiceError::file("write", path))
 }
 
 fn tokens(settings: Vec<TokenSettings>, folder: &Path) -> Result<Several, ServiceError> {

@@ -74,6 +74,11 @@ impl StoreError {
     }
 }
 
+/// Whether a file cannot be written for want of room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    class_of_io(error) == Class::Full
+}
+
 fn class_of_io(error: &io::Error) -> Class {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Class::Full,
@@ -84,6 +89,11 @@ fn class_of_io(error: &io::Error) -> Class {
 }
 
 fn class_of_sql(error: &rusqlite::Error) -> Class {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    // The index of the log does not grow: hardly ever for another reason.
+    if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) {
+        return Class::Full;
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Class::Full,
         Some(

@@ -16,13 +16,13 @@ mod sealed_file;
 mod tests;
 
 use crate::base::hold::Defect;
-use crate::base::{Secret, digest, file, hex};
+use crate::base::{Secret, causes, digest, file, hex};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, DropBehavior, OpenFlags, Transaction, TransactionBehavior};
 use seal::Seal;
 use std::error::Error;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -222,6 +222,42 @@ impl Store {
             room: Guarded::new(&settings.folder, Room::default()),
             removal: Removal::in_folder(&settings.folder),
         })
+    }
+
+    /// Opens as [`Store::open`] does, and keeps room on the disk. Where that is
+    /// full, the store opens in the room of the reserve.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with_room(
+        settings: &Settings,
+        migrations: &[impl AsRef<str>],
+        room: Room,
+    ) -> Result<Self, StoreError> {
+        let opened = match Self::open(settings, migrations) {
+            Err(error) if error.class() == Class::Full => {
+                Guarded::new(&settings.folder, room).give_up();
+                Self::open(settings, migrations)
+            }
+            opened => opened,
+        };
+        Ok(opened?.with_room(room))
+    }
+
+    /// Does `write` to a file of the state folder, at need in the room of the
+    /// reserve.
+    ///
+    /// # Errors
+    /// Whatever `write` returns.
+    pub fn in_reserve<T>(&self, write: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match write() {
+            Err(error) if health::is_full(&error) => {
+                self.present.begin(Fault::Full, causes(&error));
+                self.room.give_up();
+                write()
+            }
+            written => written,
+        }
     }
 
     /// Keeps room on the disk from now on. A disk that has too little already
@@ -600,12 +636,18 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 
 fn migrate(connection: &mut Connection, migrations: &[impl AsRef<str>]) -> Result<(), StoreError> {
     let sql = StoreError::sql("migrate");
+    let version = |connection: &Connection| {
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+        version.map(|version: u32| version as usize).map_err(&sql)
+    };
+    // Nothing is written where nothing is to be done: the disk may be full.
+    if version(connection)? == migrations.len() {
+        return Ok(());
+    }
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(&sql)?;
-    let found: usize = transaction
-        .pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
-        .map_err(&sql)? as usize;
+    let found = version(&transaction)?;
     if found > migrations.len() {
         return Err(StoreError::NewerSchema {
             found,
