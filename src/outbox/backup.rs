@@ -3,12 +3,14 @@
 
 use super::{Outbox, OutboxError, migrations, rows};
 use crate::audit;
-use crate::base::Clock;
 use crate::base::clock::unix_ms;
+use crate::base::{Clock, causes};
 use crate::store::rusqlite::{Transaction, params};
 use crate::store::{self, Made, Settings, Store, StoreError};
 use serde_json::json;
 use std::path::Path;
+use std::sync::PoisonError;
+use time::OffsetDateTime;
 
 /// What goes with the database and the bodies: what else of the state folder
 /// cannot be had again.
@@ -120,7 +122,31 @@ impl OutboxError {
     }
 }
 
+/// Why the last backup was not made, and when it was tried.
+#[derive(Debug, Clone)]
+pub struct BackupFailure {
+    /// When.
+    pub at: OffsetDateTime,
+    /// The failure and its causes, in English.
+    pub cause: String,
+}
+
 impl Outbox {
+    /// Keeps how the last backup on the schedule ended, for who shows it.
+    pub fn backup_ended(&self, failure: Option<&OutboxError>) {
+        let failure = failure.map(|error| BackupFailure {
+            at: self.clock.now(),
+            cause: causes(error),
+        });
+        *self.backup.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    /// Why there was no backup when one was due; `None` when all is well.
+    pub fn backup_failure(&self) -> Option<BackupFailure> {
+        let failure = self.backup.lock();
+        failure.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Writes an event of the service itself into the audit log.
     ///
     /// # Errors
@@ -135,7 +161,7 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxError::Store`].
-    pub fn last_kept(&self, event: &str) -> Result<Option<time::OffsetDateTime>, OutboxError> {
+    pub fn last_kept(&self, event: &str) -> Result<Option<OffsetDateTime>, OutboxError> {
         Ok(self.store.read(|c| {
             Ok::<_, StoreError>(match audit::last(c, event)? {
                 None => audit::first(c)?,

@@ -27,7 +27,7 @@ mod tests;
 mod waiters;
 
 pub use crate::store::Class;
-pub use backup::{back_up, restore};
+pub use backup::{BackupFailure, back_up, restore};
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use links::{Link, Name, Scope};
 pub use news::{Page, Step};
@@ -189,6 +189,7 @@ pub struct Outbox {
     open: AtomicUsize,
     open_max: usize,
     stamp_within: Option<Duration>,
+    backup: Mutex<Option<BackupFailure>>,
 }
 
 impl Outbox {
@@ -218,6 +219,7 @@ impl Outbox {
             open: AtomicUsize::new(0),
             open_max: usize::MAX,
             stamp_within: None,
+            backup: Mutex::default(),
         };
         if outbox.is_only_read() {
             return Ok(outbox);

@@ -21,6 +21,8 @@ use time::OffsetDateTime;
 /// How often it is looked whether something is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 const DAY: time::Duration = time::Duration::DAY;
+/// Pause after a backup that failed: each try costs reading and writing it all.
+const BACKUP_AGAIN: time::Duration = time::Duration::HOUR;
 const WEEK: time::Duration = time::Duration::WEEK;
 /// What a backup is restored into for its proof begins so.
 const SCRATCH: &str = "restore-test-";
@@ -123,10 +125,22 @@ impl Tended {
     }
 
     fn back_up(&self) -> Result<(), OutboxError> {
-        let folder = &self.settings.backup_folder;
         if self.settings.backups_kept == 0 || !self.is_due("backed-up", DAY)? {
+            self.outbox.backup_ended(None);
             return Ok(());
         }
+        let failed = self.outbox.backup_failure();
+        if failed.is_some_and(|failed| (self.clock.now() - failed.at).abs() < BACKUP_AGAIN) {
+            return Ok(());
+        }
+        let made = self.make_backup();
+        self.outbox.backup_ended(made.as_ref().err());
+        made
+    }
+
+    fn make_backup(&self) -> Result<(), OutboxError> {
+        let folder = &self.settings.backup_folder;
+        self.clear_backups()?;
         file::create_private_dir(folder).map_err(OutboxError::folder(folder))?;
         let scratch = format!("{SCRATCH}{}", Uuid4::random());
         let scratch = self.store.folder.join(scratch);
@@ -151,8 +165,18 @@ impl Tended {
         Ok(last.is_some_and(|last| (self.clock.now() - last).abs() >= every))
     }
 
+    /// Removes what a backup that was killed left.
+    fn clear_backups(&self) -> Result<(), OutboxError> {
+        let store = self.outbox.store();
+        Ok(store.clear_backups(&self.settings.backup_folder, is_backup)?)
+    }
+
     /// Removes what a process that was killed left.
     fn clear_scratch(&self) {
+        if let Err(error) = self.clear_backups() {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "what a backup left is not removed");
+        }
         for entry in fs::read_dir(&self.store.folder)
             .into_iter()
             .flatten()
@@ -165,13 +189,18 @@ impl Tended {
     }
 }
 
+/// Whether a file of this name is one of ours.
+fn is_backup(name: &str) -> bool {
+    name.starts_with(BACKUP.0) && name.ends_with(BACKUP.1)
+}
+
 /// Removes all but the newest `count` backups of ours. One named later than
 /// `now` was made by a clock that was wrong, and counts as the oldest.
 fn keep_newest(folder: &Path, count: usize, now: &str) -> io::Result<()> {
     let mut names: Vec<String> = fs::read_dir(folder)?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect::<io::Result<_>>()?;
-    names.retain(|name| name.starts_with(BACKUP.0) && name.ends_with(BACKUP.1));
+    names.retain(|name| is_backup(name));
     names.sort_by_key(|name| (name.as_str() <= now, name.clone()));
     for name in names.iter().rev().skip(count) {
         fs::remove_file(folder.join(name))?;
@@ -186,6 +215,7 @@ mod tests {
     use crate::forms::EnvironmentKind;
     use crate::outbox::{Conclusion, Evidence, Kind, New, Prepared, Stage, State, Verdict};
     use crate::store::Store;
+    use std::sync::Mutex;
 
     fn tended(folder: &Path, at: OffsetDateTime) -> Tended {
         let store = Settings {
@@ -265,6 +295,65 @@ mod tests {
         assert!(!is_destroyed_by(None));
         assert!(!is_destroyed_by(Some(day(29))));
         assert!(is_destroyed_by(Some(day(31))));
+    }
+
+    #[test]
+    fn a_backup_that_fails_is_told_and_tried_again_after_an_hour() {
+        struct SetClock(Mutex<OffsetDateTime>);
+        impl Clock for SetClock {
+            fn now(&self) -> OffsetDateTime {
+                *self.0.lock().unwrap()
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let backups = folder.path().join("backups");
+        tended(folder.path(), day(0))
+            .outbox
+            .note("started")
+            .unwrap();
+        let clock = Arc::new(SetClock(Mutex::new(day(1))));
+        let mut tended = tended(folder.path(), day(1));
+        let store = Store::open(&tended.store, &outbox::migrations()).unwrap();
+        let outbox = Outbox::open(store.into(), clock.clone(), Duration::from_secs(60));
+        (tended.outbox, tended.clock) = (outbox.unwrap().into(), clock.clone());
+        let after = |minutes| {
+            *clock.0.lock().unwrap() = day(1) + time::Duration::minutes(minutes);
+            tended.tend();
+            tended.outbox.backup_failure().map(|failure| failure.at)
+        };
+        // No folder can be made there.
+        fs::write(&backups, "").unwrap();
+        assert_eq!(after(0), Some(day(1)));
+        fs::remove_file(&backups).unwrap();
+        assert_eq!(after(59), Some(day(1)));
+        assert!(!backups.exists());
+        assert_eq!(after(60), None);
+        assert_eq!(names(&backups).len(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_backup_left_is_removed_unless_one_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let backups = folder.path().join("backups");
+        let tended = tended(folder.path(), day(0));
+        fs::create_dir(&backups).unwrap();
+        let left = [
+            tended.store.folder.join("backup.db"),
+            backups.join(".sceau-2026-11-22T090000Z.backup.tmp"),
+        ];
+        let other = backups.join(".other.tmp");
+        for path in left.iter().chain([&other]) {
+            fs::write(path, "").unwrap();
+        }
+        let are_there = || left.each_ref().map(|path| path.exists());
+        let lock = fs::File::create(tended.store.folder.join("backup.lock")).unwrap();
+        lock.lock().unwrap();
+        tended.clear_scratch();
+        assert_eq!(are_there(), [true; 2]);
+        lock.unlock().unwrap();
+        tended.clear_scratch();
+        assert_eq!(are_there(), [false; 2]);
+        assert!(other.exists());
     }
 
     #[test]

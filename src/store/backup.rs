@@ -84,8 +84,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InUse`] while another backup is made, [`StoreError`] of
-    /// class [`Full`](super::Class::Full) when it would not leave the room that
-    /// is kept free. Nothing is left at `target` then.
+    /// class [`Full`](super::Class::Full) when it, unpacked once more for its
+    /// proof, would not leave the room that is kept free: that is looked at
+    /// first. Nothing is left at `target` then.
     pub fn back_up(
         &self,
         target: &Path,
@@ -99,6 +100,7 @@ impl Store {
         if lock.try_lock().is_err() {
             return Err(StoreError::InUse("another backup is being made"));
         }
+        self.has_room_for_backup(target)?;
         let copy = Temporary(folder.join(COPY));
         let named = self.copy_database(&copy.0, bodies)?;
         let mut files = vec![(DATABASE.to_owned(), copy.0.clone())];
@@ -114,6 +116,63 @@ impl Store {
             bodies: named.len(),
             bytes,
         })
+    }
+
+    /// In the state folder a copy of the database, and all of the backup for its
+    /// proof, and at `target` the backup itself, which may be there too.
+    fn has_room_for_backup(&self, target: &Path) -> Result<(), StoreError> {
+        let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+        let log = self.database.with_extension("db-wal");
+        let database = length(&self.database) + length(&log);
+        let mut all = database;
+        for folder in [&self.bodies, &self.staged] {
+            let list = StoreError::file("list", folder);
+            for entry in fs::read_dir(folder).map_err(&list)? {
+                all += length(&entry.map_err(&list)?.path());
+            }
+        }
+        self.room.is_enough_after(all, target)?;
+        self.room
+            .is_enough_after(database + 2 * all, &self.database)
+    }
+
+    /// Removes what backups that were cut off left: the copy of the database,
+    /// and in `folder` the half backups whose names `is_ours` knows. Does nothing
+    /// while one is made.
+    ///
+    /// # Errors
+    /// [`StoreError::File`].
+    pub fn clear_backups(
+        &self,
+        folder: &Path,
+        is_ours: impl Fn(&str) -> bool,
+    ) -> Result<(), StoreError> {
+        let lock = File::open(self.folder().join(LOCK));
+        // Without a file there was never a backup.
+        let Some(_lock) = lock.ok().filter(|lock| lock.try_lock().is_ok()) else {
+            return Ok(());
+        };
+        let parts = ["", "-journal", "-wal", "-shm"];
+        let mut left: Vec<PathBuf> = parts
+            .map(|part| self.folder().join(format!("{COPY}{part}")))
+            .into();
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.map_err(StoreError::file("list", folder))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let half = name.strip_prefix('.').and_then(|n| n.strip_suffix(".tmp"));
+            if half.is_some_and(&is_ours) {
+                left.push(path);
+            }
+        }
+        for path in left {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::file("remove", &path)(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Copies the database as it stands now and says which files it names.
@@ -134,10 +193,6 @@ impl Store {
     }
 
     fn write_backup(&self, target: &Path, files: &[(String, PathBuf)]) -> Result<u64, StoreError> {
-        let needed = files
-            .iter()
-            .map(|(_, path)| fs::metadata(path).map_or(0, |found| found.len()));
-        self.room.is_enough_after(needed.sum(), target)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = Temporary(target.with_file_name(format!(".{name}.tmp")));
         let _ = fs::remove_file(&temporary.0);

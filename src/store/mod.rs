@@ -106,12 +106,12 @@ pub enum StoreError {
     /// A stored body is missing, altered, or sealed with another key.
     #[error("the stored body {0} is damaged")]
     Damaged(String),
-    /// The disk has less room than what is kept free.
-    #[error("only {free} MiB are free, {wanted} MiB are kept free")]
+    /// The disk has less room than what is kept free, and needed beside it.
+    #[error("only {free} MiB are free, {wanted} MiB are wanted")]
     NoRoom {
         /// Free space, in MiB.
         free: u64,
-        /// The bound, in MiB.
+        /// What is kept free, and needed, in MiB.
         wanted: u64,
     },
     /// The folder is not free for this.

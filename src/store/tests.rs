@@ -304,3 +304,17 @@ fn a_reserve_is_given_up_on_a_full_disk_and_made_again() {
     }
     store.transact(|_| Ok::<_, StoreError>(())).unwrap();
 }
+
+#[test]
+#[cfg(unix)]
+fn room_for_a_backup_is_looked_at_before_anything_is_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    // On no disk twice.
+    let large = File::create(folder.path().join("bodies/large")).unwrap();
+    large.set_len(1 << 43).unwrap();
+    let target = folder.path().join("b");
+    let made = store.back_up(&target, |_| panic!("the database was copied"), &[]);
+    assert_eq!(made.unwrap_err().class(), Class::Full);
+    assert_eq!(store.health(), None);
+}
