@@ -123,6 +123,14 @@ impl OutboxError {
             | Self::Full { .. } => Class::Other,
         }
     }
+
+    /// Whether the transaction that ended so is certainly not on disk.
+    fn kept_nothing(&self) -> bool {
+        match self {
+            Self::Store { source, .. } => source.kept_nothing(),
+            _ => true,
+        }
+    }
 }
 
 impl From<StoreError> for OutboxError {
@@ -430,7 +438,9 @@ impl Outbox {
         self.followers.committed(&record);
         self.notify();
         if record.state.is_final() {
-            self.open.fetch_sub(1, Ordering::Relaxed);
+            // One counted too few must not make room for none at all.
+            let less = |open: usize| open.checked_sub(1);
+            let _ = (self.open).fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
             self.waiters.end(record.uuid);
         }
         Ok(record)
@@ -641,14 +651,15 @@ impl Outbox {
         self.discard(replaced);
     }
 
-    /// Removes new bodies that no row will ever name. Only after a lost lease:
-    /// a commit that failed may still turn out to be on disk.
+    /// Removes new bodies that no row will ever name. Only after what certainly
+    /// was not committed: of a commit that failed otherwise, the rows may still
+    /// turn out to be on disk.
     fn unless_lost<T>(
         &self,
         result: Result<T, OutboxError>,
         bodies: &[(Kind, Body)],
     ) -> Result<T, OutboxError> {
-        if let Err(OutboxError::LeaseLost(_)) = &result {
+        if result.as_ref().is_err_and(OutboxError::kept_nothing) {
             self.discard(&files(bodies.iter().map(|(_, body)| body)));
         }
         result

@@ -72,6 +72,16 @@ impl StoreError {
             | Self::InUse(_) => Class::Other,
         }
     }
+
+    /// Whether the transaction that ended so is certainly not on disk: the
+    /// commit's own record found no room. Where only the index of the log could
+    /// not grow, it is written, and a crash would find it.
+    pub fn kept_nothing(&self) -> bool {
+        match self {
+            Self::Sql { source, .. } => source.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            other => other.class() == Class::Full,
+        }
+    }
 }
 
 /// Whether a file cannot be written for want of room.
