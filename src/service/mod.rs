@@ -174,15 +174,11 @@ impl Parts {
             delivers: delivery.is_some(),
         });
         let conditions = Arc::new(conditions.map_err(ServiceError::Outbox)?);
-        let tended = Tended {
-            outbox: outbox.clone(),
-            clock: clock.clone(),
-            store: configuration.store,
-            settings: configuration.upkeep,
-            proved_time: proved_time(signer.clone()),
-            // What a process that was killed did not come to.
-            to_forget: true.into(),
-        };
+        let tended = Tended::new(
+            (outbox.clone(), clock.clone()),
+            (configuration.store, configuration.upkeep),
+            proved_time(signer.clone()),
+        );
         let evidence = Evidence::new(intake.clone(), outbox.clone(), clock, installation);
         #[cfg(unix)]
         let inbox = inbox::open(configuration.inbox, &intake, &outbox)?;
@@ -282,6 +278,8 @@ fn outbox(
     let outbox = match open() {
         // The store has given its reserve up.
         Err(error) if error.class() == Class::Full => open(),
+        // Found damaged, it is still read.
+        Err(error) if error.class() == Class::Damaged && store.reopen().is_err() => open(),
         opened => opened,
     };
     let outbox = outbox

@@ -30,13 +30,13 @@ const BACKUP: (&str, &str) = ("sceau-", ".backup");
 
 /// What upkeep works on.
 pub(super) struct Tended {
-    pub(super) outbox: Arc<Outbox>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) store: Settings,
-    pub(super) settings: UpkeepSettings,
-    pub(super) proved_time: ProvedTime,
+    outbox: Arc<Outbox>,
+    clock: Arc<dyn Clock>,
+    store: Settings,
+    settings: UpkeepSettings,
+    proved_time: ProvedTime,
     /// Whether keys of destroyed documents may be in the database's log still.
-    pub(super) to_forget: AtomicBool,
+    to_forget: AtomicBool,
 }
 
 /// The latest time of this machine's clock that a signed time has confirmed
@@ -79,6 +79,22 @@ impl Upkeep {
 type Duty<'a> = (&'static str, &'a dyn Fn() -> Result<(), OutboxError>);
 
 impl Tended {
+    pub(super) fn new(
+        (outbox, clock): (Arc<Outbox>, Arc<dyn Clock>),
+        (store, settings): (Settings, UpkeepSettings),
+        proved_time: ProvedTime,
+    ) -> Self {
+        Self {
+            outbox,
+            clock,
+            store,
+            settings,
+            proved_time,
+            // What a process that was killed did not come to.
+            to_forget: true.into(),
+        }
+    }
+
     /// Does what is due. A fault of the store is its own news, told elsewhere.
     fn tend(&self) {
         let duties: [Duty<'_>; 4] = [
@@ -225,18 +241,13 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(FixedClock(at));
         let opened = Arc::new(Store::open(&store, &outbox::migrations()).unwrap());
         let outbox = Outbox::open(opened, clock.clone(), Duration::from_secs(60)).unwrap();
-        Tended {
-            outbox: Arc::new(outbox),
-            clock,
-            store,
-            settings: UpkeepSettings {
-                documents_kept: None,
-                backup_folder: folder.join("backups"),
-                backups_kept: 2,
-            },
-            proved_time: Box::new(|| None),
-            to_forget: true.into(),
-        }
+        let settings = UpkeepSettings {
+            documents_kept: None,
+            backup_folder: folder.join("backups"),
+            backups_kept: 2,
+        };
+        let proved_time = Box::new(|| None);
+        Tended::new((Arc::new(outbox), clock), (store, settings), proved_time)
     }
 
     fn day(day: i64) -> OffsetDateTime {
@@ -295,6 +306,27 @@ mod tests {
         assert!(!is_destroyed_by(None));
         assert!(!is_destroyed_by(Some(day(29))));
         assert!(is_destroyed_by(Some(day(31))));
+    }
+
+    #[test]
+    fn what_somebody_reads_is_forgotten_when_nobody_does_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tended = tended(folder.path(), day(0));
+        ended(&tended.outbox);
+        let database = tended.store.folder.join("sceau.db");
+        let reader = crate::store::rusqlite::Connection::open(&database).unwrap();
+        let read = "BEGIN; SELECT count(*) FROM submission";
+        reader.execute_batch(read).unwrap();
+        tended.settings.documents_kept = Some(Duration::ZERO);
+        tended.proved_time = Box::new(|| Some(day(1)));
+        let log = database.with_extension("db-wal");
+        let is_empty_after_a_look = || {
+            tended.tend();
+            fs::metadata(&log).unwrap().len() == 0
+        };
+        assert!(!is_empty_after_a_look());
+        drop(reader);
+        assert!(is_empty_after_a_look());
     }
 
     #[test]
