@@ -10,10 +10,8 @@ use std::path::{Path, PathBuf};
 pub(super) fn run(files: &[PathBuf], backup: &Path) -> Done {
     let configuration = config::load(files)?;
     let settings = &configuration.store;
-    if service::is_running(&settings.folder) {
-        let folder = settings.folder.display();
-        return Err(format!("a service works on {folder}: stop it first").into());
-    }
+    // Held to the end: no service starts on what is half there.
+    let _lock = service::lock(&settings.folder)?;
     let open = outbox::restore(backup, settings, &SystemClock)?;
     println!(
         "Restored. {open} document(s) were under way when the backup was made: \

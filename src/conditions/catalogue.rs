@@ -145,4 +145,7 @@ kinds! {
     STORE_DAMAGED = "store-damaged" "ours" "installation",
         ["La base de données est endommagée ; elle n'est plus que lue.", "Die Datenbank ist beschädigt; sie wird nur noch gelesen.", "The database is damaged; it is read only."],
         ["Restaurez une sauvegarde avec « sceau restore ». Rien n'est accepté ni transmis d'ici là.", "Spielen Sie mit „sceau restore“ eine Sicherung ein. Bis dahin wird nichts angenommen und nichts übermittelt.", "Restore a backup with `sceau restore`. Until then nothing is accepted and nothing is sent."];
+    BACKUP_FAILING = "backup-failing" "ours" "installation",
+        ["La sauvegarde du jour n'a pas pu être faite.", "Die Sicherung des Tages konnte nicht gemacht werden.", "The day's backup could not be made."],
+        ["Le détail nomme la cause, souvent le manque de place ; vérifiez store.backup_folder. Sceau réessaie toutes les heures ; les sauvegardes précédentes restent là.", "Die Einzelheit nennt die Ursache, oft fehlt Platz; prüfen Sie store.backup_folder. Sceau versucht es jede Stunde wieder; frühere Sicherungen bleiben erhalten.", "The detail names the cause, often a lack of room; check store.backup_folder. Sceau tries again every hour; earlier backups are kept."];
 }

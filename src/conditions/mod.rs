@@ -224,6 +224,11 @@ impl Conditions {
                 ..Found::new(kind, Scope::Installation).with(health.cause)
             }
         }));
+        found.extend(self.sources.outbox.backup_failure().map(|failure| Found {
+            since: Some(failure.at),
+            holds_up: false,
+            ..Found::new(&BACKUP_FAILING, Scope::Installation).with(failure.cause)
+        }));
         let pauses = lock(&self.pauses);
         found.extend(pauses.iter().map(|(scope, pause)| Found {
             since: Some(pause.since),

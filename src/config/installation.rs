@@ -29,14 +29,18 @@ impl Installation {
     /// [`io::ErrorKind::InvalidData`] when that holds something else.
     pub fn workstation_id(state: &Path) -> io::Result<Uuid4> {
         let path = state.join("workstation.id");
+        let read = || {
+            let text = std::fs::read_to_string(&path)?;
+            let id = text.trim().parse();
+            id.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        };
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            known => return known,
+        }
         let fresh = Uuid4::random();
         match file::write_once(&path, format!("{fresh}\n").as_bytes()) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let text = std::fs::read_to_string(&path)?;
-                text.trim()
-                    .parse()
-                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(),
             written => written.map(|()| fresh),
         }
     }

@@ -3,12 +3,14 @@
 
 use super::{Outbox, OutboxError, migrations, rows};
 use crate::audit;
-use crate::base::Clock;
 use crate::base::clock::unix_ms;
+use crate::base::{Clock, causes};
 use crate::store::rusqlite::{Transaction, params};
 use crate::store::{self, Made, Settings, Store, StoreError};
 use serde_json::json;
 use std::path::Path;
+use std::sync::PoisonError;
+use time::OffsetDateTime;
 
 /// What goes with the database and the bodies: what else of the state folder
 /// cannot be had again.
@@ -59,7 +61,7 @@ fn prove(settings: &Settings, backup: &Path, scratch: &Path) -> Result<(), Outbo
         folder: scratch.to_owned(),
         key_file: Some(key_file),
     };
-    store::restore(backup, &there)?;
+    store::restore(backup, &there, &migrations(), |_| Ok::<_, StoreError>(()))?;
     let restored = Store::open(&there, &migrations())?;
     for body in restored.read(rows::bodies)? {
         restored.body(&body)?;
@@ -67,9 +69,10 @@ fn prove(settings: &Settings, backup: &Path, scratch: &Path) -> Result<(), Outbo
     Ok(())
 }
 
-/// Restores a backup into an empty state folder. Whatever was open in it becomes
-/// `Unknown`, because it may have been sent since: the receiver is asked first.
-/// Returns how many that are.
+/// Restores a backup into an empty state folder, which nobody else may use
+/// meanwhile. Whatever was open in it becomes `Unknown`, because it may have been
+/// sent since: the receiver is asked first. Cut off before that, it leaves no
+/// database. Returns how many that are.
 ///
 /// # Errors
 /// [`OutboxError::Store`].
@@ -78,10 +81,8 @@ pub fn restore(
     settings: &Settings,
     clock: &dyn Clock,
 ) -> Result<usize, OutboxError> {
-    store::restore(backup, settings)?;
-    let store = Store::open(settings, &migrations())?;
-    let now = clock.now();
-    store.transact(|tx| {
+    store::restore(backup, settings, &migrations(), |tx| {
+        let now = clock.now();
         audit::append(tx, now, "daemon", "restored", &json!({}))?;
         let open = rows::open(tx)?;
         for uuid in &open {
@@ -121,7 +122,31 @@ impl OutboxError {
     }
 }
 
+/// Why the last backup was not made, and when it was tried.
+#[derive(Debug, Clone)]
+pub struct BackupFailure {
+    /// When.
+    pub at: OffsetDateTime,
+    /// The failure and its causes, in English.
+    pub cause: String,
+}
+
 impl Outbox {
+    /// Keeps how the last backup on the schedule ended, for who shows it.
+    pub fn backup_ended(&self, failure: Option<&OutboxError>) {
+        let failure = failure.map(|error| BackupFailure {
+            at: self.clock.now(),
+            cause: causes(error),
+        });
+        *self.backup.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    /// Why there was no backup when one was due; `None` when all is well.
+    pub fn backup_failure(&self) -> Option<BackupFailure> {
+        let failure = self.backup.lock();
+        failure.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Writes an event of the service itself into the audit log.
     ///
     /// # Errors
@@ -136,7 +161,7 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxError::Store`].
-    pub fn last_kept(&self, event: &str) -> Result<Option<time::OffsetDateTime>, OutboxError> {
+    pub fn last_kept(&self, event: &str) -> Result<Option<OffsetDateTime>, OutboxError> {
         Ok(self.store.read(|c| {
             Ok::<_, StoreError>(match audit::last(c, event)? {
                 None => audit::first(c)?,

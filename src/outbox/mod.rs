@@ -29,7 +29,7 @@ mod tests;
 mod waiters;
 
 pub use crate::store::Class;
-pub use backup::{back_up, restore};
+pub use backup::{BackupFailure, back_up, restore};
 pub use clients::{CLIENTS_SCHEMA, Client};
 pub use damaged::SetAside;
 pub use links::{Link, Name, Scope};
@@ -45,7 +45,7 @@ use crate::base::hold::{self, Bell, Defect};
 use crate::base::{Clock, Uuid4};
 use crate::forms::CodePrestataire;
 use crate::store::rusqlite::Transaction;
-use crate::store::{Body, Store, StoreError, files};
+use crate::store::{Body, Fault, Store, StoreError, files};
 use news::Followers;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -128,6 +128,14 @@ impl OutboxError {
             | Self::Full { .. } => Class::Other,
         }
     }
+
+    /// Whether the transaction that ended so is certainly not on disk.
+    fn kept_nothing(&self) -> bool {
+        match self {
+            Self::Store { source, .. } => source.kept_nothing(),
+            _ => true,
+        }
+    }
 }
 
 impl From<StoreError> for OutboxError {
@@ -194,11 +202,13 @@ pub struct Outbox {
     open: AtomicUsize,
     open_max: usize,
     stamp_within: Option<Duration>,
+    backup: Mutex<Option<BackupFailure>>,
 }
 
 impl Outbox {
     /// Takes over a store. Everything that was under way when the last process
-    /// died is put where it can go on: `Sending` becomes `Unknown`.
+    /// died is put where it can go on: `Sending` becomes `Unknown`. A store that
+    /// is only read is left as it is.
     ///
     /// # Errors
     /// [`OutboxError::Store`].
@@ -222,7 +232,11 @@ impl Outbox {
             open: AtomicUsize::new(0),
             open_max: usize::MAX,
             stamp_within: None,
+            backup: Mutex::default(),
         };
+        if outbox.is_only_read() {
+            return Ok(outbox);
+        }
         outbox.recover()?;
         // Only now: later, a file without a row may be one about to get it.
         let store = &outbox.store;
@@ -235,7 +249,14 @@ impl Outbox {
         &self.store
     }
 
-    /// Puts the store back to work after [`Fault::Stopped`](crate::store::Fault),
+    /// Whether the store is damaged: nothing is written then, and not all may be
+    /// readable.
+    pub fn is_only_read(&self) -> bool {
+        let health = self.store.health();
+        health.is_some_and(|health| health.fault == Fault::ReadOnly)
+    }
+
+    /// Puts the store back to work after [`Fault::Stopped`],
     /// as [`Outbox::open`] does. No step may be under way.
     ///
     /// # Errors
@@ -455,7 +476,9 @@ impl Outbox {
         self.followers.committed(&record, &[]);
         self.notify();
         if record.state.is_final() {
-            self.open.fetch_sub(1, Ordering::Relaxed);
+            // One counted too few must not make room for none at all.
+            let less = |open: usize| open.checked_sub(1);
+            let _ = (self.open).fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
             self.waiters.end(record.uuid);
         }
         Ok(record)
@@ -667,14 +690,15 @@ impl Outbox {
         self.discard(replaced);
     }
 
-    /// Removes new bodies that no row will ever name. Only after a lost lease:
-    /// a commit that failed may still turn out to be on disk.
+    /// Removes new bodies that no row will ever name. Only after what certainly
+    /// was not committed: of a commit that failed otherwise, the rows may still
+    /// turn out to be on disk.
     fn unless_lost<T>(
         &self,
         result: Result<T, OutboxError>,
         bodies: &[(Kind, Body)],
     ) -> Result<T, OutboxError> {
-        if let Err(OutboxError::LeaseLost(_)) = &result {
+        if result.as_ref().is_err_and(OutboxError::kept_nothing) {
             self.discard(&files(bodies.iter().map(|(_, body)| body)));
         }
         result

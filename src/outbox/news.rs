@@ -125,7 +125,11 @@ impl Outbox {
             all.sort_by_key(|record| record.updated_at);
             Ok::<_, StoreError>(all)
         };
-        Ok(self.store.read(read)?)
+        match self.store.read(read) {
+            // That it is damaged is what is to be shown then.
+            Err(_) if self.is_only_read() => Ok(Vec::new()),
+            waiting => Ok(waiting?),
+        }
     }
 }
 

@@ -102,12 +102,10 @@ impl Outbox {
             audit::append(tx, now, &subject, "checked", &new.detail)?;
             Ok::<_, OutboxError>(Accepted::Fresh(record))
         });
-        if let Err(OutboxError::Standing { .. } | OutboxError::Conflict(_))
-        | Ok(Accepted::Already(_)) = &accepted
-        {
+        if let Ok(Accepted::Already(_)) = &accepted {
             self.discard(&files(bodies.iter().map(|(_, body)| body)));
         }
-        let accepted = accepted?;
+        let accepted = self.unless_lost(accepted, &bodies)?;
         hold::point("d1-after");
         if let Accepted::Fresh(_) = &accepted {
             self.open.fetch_add(1, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use crate::base::clock::unix_ms;
 use crate::store::StoreError;
 use crate::store::rusqlite::{self, Transaction, params};
 use serde_json::json;
-use std::time::Duration;
+use time::OffsetDateTime;
 
 /// Submissions destroyed in one transaction; others want to write too.
 const BATCH: usize = 100;
@@ -24,14 +24,15 @@ const DESTROYED: [Kind; 5] = [
 ];
 
 impl Outbox {
-    /// Destroys the documents of submissions that ended `after` or longer ago,
-    /// some at a time; returns how many. 0: there are no more.
+    /// Destroys the documents of submissions that ended at `before` or earlier,
+    /// some at a time; returns how many. 0: there are no more. Their keys are in
+    /// the database's log until [`Store::forget`](crate::store::Store::forget).
     ///
     /// # Errors
     /// [`OutboxError::Store`].
-    pub fn purge(&self, after: Duration) -> Result<usize, OutboxError> {
+    pub fn purge(&self, before: OffsetDateTime) -> Result<usize, OutboxError> {
         let now = self.clock.now();
-        let before = unix_ms(now - after);
+        let before = unix_ms(before);
         let (count, files) = self.store.transact(|tx| {
             let ended = ended(tx, before)?;
             let mut files = Vec::new();
@@ -44,10 +45,7 @@ impl Outbox {
             self.store.stage(&files);
             Ok::<_, OutboxError>((ended.len(), files))
         })?;
-        if count > 0 {
-            self.discard(&files);
-            self.store.forget()?;
-        }
+        self.discard(&files);
         Ok(count)
     }
 }

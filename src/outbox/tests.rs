@@ -1,5 +1,6 @@
 mod damaged;
 mod deadlines;
+mod full;
 mod turns;
 
 use super::*;

@@ -36,7 +36,10 @@ impl Keeper {
     /// Starts the workers and their keeper.
     pub(super) fn start(kept: Kept) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
-        let workers = Some(kept.workers()?);
+        let workers = match kept.outbox.is_only_read() {
+            true => None,
+            false => Some(kept.workers()?),
+        };
         let thread = thread::Builder::new()
             .name("keeper".to_owned())
             .spawn(move || kept.keep(workers, &stopped))?;
@@ -90,7 +93,7 @@ impl Kept {
             // What the last look has reopened, without coming to its end.
             None | Some(Fault::Full) => {}
         }
-        if store.health().is_some_and(|h| h.fault == Fault::ReadOnly) {
+        if self.outbox.is_only_read() {
             return true;
         }
         if let Err(error) = self.outbox.reopen() {

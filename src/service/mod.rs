@@ -26,7 +26,7 @@ use crate::inbox::Inbox;
 use crate::intake::Intake;
 use crate::outbox::{self, Outbox, OutboxError};
 use crate::sign::{People, Signer};
-use crate::store::{Store, StoreError};
+use crate::store::{Class, Store, StoreError};
 use crate::token::pkcs11::{self, Pkcs11Token, WorkerCommand};
 use crate::token::several::{Named, Several};
 use crate::token::soft::SoftToken;
@@ -43,7 +43,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
-use upkeep::{Tended, Upkeep};
+use upkeep::{ProvedTime, Tended, Upkeep};
 
 /// File in the state folder with the administrator's token of this run.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
@@ -61,8 +61,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// Another service works on the same state folder.
-    #[error("another service already uses {}", .0.display())]
+    /// A service or a restore works on the same state folder.
+    #[error("a service or a restore already uses {}", .0.display())]
     InUse(PathBuf),
     /// A file cannot be read or written.
     #[error("cannot {operation} {}", path.display())]
@@ -174,12 +174,11 @@ impl Parts {
             delivers: delivery.is_some(),
         });
         let conditions = Arc::new(conditions.map_err(ServiceError::Outbox)?);
-        let tended = Tended {
-            outbox: outbox.clone(),
-            clock: clock.clone(),
-            store: configuration.store,
-            settings: configuration.upkeep,
-        };
+        let tended = Tended::new(
+            (outbox.clone(), clock.clone()),
+            (configuration.store, configuration.upkeep),
+            proved_time(signer.clone()),
+        );
         let evidence = Evidence::new(intake.clone(), outbox.clone(), clock, installation);
         #[cfg(unix)]
         let inbox = inbox::open(configuration.inbox, &intake, &outbox)?;
@@ -217,9 +216,10 @@ impl Parts {
             .map_err(|source| ServiceError::Listen { address, source })?;
         let mut api = self.api;
         api.address = server.address();
-        write(&folder.join(ADMIN_TOKEN_FILE), api.admin.expose())?;
+        let store = api.outbox.store();
+        write(store, &folder.join(ADMIN_TOKEN_FILE), api.admin.expose())?;
         let url = format!("http://{}", server.address());
-        write(&folder.join(ENDPOINT_FILE), url.as_bytes())?;
+        write(store, &folder.join(ENDPOINT_FILE), url.as_bytes())?;
 
         let outbox = api.outbox.clone();
         let waiting = outbox.clone();
@@ -270,13 +270,19 @@ fn outbox(
     configuration: &Configuration,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Arc<Store>, Arc<Outbox>), ServiceError> {
-    let store = Store::open(&configuration.store, &outbox::migrations());
-    let store = store
-        .map_err(ServiceError::Store)?
-        .with_room(configuration.room);
-    let store = Arc::new(store);
+    let migrations = outbox::migrations();
+    let store = Store::open_with_room(&configuration.store, &migrations, configuration.room);
+    let store = Arc::new(store.map_err(ServiceError::Store)?);
     let settings = &configuration.outbox;
-    let outbox = Outbox::open(store.clone(), clock.clone(), settings.lease)
+    let open = || Outbox::open(store.clone(), clock.clone(), settings.lease);
+    let outbox = match open() {
+        // The store has given its reserve up.
+        Err(error) if error.class() == Class::Full => open(),
+        // Found damaged, it is still read.
+        Err(error) if error.class() == Class::Damaged && store.reopen().is_err() => open(),
+        opened => opened,
+    };
+    let outbox = outbox
         .map_err(ServiceError::Outbox)?
         .bounded(settings.open_max)
         .with_stamp_within(settings.stamp_within);
@@ -292,6 +298,15 @@ fn trust(
     let log = audit::Log::open(store, clock.clone(), log);
     let trust = Trust::new(settings, clock.clone()).map_err(ServiceError::Trust)?;
     Ok(Arc::new(witness::witnessing(trust, log)))
+}
+
+/// The time of the last comparison with a signed time, if that was a good one.
+fn proved_time(signer: Arc<Signer>) -> ProvedTime {
+    Box::new(move || {
+        let reading = signer.trust().health().clock;
+        let good = reading.filter(|reading| !reading.is_fault());
+        good.map(|reading| reading.at)
+    })
 }
 
 /// What sends documents, where an insurer is configured.
@@ -374,7 +389,11 @@ fn installation(configuration: &Configuration) -> Result<serde_json::Value, Serv
     }))
 }
 
-fn lock(folder: &Path) -> Result<File, ServiceError> {
+/// Keeps any other service and restore off this state folder until it is dropped.
+///
+/// # Errors
+/// [`ServiceError::InUse`], [`ServiceError::File`].
+pub fn lock(folder: &Path) -> Result<File, ServiceError> {
     file::create_private_dir(folder).map_err(ServiceError::file("create", folder))?;
     let path = folder.join(LOCK_FILE);
     let lock = File::create(&path).map_err(ServiceError::file("create", &path))?;
@@ -401,8 +420,9 @@ fn withdraw(folder: &Path) {
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
-    file::write_atomic(path, bytes).map_err(ServiceError::file("write", path))
+fn write(store: &Store, path: &Path, bytes: &[u8]) -> Result<(), ServiceError> {
+    let written = store.in_reserve(|| file::write_atomic(path, bytes));
+    written.map_err(ServiceError::file("write", path))
 }
 
 fn tokens(settings: Vec<TokenSettings>, folder: &Path) -> Result<Several, ServiceError> {

@@ -9,12 +9,12 @@
 //! Inside the seal: `{ length of the name (2, BE)  name  length (8, BE)  bytes }*
 //! 0 (2)`. Names are relative to the state folder.
 
-use super::check::{Check, check, read_only};
+use super::check::{Check, check, checkpoint, read_only};
 use super::seal::Seal;
 use super::sealed_file::{Opening, Sealing};
-use super::{BODIES, DATABASE, Settings, Store, StoreError, load_key};
+use super::{BODIES, DATABASE, Settings, Store, StoreError, configure, load_key, migrate};
 use crate::base::file;
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -84,8 +84,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InUse`] while another backup is made, [`StoreError`] of
-    /// class [`Full`](super::Class::Full) when it would not leave the room that
-    /// is kept free. Nothing is left at `target` then.
+    /// class [`Full`](super::Class::Full) when it, unpacked once more for its
+    /// proof, would not leave the room that is kept free: that is looked at
+    /// first. Nothing is left at `target` then.
     pub fn back_up(
         &self,
         target: &Path,
@@ -99,6 +100,7 @@ impl Store {
         if lock.try_lock().is_err() {
             return Err(StoreError::InUse("another backup is being made"));
         }
+        self.has_room_for_backup(target)?;
         let copy = Temporary(folder.join(COPY));
         let named = self.copy_database(&copy.0, bodies)?;
         let mut files = vec![(DATABASE.to_owned(), copy.0.clone())];
@@ -114,6 +116,63 @@ impl Store {
             bodies: named.len(),
             bytes,
         })
+    }
+
+    /// In the state folder a copy of the database, and all of the backup for its
+    /// proof, and at `target` the backup itself, which may be there too.
+    fn has_room_for_backup(&self, target: &Path) -> Result<(), StoreError> {
+        let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+        let log = self.database.with_extension("db-wal");
+        let database = length(&self.database) + length(&log);
+        let mut all = database;
+        for folder in [&self.bodies, &self.staged] {
+            let list = StoreError::file("list", folder);
+            for entry in fs::read_dir(folder).map_err(&list)? {
+                all += length(&entry.map_err(&list)?.path());
+            }
+        }
+        self.room.is_enough_after(all, target)?;
+        self.room
+            .is_enough_after(database + 2 * all, &self.database)
+    }
+
+    /// Removes what backups that were cut off left: the copy of the database,
+    /// and in `folder` the half backups whose names `is_ours` knows. Does nothing
+    /// while one is made.
+    ///
+    /// # Errors
+    /// [`StoreError::File`].
+    pub fn clear_backups(
+        &self,
+        folder: &Path,
+        is_ours: impl Fn(&str) -> bool,
+    ) -> Result<(), StoreError> {
+        let lock = File::open(self.folder().join(LOCK));
+        // Without a file there was never a backup.
+        let Some(_lock) = lock.ok().filter(|lock| lock.try_lock().is_ok()) else {
+            return Ok(());
+        };
+        let parts = ["", "-journal", "-wal", "-shm"];
+        let mut left: Vec<PathBuf> = parts
+            .map(|part| self.folder().join(format!("{COPY}{part}")))
+            .into();
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.map_err(StoreError::file("list", folder))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let half = name.strip_prefix('.').and_then(|n| n.strip_suffix(".tmp"));
+            if half.is_some_and(&is_ours) {
+                left.push(path);
+            }
+        }
+        for path in left {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::file("remove", &path)(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Copies the database as it stands now and says which files it names.
@@ -134,10 +193,6 @@ impl Store {
     }
 
     fn write_backup(&self, target: &Path, files: &[(String, PathBuf)]) -> Result<u64, StoreError> {
-        let needed = files
-            .iter()
-            .map(|(_, path)| fs::metadata(path).map_or(0, |found| found.len()));
-        self.room.is_enough_after(needed.sum(), target)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = Temporary(target.with_file_name(format!(".{name}.tmp")));
         let _ = fs::remove_file(&temporary.0);
@@ -191,24 +246,70 @@ impl Store {
 }
 
 /// Unpacks a backup into the state folder of `settings`, which must be empty but
-/// for the sealing key, and checks its database. Without a key file the key must
-/// be there.
+/// for the sealing key and backups, checks its database, brings its schema up to
+/// date and does `work` in one transaction: only then it gets its name. Without
+/// a key file the key must be there.
 ///
 /// # Errors
-/// [`StoreError`]; what was unpacked so far is left for a look, and a service
-/// started on it finds no database.
-pub fn restore(backup: &Path, settings: &Settings) -> Result<(), StoreError> {
+/// [`StoreError`], or what `work` returns; what was unpacked so far is left for
+/// a look, and a service started on it finds no database.
+pub fn restore<T, E: From<StoreError>>(
+    backup: &Path,
+    settings: &Settings,
+    migrations: &[impl AsRef<str>],
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, E> {
     let folder = &settings.folder;
     file::create_private_dir(folder).map_err(StoreError::file("create", folder))?;
     if occupied(folder).map_err(StoreError::file("list", folder))? {
-        return Err(StoreError::InUse("the state folder is not empty"));
+        return Err(StoreError::InUse("the state folder is not empty").into());
     }
+    let copy = folder.join(COPY);
+    unpack_all(backup, settings, &copy)?;
+    let connection = read_only(&copy).map_err(StoreError::sql("open"))?;
+    check(&connection, Check::Whole)?;
+    drop(connection);
+    let done = put_right(&copy, migrations, work)?;
+    let database = folder.join(DATABASE);
+    if database.exists() {
+        return Err(StoreError::InUse("another database was put there meanwhile").into());
+    }
+    fs::rename(&copy, &database)
+        .and_then(|()| file::sync_folder(folder))
+        .map_err(StoreError::file("write", &database))?;
+    Ok(done)
+}
+
+/// What a restored database must say before anybody believes it, all of it in
+/// its file when this returns.
+fn put_right<T, E: From<StoreError>>(
+    copy: &Path,
+    migrations: &[impl AsRef<str>],
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let failed = StoreError::sql("be put right");
+    let mut connection = Connection::open(copy).map_err(&failed)?;
+    configure(&connection).map_err(&failed)?;
+    migrate(&mut connection, migrations)?;
+    let transaction = connection.transaction().map_err(&failed)?;
+    let done = work(&transaction)?;
+    transaction.commit().map_err(&failed)?;
+    // Its log has another name than the database will have.
+    if !checkpoint(&connection).map_err(&failed)? {
+        return Err(StoreError::InUse("somebody else has the restored database open").into());
+    }
+    let closed = connection.close().map_err(|(_, error)| failed(error));
+    closed?;
+    Ok(done)
+}
+
+/// The database comes to lie at `copy`.
+fn unpack_all(backup: &Path, settings: &Settings, copy: &Path) -> Result<(), StoreError> {
+    let folder = &settings.folder;
     let seal = Seal::new(&load_key(settings, super::Key::MustBeThere)?);
     let failed = StoreError::file("read", backup);
     let from = File::open(backup).map_err(&failed)?;
     let mut from = Opening::begin(BufReader::new(from), &seal).map_err(&failed)?;
-    // The database gets its name last: a folder half restored has none.
-    let copy = folder.join(COPY);
     loop {
         let mut length = [0; 2];
         from.read_exact(&mut length).map_err(&failed)?;
@@ -221,7 +322,7 @@ pub fn restore(backup: &Path, settings: &Settings) -> Result<(), StoreError> {
         from.read_exact(&mut length).map_err(&failed)?;
         let name = String::from_utf8_lossy(&name).into_owned();
         let path = match name.as_str() {
-            DATABASE => copy.clone(),
+            DATABASE => copy.to_owned(),
             name => {
                 inside(folder, name).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?
             }
@@ -234,13 +335,7 @@ pub fn restore(backup: &Path, settings: &Settings) -> Result<(), StoreError> {
     if rest > 0 {
         return Err(failed(io::ErrorKind::InvalidData.into()));
     }
-    let connection = read_only(&copy).map_err(StoreError::sql("open"))?;
-    check(&connection, Check::Whole)?;
-    drop(connection);
-    let database = folder.join(DATABASE);
-    fs::rename(&copy, &database)
-        .and_then(|()| file::sync_folder(folder))
-        .map_err(StoreError::file("write", &database))
+    Ok(())
 }
 
 fn unpack(from: &mut impl Read, length: u64, path: &Path) -> io::Result<()> {
@@ -254,11 +349,12 @@ fn unpack(from: &mut impl Read, length: u64, path: &Path) -> io::Result<()> {
     file::sync_folder(folder)
 }
 
-/// Whether anything but a key and what a running service leaves is there.
+/// Whether anything but a key, backups and a lock is there.
 fn occupied(folder: &Path) -> io::Result<bool> {
+    let free = ["seal.key", "backups", "sceau.lock"];
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        if !["seal.key", "sceau.lock"].iter().any(|free| name == *free) {
+        if !free.iter().any(|free| name == *free) {
             return Ok(true);
         }
     }

@@ -2,8 +2,8 @@
 //! schedule.
 
 use super::health::Fault;
-use super::{Class, Store, StoreError, configure};
-use crate::base::causes;
+use super::{Class, DAMAGED, Store, StoreError, configure};
+use crate::base::{causes, file};
 use rusqlite::Connection;
 
 /// How thorough a check of the database is.
@@ -31,7 +31,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]: the store is still stopped, or, when the database is
-    /// damaged, from now on only read.
+    /// damaged, from now on only read, also after a restart.
     pub fn reopen(&self) -> Result<(), StoreError> {
         let mut connection = self.lock();
         // Closed first: a handle that saw a failed flush is believed no more.
@@ -42,19 +42,30 @@ impl Store {
         let opened = (|| {
             let fresh = Connection::open(&self.database).map_err(StoreError::sql("open"))?;
             configure(&fresh).map_err(StoreError::sql("configure"))?;
-            check(&fresh, Check::Quick).map(|()| fresh)
+            // What a whole check has found, a quick one may not see.
+            let thorough = match self.present.is_suspect() {
+                true => Check::Whole,
+                false => Check::Quick,
+            };
+            check(&fresh, thorough).map(|()| fresh)
         })();
         let damaged = match opened {
             Ok(fresh) => {
                 prove(&fresh)?;
                 *connection = fresh;
-                self.present.end(Fault::Stopped);
+                self.present.proved();
                 return Ok(());
             }
             Err(error) if error.class() == Class::Damaged => error,
             Err(error) => return Err(error),
         };
-        self.present.begin(Fault::ReadOnly, causes(&damaged));
+        let cause = causes(&damaged);
+        // A restart must not forget it. The disk is not to be relied on now.
+        let marker = self.folder().join(DAMAGED);
+        if let Err(error) = file::write_atomic(&marker, cause.as_bytes()) {
+            tracing::error!(%error, "that the store is damaged is forgotten at a restart");
+        }
+        self.present.begin(Fault::ReadOnly, cause);
         *connection = read_only(&self.database).map_err(StoreError::sql("open"))?;
         Err(damaged)
     }
@@ -102,10 +113,14 @@ fn prove(connection: &Connection) -> Result<(), StoreError> {
     connection
         .pragma_update(None, "user_version", version)
         .map_err(&failed)?;
-    checkpoint(connection).map_err(&failed)
+    // Who reads meanwhile holds the log up, not the disk.
+    checkpoint(connection).map(drop).map_err(&failed)
 }
 
-/// Empties the write-ahead log into the database.
-pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+/// Empties the write-ahead log into the database; false when somebody still
+/// reads or writes what is in it.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+    let busy = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], busy)?;
+    Ok(busy == 0)
 }

@@ -5,6 +5,7 @@ use crate::base::{Clock, SystemClock, causes};
 use rusqlite::ErrorCode;
 use std::error::Error;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 
@@ -71,6 +72,21 @@ impl StoreError {
             | Self::InUse(_) => Class::Other,
         }
     }
+
+    /// Whether the transaction that ended so is certainly not on disk: the
+    /// commit's own record found no room. Where only the index of the log could
+    /// not grow, it is written, and a crash would find it.
+    pub fn kept_nothing(&self) -> bool {
+        match self {
+            Self::Sql { source, .. } => source.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            other => other.class() == Class::Full,
+        }
+    }
+}
+
+/// Whether a file cannot be written for want of room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    class_of_io(error) == Class::Full
 }
 
 fn class_of_io(error: &io::Error) -> Class {
@@ -83,6 +99,11 @@ fn class_of_io(error: &io::Error) -> Class {
 }
 
 fn class_of_sql(error: &rusqlite::Error) -> Class {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    // The index of the log does not grow: hardly ever for another reason.
+    if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) {
+        return Class::Full;
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Class::Full,
         Some(
@@ -117,7 +138,11 @@ pub(super) fn store_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a St
 
 /// The present fault, if there is one; the worse one counts.
 #[derive(Default)]
-pub(super) struct Present(Mutex<Option<Health>>);
+pub(super) struct Present {
+    health: Mutex<Option<Health>>,
+    /// Whether what was read was damaged, since the database was last proved.
+    damaged: AtomicBool,
+}
 
 impl Present {
     pub(super) fn get(&self) -> Option<Health> {
@@ -152,6 +177,17 @@ impl Present {
         true
     }
 
+    /// Whether a failure since the last proof speaks of damage.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// The database was proved and is written again.
+    pub(super) fn proved(&self) {
+        self.damaged.store(false, Ordering::Relaxed);
+        self.end(Fault::Stopped);
+    }
+
     /// Ends a fault, if it is the present one.
     pub(super) fn end(&self, fault: Fault) {
         let mut present = self.lock();
@@ -171,6 +207,9 @@ impl Present {
             _ => {}
         }
         let class = error.class();
+        if class == Class::Damaged {
+            self.damaged.store(true, Ordering::Relaxed);
+        }
         match class {
             Class::Full => drop(self.begin(Fault::Full, causes(error))),
             Class::Failing | Class::Damaged => drop(self.begin(Fault::Stopped, causes(error))),
@@ -180,6 +219,6 @@ impl Present {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Health>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

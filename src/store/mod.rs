@@ -16,13 +16,13 @@ mod sealed_file;
 mod tests;
 
 use crate::base::hold::Defect;
-use crate::base::{Secret, digest, file, hex};
+use crate::base::{Secret, causes, digest, file, hex};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, DropBehavior, OpenFlags, Transaction, TransactionBehavior};
 use seal::Seal;
 use std::error::Error;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,11 +40,16 @@ use room::Guarded;
 /// SQLite before this version can lose a WAL reset (fixed in 3.51.3 and 3.53.0).
 const SQLITE_VERSION_MIN: i32 = 3_053_000;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for those who still read what is to be forgotten: everybody
+/// else waits too.
+const FORGET_TIMEOUT: Duration = Duration::from_millis(100);
 /// Compiled statements kept; more than the program has, so that none is
 /// compiled again for each document.
 const STATEMENTS_KEPT: usize = 64;
 const DATABASE: &str = "sceau.db";
 const BODIES: &str = "bodies";
+/// Says that the database beside it is damaged and only read, and why.
+const DAMAGED: &str = "store-damaged";
 const SEAL_KEY_BYTES: usize = 32;
 /// Largest sealed body that stays in its row, in bytes: receipts, answers and
 /// timestamps do, documents with a PDF do not.
@@ -101,12 +106,12 @@ pub enum StoreError {
     /// A stored body is missing, altered, or sealed with another key.
     #[error("the stored body {0} is damaged")]
     Damaged(String),
-    /// The disk has less room than what is kept free.
-    #[error("only {free} MiB are free, {wanted} MiB are kept free")]
+    /// The disk has less room than what is kept free, and needed beside it.
+    #[error("only {free} MiB are free, {wanted} MiB are wanted")]
     NoRoom {
         /// Free space, in MiB.
         free: u64,
-        /// The bound, in MiB.
+        /// What is kept free, and needed, in MiB.
         wanted: u64,
     },
     /// The folder is not free for this.
@@ -171,7 +176,8 @@ pub struct Body {
 
 impl Store {
     /// Opens or makes the store and brings its schema up to date. Migration
-    /// `n` (from 1) is `migrations[n-1]`; they only ever go forward.
+    /// `n` (from 1) is `migrations[n-1]`; they only ever go forward. A database
+    /// that was found damaged before is only read: [`Store::health`] says so.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is served from a store that is not whole.
@@ -193,19 +199,65 @@ impl Store {
         };
         let seal = Seal::new(&load_key(settings, key)?);
         let path = settings.folder.join(DATABASE);
-        let mut connection = Connection::open(&path).map_err(StoreError::sql("open"))?;
-        configure(&connection).map_err(StoreError::sql("configure"))?;
-        migrate(&mut connection, migrations)?;
+        let present = Present::default();
+        let connection = match damage(&settings.folder) {
+            Some(cause) => {
+                present.begin(Fault::ReadOnly, cause);
+                check::read_only(&path).map_err(StoreError::sql("open"))?
+            }
+            None => {
+                let mut connection = Connection::open(&path).map_err(StoreError::sql("open"))?;
+                configure(&connection).map_err(StoreError::sql("configure"))?;
+                migrate(&mut connection, migrations)?;
+                connection
+            }
+        };
         Ok(Self {
             connection: Mutex::new(connection),
             database: path,
             bodies,
             staged,
             seal,
-            present: Present::default(),
+            present,
             room: Guarded::new(&settings.folder, Room::default()),
             removal: Removal::in_folder(&settings.folder),
         })
+    }
+
+    /// Opens as [`Store::open`] does, and keeps room on the disk. Where that is
+    /// full, the store opens in the room of the reserve.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with_room(
+        settings: &Settings,
+        migrations: &[impl AsRef<str>],
+        room: Room,
+    ) -> Result<Self, StoreError> {
+        let opened = match Self::open(settings, migrations) {
+            Err(error) if error.class() == Class::Full => {
+                Guarded::new(&settings.folder, room).give_up();
+                Self::open(settings, migrations)
+            }
+            opened => opened,
+        };
+        Ok(opened?.with_room(room))
+    }
+
+    /// Does `write` to a file of the state folder, at need in the room of the
+    /// reserve.
+    ///
+    /// # Errors
+    /// Whatever `write` returns.
+    pub fn in_reserve<T>(&self, write: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match write() {
+            Err(error) if health::is_full(&error) => {
+                self.present.begin(Fault::Full, causes(&error));
+                self.room.give_up();
+                write()
+            }
+            written => written,
+        }
     }
 
     /// Keeps room on the disk from now on. A disk that has too little already
@@ -489,13 +541,19 @@ impl Store {
     }
 
     /// Takes what was destroyed in rows out of the write-ahead log too, where
-    /// older copies of pages are kept.
+    /// older copies of pages are kept. False when somebody else still reads
+    /// them: to be called again later, nobody is kept waiting for that.
     ///
     /// # Errors
     /// [`StoreError::Sql`].
-    pub fn forget(&self) -> Result<(), StoreError> {
+    pub fn forget(&self) -> Result<bool, StoreError> {
         let failed = StoreError::sql("empty its log");
-        self.read(|connection| check::checkpoint(connection).map_err(failed))
+        self.read(|connection| {
+            connection.busy_timeout(FORGET_TIMEOUT).map_err(&failed)?;
+            let emptied = check::checkpoint(connection).map_err(&failed);
+            connection.busy_timeout(BUSY_TIMEOUT).map_err(&failed)?;
+            emptied
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -517,6 +575,13 @@ pub fn read_only(folder: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(folder.join(DATABASE), flags).map_err(&sql)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(&sql)?;
     Ok(connection)
+}
+
+/// Why the database of this folder is only read, if it is.
+fn damage(folder: &Path) -> Option<String> {
+    let marker = folder.join(DAMAGED);
+    let is_damaged = marker.exists() && folder.join(DATABASE).exists();
+    is_damaged.then(|| std::fs::read_to_string(&marker).unwrap_or_default())
 }
 
 /// The files of these bodies, for [`Store::discard`].
@@ -571,12 +636,18 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 
 fn migrate(connection: &mut Connection, migrations: &[impl AsRef<str>]) -> Result<(), StoreError> {
     let sql = StoreError::sql("migrate");
+    let version = |connection: &Connection| {
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+        version.map(|version: u32| version as usize).map_err(&sql)
+    };
+    // Nothing is written where nothing is to be done: the disk may be full.
+    if version(connection)? == migrations.len() {
+        return Ok(());
+    }
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(&sql)?;
-    let found: usize = transaction
-        .pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
-        .map_err(&sql)? as usize;
+    let found = version(&transaction)?;
     if found > migrations.len() {
         return Err(StoreError::NewerSchema {
             found,

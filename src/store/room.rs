@@ -48,11 +48,9 @@ impl Guarded {
     /// Whether `bytes` more beside `target` leave the room that is kept free.
     pub(super) fn is_enough_after(&self, bytes: u64, target: &Path) -> Result<(), StoreError> {
         let folder = target.parent().unwrap_or(Path::new("."));
-        let wanted = self.room.free_mebibytes_min;
+        let wanted = self.room.free_mebibytes_min.saturating_add(bytes >> 20);
         match free_mebibytes(folder) {
-            Some(free) if free < wanted.saturating_add(bytes >> 20) => {
-                Err(StoreError::NoRoom { free, wanted })
-            }
+            Some(free) if free < wanted => Err(StoreError::NoRoom { free, wanted }),
             Some(_) | None => Ok(()),
         }
     }

@@ -205,6 +205,38 @@ fn a_damaged_database_is_found_by_a_check_and_only_read_from_then_on() {
     assert!(matches!(store.admit(), Err(StoreError::ReadOnly)));
 }
 
+/// A row that an index does not have, which only a whole check can see.
+fn damage_an_index(folder: &Path) {
+    let run = |sql: &str| {
+        let connection = Connection::open(folder.join(DATABASE)).unwrap();
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)
+            .unwrap();
+        connection.execute_batch(sql).unwrap();
+    };
+    run("INSERT INTO t VALUES ('before'); CREATE INDEX i ON t (v)");
+    run("PRAGMA writable_schema = ON; \
+         CREATE TABLE kept AS SELECT * FROM sqlite_schema WHERE name = 'i'; \
+         DELETE FROM sqlite_schema WHERE name = 'i'");
+    run("UPDATE t SET v = 'after'");
+    run("PRAGMA writable_schema = ON; INSERT INTO sqlite_schema SELECT * FROM kept");
+}
+
+#[test]
+fn damage_that_only_a_whole_check_sees_lasts() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    damage_an_index(folder.path());
+    let store = open(folder.path());
+    store.check(Check::Quick).unwrap();
+    assert_eq!(
+        store.check(Check::Whole).unwrap_err().class(),
+        Class::Damaged
+    );
+    assert!(store.reopen().is_err());
+    assert_eq!(store.health().unwrap().fault, Fault::ReadOnly);
+}
+
 #[test]
 fn a_store_that_has_stopped_is_opened_anew_and_keeps_what_it_had() {
     let folder = tempfile::tempdir().unwrap();
@@ -271,4 +303,18 @@ fn a_reserve_is_given_up_on_a_full_disk_and_made_again() {
         assert_eq!(store.health().unwrap().fault, Fault::Full);
     }
     store.transact(|_| Ok::<_, StoreError>(())).unwrap();
+}
+
+#[test]
+#[cfg(unix)]
+fn room_for_a_backup_is_looked_at_before_anything_is_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    // On no disk twice.
+    let large = File::create(folder.path().join("bodies/large")).unwrap();
+    large.set_len(1 << 43).unwrap();
+    let target = folder.path().join("b");
+    let made = store.back_up(&target, |_| panic!("the database was copied"), &[]);
+    assert_eq!(made.unwrap_err().class(), Class::Full);
+    assert_eq!(store.health(), None);
 }

@@ -17,8 +17,10 @@ use disk::Disk;
 use sceau::base::Clock;
 use sceau::http::Response;
 use sceau::outbox::{self, Outbox, OutboxError};
+use sceau::store::rusqlite::{self, Connection};
 use sceau::store::{Room, Settings, Store, StoreError};
 use serde_json::Value;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,4 +119,75 @@ fn a_disk_that_fails_a_flush_stops_the_store_which_comes_back_by_itself() {
     paper.ends_well(&daemon, &sandbox);
     before.ends_well(&daemon, &sandbox);
     whole(&daemon);
+}
+
+/// Destroys the root page of an index below a running service, and makes it look.
+fn damage(state: &Path, index: &str) {
+    let path = state.join("sceau.db");
+    let connection = Connection::open(&path).unwrap();
+    let none = |_: &rusqlite::Row<'_>| Ok(());
+    connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], none)
+        .unwrap();
+    let root: u32 = connection
+        .query_row(
+            "SELECT rootpage FROM sqlite_schema WHERE name = ?1",
+            [index],
+            |row| row.get(0),
+        )
+        .unwrap();
+    drop(connection);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&[0xa5; 4096], u64::from(root - 1) * 4096)
+        .unwrap();
+    drop(file);
+    // Whoever has pages in memory reads them again after a commit.
+    let connection = Connection::open(&path).unwrap();
+    let version = outbox::migrations().len() as u32;
+    connection
+        .pragma_update(None, "user_version", version)
+        .unwrap();
+}
+
+/// The condition is told, nothing is taken in, and what was there is given out.
+fn is_only_read(daemon: &Daemon, there: &Paper, refused: &Paper) {
+    until("the condition is there", || {
+        let health = daemon.get("/v1/health");
+        let mut conditions = health["conditions"].as_array()?.iter();
+        conditions
+            .any(|condition| condition["name"] == "store-damaged")
+            .then_some(())
+    });
+    let refused = daemon.hand_in(&refused.xml, &refused.pdf);
+    let wanted = (503, "store-damaged".to_owned());
+    assert_eq!((refused.status, code(&refused)), wanted);
+    let document = daemon.call(&format!("/v1/submissions/{}/xml", there.uuid), None);
+    assert_eq!(document.status, 200);
+    assert_eq!(there.look(daemon)["state"], "receipted");
+}
+
+#[test]
+fn a_damaged_store_is_only_read_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let (there, refused) = (Paper::new(), Paper::new());
+    there.hand_in(&daemon);
+    there.ends_well(&daemon, &sandbox);
+    damage(&daemon.state(), "submission_intake");
+    // It is found as soon as somebody uses it.
+    let _ = daemon.hand_in(&refused.xml, &refused.pdf);
+    is_only_read(&daemon, &there, &refused);
+    let (state, token) = (daemon.state(), daemon.token().to_owned());
+    daemon.stop();
+    let again = || Daemon::start_paired(folder.path(), &sandbox, &Setup::default(), token.clone());
+    let daemon = again();
+    is_only_read(&daemon, &there, &refused);
+    daemon.stop();
+    // Damaged while nobody looked, it is the same.
+    std::fs::remove_file(state.join("store-damaged")).unwrap();
+    let daemon = again();
+    assert!(state.join("store-damaged").exists());
+    is_only_read(&daemon, &there, &refused);
+    assert!(refused.at_insurer(&sandbox).is_none());
 }

@@ -147,11 +147,11 @@ fn judged(state: &Path, before: &BTreeMap<Uuid4, Record>, at: &str) -> Found {
     };
     // As the schedule does, on what was not yet changed by using it.
     let checked = outbox.store().check(Check::Whole);
-    if checked.is_err() && outbox.store().reopen().is_err() {
+    if checked.is_err() {
+        assert!(outbox.store().reopen().is_err(), "{at}: {checked:?}");
         return Found::ByCheck;
     }
     match used(&outbox, before, at) {
-        Ok(false) if checked.is_err() => Found::ByCheck,
         Ok(false) if audit::faults(state).is_empty() => Found::Harmless,
         Ok(false) => Found::ByAudit,
         Ok(true) | Err(_) => Found::AtUse,

@@ -1,11 +1,16 @@
 //! The disk fills up, at any point: what was accepted is still finished, in the
 //! room the reserve gives up, and nothing new is accepted until there is room.
 
+use super::disk::Disk;
 use super::papers::{Promises, ROOM, TRIES, deliver, lived, mend, new, on_a_failing_disk, prepare};
-use super::{in_full, outbox_in};
+use super::{daemon_on, in_full, outbox_in};
+use crate::crash::Paper;
+use crate::daemon::{Daemon, Setup, until};
+use crate::sandbox::Sandbox;
 use sceau::base::{Clock, SystemClock, Uuid4};
 use sceau::outbox::{Outbox, OutboxError, State};
 use sceau::store::{Class, Fault};
+use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -127,4 +132,41 @@ fn on_a_full_disk_nothing_is_accepted_and_all_that_was_is_finished() {
         "{points} points among {calls} calls: all accepted documents receipted at each; calls refused at {filled}"
     );
     assert!(filled * 10 >= points * 8, "the disk was hardly ever full");
+}
+
+#[test]
+fn a_service_starts_on_a_full_disk_in_the_room_of_its_reserve() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let disk = Disk::under(&folder.path().join("state"));
+    let kept = "[store]\nreserve_mebibytes = 1\n";
+    let daemon = daemon_on(&disk, folder.path(), &sandbox, kept);
+    let open = Paper::new();
+    let away = json!({ "point": "tsa", "action": "unavailable", "count": 100_000 });
+    sandbox.control("scenario", &away.to_string());
+    open.hand_in(&daemon);
+    open.pauses(&daemon, "signed", "tsa");
+    let (state, token) = (daemon.state(), daemon.token().to_owned());
+    daemon.stop();
+    // Full from the first call on, and no log left to write into.
+    assert!(!state.join("sceau.db-wal").exists());
+    disk.fail("* * 1 0 FULL");
+    assert!(state.join("reserve").exists());
+    let setup = Setup {
+        layer: kept.to_owned(),
+        environment: disk.environment(),
+    };
+    let daemon = Daemon::start_paired(folder.path(), &sandbox, &setup, token);
+    assert!(!state.join("reserve").exists());
+    let paper = Paper::new();
+    assert_eq!(daemon.hand_in(&paper.xml, &paper.pdf).status, 507);
+    sandbox.calm();
+    open.hurry(&daemon);
+    open.ends_well(&daemon, &sandbox);
+    disk.heal();
+    until("there is room again", || {
+        let answer = daemon.hand_in(&paper.xml, &paper.pdf);
+        [200, 202].contains(&answer.status).then_some(())
+    });
+    paper.ends_well(&daemon, &sandbox);
 }

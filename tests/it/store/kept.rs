@@ -5,7 +5,6 @@ use super::{outbox_in, settings};
 use crate::crash::{Paper, whole};
 use crate::daemon::{Daemon, Setup, until};
 use crate::sandbox::Sandbox;
-use sceau::base::clock::FixedClock;
 use sceau::base::{Clock, SystemClock};
 use sceau::outbox::{Kind, OutboxError};
 use sceau::store::Room;
@@ -13,7 +12,6 @@ use sceau::store::rusqlite::Connection;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Runs `sceau` with the configuration of the service in `folder`.
@@ -143,6 +141,62 @@ fn a_backup_that_is_damaged_or_of_another_key_is_not_restored() {
     assert!(!there.path().join("seal.key").exists());
 }
 
+#[test]
+fn a_restore_that_is_cut_off_leaves_no_database() {
+    /// Cuts off what asks for the time: all is unpacked then.
+    struct CutOff(PathBuf);
+    impl Clock for CutOff {
+        fn now(&self) -> time::OffsetDateTime {
+            assert!(!self.0.exists(), "there before it was doubted");
+            panic!("cut off");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (state, there) = (folder.path().join("state"), folder.path().join("there"));
+    let outbox = outbox_in(&state, Room::default(), SystemClock::shared()).unwrap();
+    outbox
+        .receive(new(sceau::base::Uuid4::random(), 0))
+        .unwrap();
+    let (backup, scratch) = (folder.path().join("b"), folder.path().join("s"));
+    let own = settings(&state);
+    sceau::outbox::back_up(outbox.store(), &own, &SystemClock, &backup, &scratch).unwrap();
+    std::fs::create_dir(&there).unwrap();
+    std::fs::copy(state.join("seal.key"), there.join("seal.key")).unwrap();
+    let database = there.join("sceau.db");
+    let clock = CutOff(database.clone());
+    let restore = || sceau::outbox::restore(&backup, &settings(&there), &clock);
+    let cut = std::panic::catch_unwind(std::panic::AssertUnwindSafe(restore));
+    let said = cut.unwrap_err().downcast_ref::<&str>().copied();
+    assert_eq!(said, Some("cut off"));
+    assert!(!database.exists() && there.join("backup.db").exists());
+    // The key and the backups stay where they are; nothing else is in the way.
+    for left in std::fs::read_dir(&there).unwrap().flatten() {
+        match left.file_name() == *"seal.key" {
+            true => {}
+            false if left.path().is_dir() => std::fs::remove_dir_all(left.path()).unwrap(),
+            false => std::fs::remove_file(left.path()).unwrap(),
+        }
+    }
+    std::fs::create_dir(there.join("backups")).unwrap();
+    let kept = there.join("backups/sceau-2026-11-22T090000Z.backup");
+    std::fs::rename(&backup, &kept).unwrap();
+    let open = sceau::outbox::restore(&kept, &settings(&there), &SystemClock);
+    assert_eq!(open.unwrap(), 1);
+    // All of it is in the file that was put there, not in a log beside it.
+    for name in ["sceau.db-wal", "backup.db", "backup.db-wal"] {
+        assert!(!there.join(name).exists(), "{name}");
+    }
+    let restored = outbox_in(&there, Room::default(), SystemClock::shared()).unwrap();
+    let states = Connection::open(&database).unwrap();
+    let state: String = states
+        .query_row("SELECT state FROM submission", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(
+        (state.as_str(), restored.store().health()),
+        ("unknown", None)
+    );
+}
+
 /// Every file below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -264,16 +318,22 @@ fn what_has_ended_long_ago_cannot_be_read_any_more() {
     assert_eq!((destroyed.len(), kept.len()), (3, 3));
     drop(database);
 
-    let days = |days| Arc::new(FixedClock(SystemClock.now() + time::Duration::days(days)));
-    let month = Duration::from_secs(30 * 86_400);
-    let early = outbox_in(&state, Room::default(), days(29)).unwrap();
-    assert_eq!(early.purge(month).unwrap(), 0);
-    drop(early);
+    let days = |days| SystemClock.now() + time::Duration::days(days);
+    let outbox = outbox_in(&state, Room::default(), SystemClock::shared()).unwrap();
+    assert_eq!(outbox.purge(days(-1)).unwrap(), 0);
     let bodies = || files(&state.join("bodies")).len();
     let before = bodies();
-    let outbox = outbox_in(&state, Room::default(), days(31)).unwrap();
-    assert_eq!(outbox.purge(month).unwrap(), 1);
-    assert_eq!(outbox.purge(month).unwrap(), 0);
+    assert_eq!(outbox.purge(days(1)).unwrap(), 1);
+    assert_eq!(outbox.purge(days(1)).unwrap(), 0);
+    // Who reads the log meanwhile holds it up, and nobody else for long.
+    let reader = Connection::open(state.join("sceau.db")).unwrap();
+    let count = "BEGIN; SELECT count(*) FROM submission";
+    reader.execute_batch(count).unwrap();
+    let began = std::time::Instant::now();
+    assert!(!outbox.store().forget().unwrap());
+    assert!(began.elapsed() < Duration::from_secs(5));
+    drop(reader);
+    assert!(outbox.store().forget().unwrap());
     assert_eq!(bodies(), before - 2);
     // While the service runs: no page and no log has a key any more.
     for key in destroyed {
