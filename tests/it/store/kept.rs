@@ -358,3 +358,42 @@ fn what_has_ended_long_ago_cannot_be_read_any_more() {
     let made = sceau::outbox::back_up(outbox.store(), &own, &SystemClock, &backup, &scratch);
     assert_eq!(made.unwrap().bodies, bodies());
 }
+
+#[test]
+fn of_a_destroyed_document_the_api_still_gives_what_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let paper = Paper::new();
+    paper.hand_in(&daemon);
+    paper.ends_well(&daemon, &sandbox);
+    let state = daemon.state();
+    daemon.kill();
+    let outbox = outbox_in(&state, Room::default(), SystemClock::shared()).unwrap();
+    let tomorrow = SystemClock.now() + time::Duration::days(1);
+    assert_eq!(outbox.purge(tomorrow).unwrap(), 1);
+    drop(outbox);
+
+    let daemon = Daemon::start(folder.path(), &sandbox, &Setup::default());
+    let ask = |part: &str| daemon.call(&format!("/v1/submissions/{}{part}", paper.uuid), None);
+    for part in ["/xml", "/pdf"] {
+        let answer = ask(part);
+        let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(
+            (answer.status, &problem["code"]),
+            (410, &json!("document-purged"))
+        );
+    }
+    for part in ["", "/receipt", "/timestamp"] {
+        assert_eq!(ask(part).status, 200, "{part}");
+    }
+    let now = paper.look(&daemon);
+    assert_eq!(now["state"], "receipted");
+    assert_eq!(
+        now["history"].as_array().unwrap().last().unwrap()["event"],
+        "purged"
+    );
+    // It is known for good: handed in again it is what it was.
+    assert_eq!(daemon.hand_in(&paper.xml, &paper.pdf).status, 200);
+    whole(&daemon);
+}
