@@ -123,7 +123,7 @@ pub async fn submit(
         let text = format!("A batch has 1 to {most} documents, this one {found}.");
         return Err(Problem::new(&BODY_MALFORMED, text));
     }
-    api.programs.charge(&client.name, documents.len() - 1);
+    api.programs.charge(&client.name, documents.len() - 1)?;
     let intake = api.intake.clone();
     // One after the other: a batch takes no more of the machine than one document.
     let taken = blocking(move || {

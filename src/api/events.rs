@@ -58,7 +58,7 @@ pub struct About {
     /// `installation`, `token`, `authority`, `signer`, `insurer` or `practitioner`.
     kind: &'static str,
     /// Name of the token or authority. Code prestataire or delegate's id of whom it is about: in
-    /// `GET /v1/events` only, and only to programs that may act for them.
+    /// `GET /v1/events` only, and only to programs that may act for them or whose documents met it.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
 }

@@ -227,16 +227,16 @@ mod tests {
     #[test]
     fn a_peer_that_takes_nothing_ends_the_connection_and_a_slow_one_does_not() {
         run(async {
-            let limit = Duration::from_millis(200);
+            let limit = Duration::from_secs(1);
             let (ours, mut peer) = duplex(8);
             let mut connection = Connection::new(ours, limit);
             let reads = async {
-                for _ in 0..4 {
-                    sleep(limit / 2).await;
+                for _ in 0..6 {
+                    sleep(limit / 4).await;
                     peer.read_exact(&mut [0; 8]).await.unwrap();
                 }
             };
-            let (sent, ()) = tokio::join!(connection.write_all(&[0; 40]), reads);
+            let (sent, ()) = tokio::join!(connection.write_all(&[0; 56]), reads);
             sent.unwrap();
             let failed = connection.write_all(&[0; 1]).await.unwrap_err();
             assert_eq!(failed.kind(), ErrorKind::TimedOut);

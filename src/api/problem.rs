@@ -315,6 +315,9 @@ struct ProblemDocument<'p> {
     /// Faults of the document, all of them.
     #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
     faults: &'p [Fault],
+    /// Seconds to wait before the very same is sent again, as in `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
 }
 
 impl Serialize for Problem {
@@ -330,6 +333,7 @@ impl Serialize for Problem {
             remedy: kind.remedy,
             doctor: Texts { fr, de, en },
             faults: &self.faults,
+            retry_after: self.pause(),
         };
         document.serialize(serializer)
     }
@@ -361,6 +365,15 @@ impl Problem {
     pub(super) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
+    }
+
+    /// Seconds to wait before the request is repeated.
+    fn pause(&self) -> Option<u64> {
+        self.retry_after.or(match self.kind.status {
+            429 => Some(1),
+            503 | 507 => Some(30),
+            _ => None,
+        })
     }
 
     fn with_faults(mut self, faults: Vec<Fault>) -> Self {
@@ -397,12 +410,7 @@ impl IntoResponse for Problem {
             let bearer = HeaderValue::from_static("Bearer");
             headers.insert(header::WWW_AUTHENTICATE, bearer);
         }
-        let seconds = self.retry_after.or(match status {
-            StatusCode::TOO_MANY_REQUESTS => Some(1),
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => Some(30),
-            _ => None,
-        });
-        if let Some(seconds) = seconds {
+        if let Some(seconds) = self.pause() {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
@@ -636,7 +644,8 @@ pub fn catalogue() -> String {
          | `remedy` | what a developer or administrator does about it |\n\
          | `doctor` | what to show the doctor, in `fr`, `de` and `en` |\n\
          | `faults` | every fault of the document: `code`, `severity`, `constraint` (the schema's or PDF/A's rule), \
-         `pointer` (`xpath`, `line`, `column`), `message`, what was `expected`, and a text for the `doctor` |\n\n\
+         `pointer` (`xpath`, `line`, `column`), `message`, what was `expected`, and a text for the `doctor` |\n\
+         | `retry_after` | seconds to wait before the very same is sent again, as in the header `Retry-After`; also for a document of a batch |\n\n\
          The invalid examples of a form show the exact problem of each fault beside it, as in \
          `xsd/memoire-honoraires/2/examples/invalid/*/*.problem.json`; those of requests and PDFs are in \
          `tests/fixtures/problems/`.\n\nThis page is generated from the code and compared with it by a test.\n",

@@ -61,11 +61,7 @@ impl Programs {
         program.left = (program.left + rested * self.rate.per_second).min(self.rate.burst);
         program.seen = now;
         if program.left < 1.0 {
-            let seconds = ((1.0 - program.left) / self.rate.per_second)
-                .ceil()
-                .max(1.0);
-            let text = format!("More than {} requests a second.", self.rate.per_second);
-            return Err(Problem::new(&TOO_MANY_REQUESTS, text).retry_after(seconds as u64));
+            return Err(self.too_many(program.left));
         }
         if program.under_way >= limits::PROGRAM_REQUESTS_MAX {
             let text = format!("{} requests are under way.", program.under_way);
@@ -97,11 +93,23 @@ impl Programs {
         }
     }
 
-    /// Counts `more` requests that came inside of one.
-    pub(super) fn charge(&self, name: &str, more: usize) {
+    /// Counts `more` requests that came inside of one, unless others that came
+    /// beside it have used up more than the share: one batch alone is never too
+    /// large.
+    pub(super) fn charge(&self, name: &str, more: usize) -> Result<(), Problem> {
         if let Some(program) = self.lock().get_mut(name) {
+            if program.left < 0.0 {
+                return Err(self.too_many(program.left));
+            }
             program.left -= more as f64;
         }
+        Ok(())
+    }
+
+    fn too_many(&self, left: f64) -> Problem {
+        let seconds = ((1.0 - left) / self.rate.per_second).ceil().max(1.0);
+        let text = format!("More than {} requests a second.", self.rate.per_second);
+        Problem::new(&TOO_MANY_REQUESTS, text).retry_after(seconds as u64)
     }
 }
 
@@ -138,8 +146,12 @@ mod tests {
         asks("wild", 500).unwrap();
         refused(600);
         // A batch counts as many as it holds; the debt is paid first.
-        programs.charge("wild", 9);
+        programs.charge("wild", 9).unwrap();
         assert_eq!(refused(1000).retry_after, Some(5));
+        // Nor does one that came beside it take more.
+        let refused = programs.charge("wild", 1).unwrap_err();
+        assert_eq!(refused.retry_after, Some(5));
+        let refused = |ms| asks("wild", ms).unwrap_err();
         asks("wild", 6000).unwrap();
         // A rest fills the bucket and no more.
         for _ in 0..4 {

@@ -90,6 +90,31 @@ impl Module {
 
     pub(super) fn open(&mut self, wanted: &Wanted<'_>) -> Result<Opened, Fault> {
         self.token = None;
+        let (mut token, info) = self.search(wanted)?;
+        let keys = if info.login_required() {
+            None
+        } else {
+            Some(token.find_keys()?)
+        };
+        let opened = Opened {
+            label: info.label().trim().to_owned(),
+            serial: token.serial.clone(),
+            flags: flags(&info),
+            pin_on_reader: token.pin_on_reader,
+            mechanisms: self.mechanisms(token.slot),
+            certificates: token
+                .certificates
+                .iter()
+                .map(|c| hex::encode(&c.der))
+                .collect(),
+            keys,
+        };
+        self.token = Some(token);
+        Ok(opened)
+    }
+
+    /// The one token that fits.
+    fn search(&self, wanted: &Wanted<'_>) -> Result<(OpenToken, TokenInfo), Fault> {
         let mut found: Vec<(OpenToken, TokenInfo)> = Vec::new();
         let mut others: Vec<String> = Vec::new();
         let mut unread: Option<Fault> = None;
@@ -143,29 +168,7 @@ impl Module {
                 ),
             });
         }
-        let Some((mut token, info)) = found.pop() else {
-            return Err(not_found(wanted, &others));
-        };
-        let keys = if info.login_required() {
-            None
-        } else {
-            Some(token.find_keys()?)
-        };
-        let opened = Opened {
-            label: info.label().trim().to_owned(),
-            serial: token.serial.clone(),
-            flags: flags(&info),
-            pin_on_reader: token.pin_on_reader,
-            mechanisms: self.mechanisms(token.slot),
-            certificates: token
-                .certificates
-                .iter()
-                .map(|c| hex::encode(&c.der))
-                .collect(),
-            keys,
-        };
-        self.token = Some(token);
-        Ok(opened)
+        found.pop().ok_or_else(|| not_found(wanted, &others))
     }
 
     pub(super) fn check(&self) -> Result<PinFlags, Fault> {

@@ -1,10 +1,11 @@
 //! Batches, a program's share, and a full outbox.
 
-use super::{DEPOT, Service, pair};
+use super::{DEPOT, Service, pair, raw};
 use crate::daemon::{self, Setup};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use std::io::{Read, Write};
 
 const JSON: &str = "application/json";
 
@@ -100,15 +101,34 @@ fn a_program_that_runs_wild_is_slowed_and_no_other() {
     let pdf = daemon::pdf("memoire-gs-a2b.pdf");
     // A batch counts as many requests as it has documents, repeats too.
     let documents = vec![document(&xml, &pdf); 60];
+    // One that was let in before takes no more, once the share is used up.
+    let beside = batch(&documents);
+    let mut stream = raw::connect(service.port);
+    let (port, program, length) = (service.port, &service.program, beside.len());
+    let head = format!(
+        "POST /v1/batches HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {program}\r\n\
+         Content-Type: {JSON}\r\nContent-Length: {length}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     let answer = service.post("/v1/batches", JSON, &batch(&documents));
     assert_eq!(answer.status, 200);
+    stream.write_all(&beside).unwrap();
+    let answer = raw::read(&mut stream).unwrap();
+    assert_eq!(
+        (answer.status, &*answer.problem()),
+        (429, "too-many-requests")
+    );
     let answer = service.hand_in(DEPOT, &xml, Some(&pdf));
     assert_eq!(
         (answer.status, &*answer.problem()),
         (429, "too-many-requests")
     );
     let pause: u64 = answer.header("retry-after").unwrap().parse().unwrap();
-    assert!((1..=41).contains(&pause), "{pause}");
+    assert!((1..=42).contains(&pause), "{pause}");
+    assert_eq!(answer.json()["retry_after"], pause);
     let answer = service.ask_with(&calm, "GET", "/v1/submissions", &[], b"");
     assert_eq!(answer.status, 200);
     assert_eq!(answer.json().as_array().unwrap().len(), 1);
@@ -128,7 +148,9 @@ fn a_full_outbox_refuses_new_documents_and_still_answers_repeats() {
     assert_eq!(answer.header("retry-after"), Some("30"));
     assert_eq!(hand_in(&first).status, 200);
     let answer = service.post("/v1/batches", JSON, &batch(&[document(&third, &pdf)]));
-    assert_eq!(answer.json()["documents"][0]["status"], 503);
+    let item = answer.json()["documents"][0].clone();
+    assert_eq!(item["status"], 503);
+    assert_eq!(item["problem"]["retry_after"], 30);
     let listed = service.get("/v1/submissions").json();
     assert_eq!(listed.as_array().unwrap().len(), 2);
 }
