@@ -53,7 +53,7 @@ fn status_audit_and_a_second_service_speak_clearly() {
     assert_eq!(second.status.code(), Some(1));
     let said = text(&second.stderr);
     let state = service.daemon.state().display().to_string();
-    let expected = format!("sceau: another service already uses {state}");
+    let expected = format!("sceau: a service or a restore already uses {state}");
     assert!(said.contains(&expected), "{said}");
     // The first is not disturbed: not its address, not its administrator.
     assert!(service.daemon.command(&["status"]).status.success());

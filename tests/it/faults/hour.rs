@@ -12,13 +12,14 @@ use sceau::delivery::Delivery;
 use sceau::forms::Packs;
 use sceau::gateway::mysecu::MySecu;
 use sceau::intake::{Draft, Intake};
-use sceau::outbox::{self, Client, Outbox, Stage, State};
+use sceau::outbox::{self, Client, Outbox, OutboxError, Stage, State};
 use sceau::sign::Signer;
 use sceau::store::Store;
 use sceau::token::several::{Named, Several};
 use sceau::token::soft::SoftToken;
 use sceau::trust::Trust;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -246,4 +247,21 @@ fn each_once_and_in_order(service: &Service, sandbox: &Sandbox, uuids: &[Uuid4])
                 .contains("SignatureTimeStamp")
         );
     }
+}
+
+#[test]
+fn a_backup_that_fails_is_told_and_holds_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let service = Service::start(folder.path(), &sandbox);
+    let failure = OutboxError::folder(Path::new("backups"))(ErrorKind::StorageFull.into());
+    service.outbox.backup_ended(Some(&failure));
+    let all = service.conditions.look();
+    let told = all
+        .iter()
+        .find(|c| c.kind.name == "backup-failing")
+        .unwrap();
+    assert!(!told.holds_up && told.detail.as_ref().unwrap().contains("backups"));
+    service.outbox.backup_ended(None);
+    assert!(!service.faults().contains(&"backup-failing"));
 }
