@@ -198,18 +198,19 @@ fn a_bound_program_follows_its_own_alone_until_it_is_unpaired() {
     // What is about everybody reaches it; then it is nobody any more.
     super::fails(&sandbox, "tsa", "unavailable", None);
     Paper::new().hand_in(&daemon);
-    super::begins(&daemon, "tsa-down", "authority");
-    assert!(daemon.command(&["unpair", "bound"]).status.success());
-    Paper::new().hand_in(&daemon);
-    let mut told = Vec::new();
-    while let Some(message) = bound.next() {
-        told.push((message.event, message.data["name"].clone()));
-    }
+    let next = || {
+        let message = bound.next().unwrap();
+        (message.event, message.data["name"].clone())
+    };
+    let told = [next(), next()];
     let expected = [
         ("conditions".to_owned(), Value::Null),
         ("condition".to_owned(), json!("tsa-down")),
     ];
     assert_eq!(told, expected);
+    assert!(daemon.command(&["unpair", "bound"]).status.success());
+    Paper::new().hand_in(&daemon);
+    assert_eq!(bound.next(), None);
 }
 
 #[test]
