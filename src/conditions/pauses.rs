@@ -73,10 +73,11 @@ fn refutes((record, made): (&Record, &[Event]), kind: &'static Kind, scope: &Sco
     };
     let code = record.wait.as_ref().map(|wait| wait.code.as_str());
     let class = record.wait.as_ref().map(|wait| wait.class.as_str());
-    // Its own words about the document: it works, and lets this one in.
-    let answered = record.state.is_final() || matches!(code, Some("duplicate" | "not-arrived"));
     // A document that was signed or sealed before says nothing of today.
     let has = |word: &str| made.iter().any(|event| event.word == word);
+    // Its own words about the document, not a person's: it works, and lets this one in.
+    let answered = !has("settled")
+        && (record.state.is_final() || matches!(code, Some("duplicate" | "not-arrived")));
     let about_one_document = [
         &CONFIGURATION_WRONG,
         &DOCUMENT_STUCK,

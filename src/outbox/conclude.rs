@@ -1,8 +1,8 @@
 //! D4: how an attempt or a question ended.
 
 use super::{
-    Claim, Conclusion, Evidence, Kind, Lease, Outbox, OutboxError, Record, State, release, rows,
-    wait_detail,
+    Claim, Conclusion, Event, Evidence, Kind, Lease, Outbox, OutboxError, Record, State, release,
+    rows, wait_detail,
 };
 use crate::audit;
 use crate::base::hold;
@@ -60,7 +60,7 @@ impl Outbox {
         &self,
         mut record: Record,
         number: i64,
-        events: &[(&str, Value)],
+        events: &[(&'static str, Value)],
         bodies: &[(Kind, Body)],
     ) -> Result<Record, OutboxError> {
         let claim = Claim {
@@ -86,7 +86,13 @@ impl Outbox {
         let replaced = self.unless_lost(replaced, bodies)?;
         hold::point("d4-after");
         self.settle(bodies, &replaced);
-        self.followers.committed(&record, &[]);
+        let made = |(word, detail): &(&'static str, Value)| Event {
+            word,
+            at: record.updated_at,
+            detail: detail.clone(),
+        };
+        let made: Vec<Event> = events.iter().map(made).collect();
+        self.followers.committed(&record, &made);
         self.notify();
         if record.state.is_final() {
             // One counted too few must not make room for none at all.

@@ -1,7 +1,7 @@
 //! Records that are not what was written: neither sent nor in the way of
 //! others, and shown until a backup is restored.
 
-use super::{Outbox, OutboxError};
+use super::{Outbox, OutboxError, Record, rows};
 use crate::audit;
 use crate::base::Uuid4;
 use crate::base::clock::from_unix_ms;
@@ -39,6 +39,26 @@ impl Outbox {
         let entries = self.store.read(|c| audit::about(c, &uuid.to_string()))?;
         let mut checked = entries.iter().filter(|entry| entry.event == "checked");
         Ok(checked.any(|entry| !entry.detail["pages"].is_null()))
+    }
+}
+
+/// Whether an error is about what stands in a record, not about the database.
+pub(super) fn is_of_the_record(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code().is_none()
+}
+
+/// A record; one that is damaged is set aside and not found.
+pub(super) fn find(
+    tx: &Transaction<'_>,
+    uuid: Uuid4,
+    now: OffsetDateTime,
+) -> Result<Option<Record>, StoreError> {
+    match rows::find(tx, uuid) {
+        Err(StoreError::Sql { source, .. }) if is_of_the_record(&source) => {
+            set_aside(tx, &uuid.to_string(), now, &source)?;
+            Ok(None)
+        }
+        found => found,
     }
 }
 

@@ -545,8 +545,7 @@ impl Outbox {
     /// failed once may fail each time, and must not stop all others. An attempt
     /// that had begun may have arrived.
     fn put_back(&self, tx: &Transaction<'_>, claim: Claim) -> Result<Option<Record>, StoreError> {
-        // An unreadable one is set aside by who claims it next.
-        let found = rows::find(tx, claim.uuid).ok().flatten();
+        let found = damaged::find(tx, claim.uuid, self.clock.now())?;
         let Some(record) = found.filter(|record| !record.state.is_final()) else {
             return Ok(None);
         };

@@ -54,6 +54,20 @@ impl State {
         }
     }
 
+    /// Whether its signature may have a timestamp. One that is signed anew has
+    /// none, whatever is kept of the former one.
+    pub fn has_timestamp(self) -> bool {
+        match self {
+            Self::Received | Self::Signed => false,
+            Self::Stamped
+            | Self::Ready
+            | Self::Sending
+            | Self::Unknown
+            | Self::Receipted
+            | Self::Rejected => true,
+        }
+    }
+
     /// Whether it will not change any more.
     pub fn is_final(self) -> bool {
         match self {

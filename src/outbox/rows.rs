@@ -11,7 +11,7 @@ use crate::store::{Body, StoreError};
 use std::collections::HashSet;
 use time::OffsetDateTime;
 
-const COLUMNS: &str = "uuid, form, version, operation, code_prestataire, client, state, \
+pub(super) const COLUMNS: &str = "uuid, form, version, operation, code_prestataire, client, state, \
      wait_class, wait_code, wait_text, due_ms, tries, insurer_id, correlation_id, \
      received_ms, updated_ms, request_sha256, environment, environment_kind, signer, identity";
 
@@ -236,23 +236,6 @@ fn claim_of(
     }
 }
 
-/// Claims one that is `unknown` and not held, out of turn and without a lease.
-pub(super) fn take_unknown(
-    tx: &Transaction<'_>,
-    uuid: Uuid4,
-    now: OffsetDateTime,
-) -> Result<Option<(Record, i64)>, StoreError> {
-    let sql = format!(
-        "UPDATE submission SET claims = claims + 1 WHERE uuid = ?1 AND state = 'unknown' \
-         AND (lease_ms IS NULL OR lease_ms <= ?2) RETURNING {COLUMNS}, claims"
-    );
-    tx.query_row(&sql, params![uuid.to_string(), unix_ms(now)], |row| {
-        Ok((record(row)?, row.get(21)?))
-    })
-    .optional()
-    .map_err(StoreError::sql("take a submission"))
-}
-
 pub(super) fn next_due(
     connection: &Connection,
     queue: Queue,
@@ -294,7 +277,9 @@ pub(super) fn sample(
     let rows = statement
         .query_map([limit as i64], record)
         .map_err(&failed)?;
-    Ok(rows.filter_map(Result::ok).collect())
+    rows.filter(is_readable)
+        .collect::<Result<_, _>>()
+        .map_err(&failed)
 }
 
 pub(super) fn make_due(
@@ -380,7 +365,9 @@ pub(super) fn list(
             .query_map(params![before, code], record)
             .map_err(&failed)?;
         // One that is damaged must not hide the others; it is a condition.
-        found.extend(rows.filter_map(Result::ok).take(limit));
+        for row in rows.filter(is_readable).take(limit) {
+            found.push(row.map_err(&failed)?);
+        }
     }
     found.sort_by_key(|record: &Record| std::cmp::Reverse((record.received_at, record.uuid)));
     found.truncate(limit);
@@ -724,7 +711,12 @@ fn body_row(row: &Row<'_>) -> rusqlite::Result<Body> {
     })
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+/// Whether it is a record, or a failure of the database: not one that is damaged.
+fn is_readable(row: &rusqlite::Result<Record>) -> bool {
+    !row.as_ref().is_err_and(damaged::is_of_the_record)
+}
+
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     let wait_class: Option<String> = row.get(7)?;
     let wait = match wait_class {
         Some(class) => Some(Wait {

@@ -1,10 +1,15 @@
 //! The end of an open question that only a person can answer: the receiver
 //! offers no way to ask, or refuses the question for good.
 
-use super::{Conclusion, Outbox, OutboxError, Record, Verdict, Wait, rows};
+use super::rows::{COLUMNS, record};
+use super::{Conclusion, Outbox, OutboxError, Record, Verdict, Wait};
 use crate::base::Uuid4;
+use crate::base::clock::unix_ms;
+use crate::store::StoreError;
+use crate::store::rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::{Value, json};
 use std::time::Duration;
+use time::OffsetDateTime;
 
 /// What a person has found out about a document that is `unknown`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,13 +70,36 @@ impl Outbox {
         let now = self.clock.now();
         let taken = self
             .store
-            .transact(|tx| Ok::<_, OutboxError>(rows::take_unknown(tx, uuid, now)?))?;
-        let Some((record, number)) = taken else {
+            .transact(|tx| Ok::<_, OutboxError>(take_unknown(tx, uuid, now)?))?;
+        let Some((mut record, number)) = taken else {
             return Ok(None);
         };
+        // It goes on at once, however often it was looked at in vain.
+        record.tries = 0;
         let told = json!({ "outcome": finding.word() });
         let (record, word, detail) = self.concluded(record, finding.into());
         let events = [("settled", told), (word, detail)];
-        self.end(record, number, &events, &[]).map(Some)
+        match self.end(record, number, &events, &[]) {
+            // A worker was quicker.
+            Err(OutboxError::LeaseLost(_)) => Ok(None),
+            ended => ended.map(Some),
+        }
     }
+}
+
+/// Claims one that is `unknown` and not held, out of turn and without a lease.
+fn take_unknown(
+    tx: &Transaction<'_>,
+    uuid: Uuid4,
+    now: OffsetDateTime,
+) -> Result<Option<(Record, i64)>, StoreError> {
+    let sql = format!(
+        "UPDATE submission SET claims = claims + 1 WHERE uuid = ?1 AND state = 'unknown' \
+         AND (lease_ms IS NULL OR lease_ms <= ?2) RETURNING {COLUMNS}, claims"
+    );
+    tx.query_row(&sql, params![uuid.to_string(), unix_ms(now)], |row| {
+        Ok((record(row)?, row.get(21)?))
+    })
+    .optional()
+    .map_err(StoreError::sql("take a submission"))
 }

@@ -200,7 +200,7 @@ impl Store {
         let seal = Seal::new(&load_key(settings, key)?);
         let path = settings.folder.join(DATABASE);
         let present = Present::default();
-        let connection = match damage(&settings.folder) {
+        let connection = match damage(&settings.folder)? {
             Some(cause) => {
                 present.begin(Fault::ReadOnly, cause);
                 check::read_only(&path).map_err(StoreError::sql("open"))?
@@ -577,11 +577,23 @@ pub fn read_only(folder: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Why the database of this folder is only read, if it is.
-fn damage(folder: &Path) -> Option<String> {
-    let marker = folder.join(DAMAGED);
-    let is_damaged = marker.exists() && folder.join(DATABASE).exists();
-    is_damaged.then(|| std::fs::read_to_string(&marker).unwrap_or_default())
+/// Why the database of this folder is only read, if it is: it was found damaged,
+/// and is still there, and a whole check does not find it sound now.
+fn damage(folder: &Path) -> Result<Option<String>, StoreError> {
+    let (marker, database) = (folder.join(DAMAGED), folder.join(DATABASE));
+    if !marker.exists() {
+        return Ok(None);
+    }
+    let is_sound = || {
+        let read = check::read_only(&database).map_err(StoreError::sql("open"))?;
+        check::check(&read, Check::Whole)
+    };
+    if database.exists() && is_sound().is_err() {
+        return Ok(Some(std::fs::read_to_string(&marker).unwrap_or_default()));
+    }
+    tracing::warn!("the database is not the damaged one any more, or was read wrongly once");
+    std::fs::remove_file(&marker).map_err(StoreError::file("remove", &marker))?;
+    Ok(None)
 }
 
 /// The files of these bodies, for [`Store::discard`].

@@ -9,6 +9,9 @@ use time::OffsetDateTime;
 /// From which difference on this machine's clock is a fault of its own.
 pub(super) const CLOCK_ALARM: time::Duration = time::Duration::minutes(5);
 
+/// Longest pause of an authority that fails again and again.
+const PAUSE_MAX: Duration = Duration::from_secs(3600);
+
 /// How a timestamp authority does.
 #[derive(Debug, Clone, Default)]
 pub struct AuthorityHealth {
@@ -24,6 +27,8 @@ pub struct AuthorityHealth {
     pub last_failure: Option<Failure>,
     /// Since when it has given no good timestamp, when it failed last.
     pub failing_since: Option<OffsetDateTime>,
+    /// How often it has failed in a row.
+    pub failures: u32,
     /// Until when others are asked before it, because it failed or was slow.
     pub paused_until: Option<OffsetDateTime>,
 }
@@ -32,6 +37,12 @@ impl AuthorityHealth {
     /// Whether its last answer was no good timestamp.
     pub fn is_failing(&self) -> bool {
         self.failing_since.is_some()
+    }
+
+    /// How long it is asked last after a failure: twice as long after each.
+    fn pause(&self, shortest: Duration) -> Duration {
+        let doubled = shortest.saturating_mul(2_u32.saturating_pow(self.failures.clamp(1, 16) - 1));
+        doubled.min(PAUSE_MAX.max(shortest))
     }
 
     fn is_apart(&self) -> bool {
@@ -149,7 +160,11 @@ impl Trust {
     /// documents under way one alone tries whether it is back.
     pub(super) fn authorities_in_turn(&self) -> Vec<usize> {
         let mut health = self.health_now();
-        let paused = |a: &AuthorityHealth| a.paused_until.filter(|until| self.is_ahead(*until));
+        let shortest = self.settings.authority_pause;
+        let paused = |a: &AuthorityHealth| {
+            let until = a.paused_until;
+            until.filter(|until| self.is_ahead(*until, a.pause(shortest)))
+        };
         let over = |a: &AuthorityHealth| a.is_failing() && paused(a).is_none();
         let tried = health.authorities.iter().position(over);
         let mut order: Vec<usize> = (0..health.authorities.len()).collect();
@@ -159,16 +174,16 @@ impl Trust {
         });
         let first = order.first().and_then(|n| health.authorities.get_mut(*n));
         if let Some(first) = first.filter(|a| a.paused_until.is_some()) {
-            first.paused_until = Some(self.clock.now() + self.settings.authority_pause);
+            first.paused_until = Some(self.clock.now() + first.pause(shortest));
         }
         order
     }
 
     /// Whether the end of a pause is still to come. One that is further away than a
     /// pause is long was written down by a clock that has been set back since.
-    pub(super) fn is_ahead(&self, until: OffsetDateTime) -> bool {
+    pub(super) fn is_ahead(&self, until: OffsetDateTime, pause: Duration) -> bool {
         let now = self.clock.now();
-        now < until && until <= now + self.settings.authority_pause
+        now < until && until <= now + pause
     }
 
     /// Writes down how asking an authority went.
@@ -183,8 +198,13 @@ impl Trust {
         let Some(authority) = health.authorities.get_mut(place) else {
             return;
         };
+        authority.failures = match failure {
+            Some(_) => authority.failures.saturating_add(1),
+            None => 0,
+        };
         let pause = failure.is_some() || took >= self.settings.authority_slow;
-        authority.paused_until = pause.then(|| now + self.settings.authority_pause);
+        let length = authority.pause(self.settings.authority_pause);
+        authority.paused_until = pause.then(|| now + length);
         match failure {
             Some((kind, reason)) => {
                 tracing::debug!(authority = %authority.name, "timestamp authority failed: {reason}");
@@ -204,6 +224,7 @@ impl Trust {
                     // It was this machine's clock, for the others too.
                     for other in health.authorities.iter_mut().filter(|a| a.is_apart()) {
                         (other.failing_since, other.paused_until) = (None, None);
+                        other.failures = 0;
                     }
                 }
             }

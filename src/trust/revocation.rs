@@ -223,7 +223,7 @@ impl Trust {
 
     fn is_paused(&self, source: Source<'_>) -> bool {
         let until = self.memory.paused_until(source.named().1);
-        until.is_some_and(|until| self.is_ahead(until))
+        until.is_some_and(|until| self.is_ahead(until, self.settings.authority_pause))
     }
 
     /// What is kept, when it would do and was fetched within `age`.

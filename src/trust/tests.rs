@@ -254,8 +254,8 @@ mod timestamps {
 
     #[test]
     fn the_authoritys_clock_must_agree() {
-        // One minute of tolerance and 1.5 s of stated accuracy.
-        for (seconds, accepted) in [(-62, false), (-61, true), (61, true), (62, false)] {
+        // One minute of tolerance; the stated accuracy of 1.5 s adds nothing.
+        for (seconds, accepted) in [(-61, false), (-60, true), (60, true), (61, false)] {
             let world = world();
             world.stamping("first", world.tsa(), move |stamp| {
                 stamp.gen_time = later(seconds)

@@ -137,8 +137,8 @@ impl Trust {
     }
 
     /// The stated time must lie between question and answer, give or take the
-    /// tolerance and the authority's own accuracy, which the tolerance bounds:
-    /// otherwise an authority could state any time with a large one.
+    /// tolerance, which bounds the authority's own accuracy too: a signature
+    /// further off would not pass validation.
     fn check_clock(
         &self,
         authority: &TsaSettings,
@@ -154,7 +154,7 @@ impl Trust {
                 allowed: tolerance,
             });
         }
-        if off.unsigned_abs() <= tolerance + accuracy {
+        if off.unsigned_abs() <= tolerance {
             return Ok(());
         }
         Err(TrustError::ClockSkew {

@@ -217,6 +217,12 @@ impl Module {
         Ok(keys)
     }
 
+    /// The keys that can be seen now, after a login.
+    pub(super) fn keys(&mut self) -> Result<Vec<KeyFact>, Fault> {
+        let token = self.token.as_mut().ok_or_else(session_lost)?;
+        token.find_keys()
+    }
+
     /// Logs out and closes the session, which ends whatever was begun in it.
     pub(super) fn logout(&mut self) -> Result<(), Fault> {
         let Some(token) = self.token.take() else {

@@ -27,6 +27,8 @@ pub(super) enum Request {
     /// Log in with the PIN in the tail, or without one where the token asks its
     /// holder itself, and find the private keys.
     Login,
+    /// Find the private keys again: the token showed none after the login.
+    Keys,
     /// Sign what is in the tail: a digest or a message, as the mechanism says.
     Sign {
         /// SHA-256 of the certificate, hexadecimal.
@@ -45,6 +47,7 @@ impl Request {
             Self::Open { .. } => "open",
             Self::Check => "check",
             Self::Login => "login",
+            Self::Keys => "find keys",
             Self::Sign { .. } => "sign",
             Self::Logout => "logout",
         }

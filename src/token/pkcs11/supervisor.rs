@@ -319,9 +319,18 @@ impl Supervisor {
 
     /// Looks whether the token is still there.
     fn look(&mut self) {
-        if self.opened.is_some() {
-            // What is wrong has been noted by the call; settling comes next.
-            let _ = self.check();
+        // What is wrong has been noted by the call; settling comes next.
+        if self.opened.is_none() || self.check().is_err() {
+            return;
+        }
+        // A card that was slow to show its keys needs no other PIN.
+        if self.keys.as_ref().is_some_and(Vec::is_empty)
+            && let Ok((Answer::LoggedIn { keys }, _)) =
+                self.call(&Request::Keys, &[], self.settings.deadlines.init)
+            && !keys.is_empty()
+        {
+            self.keys = Some(keys);
+            self.publish(TokenStatus::Ready);
         }
     }
 

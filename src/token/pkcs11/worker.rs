@@ -64,6 +64,9 @@ impl Worker {
             Request::Login => Answer::LoggedIn {
                 keys: module.login((!tail.is_empty()).then(|| Secret::new(tail.to_vec())))?,
             },
+            Request::Keys => Answer::LoggedIn {
+                keys: module.keys()?,
+            },
             Request::Sign {
                 certificate,
                 mechanism,

@@ -51,9 +51,12 @@ fn a_failing_authority_costs_its_time_once_in_a_while() {
     at(100);
     assert_eq!(asked(&trust), (true, both));
     assert_eq!(asked(&trust), (true, second));
-    // It is back.
-    world.stamping("first", world.tsa(), |stamp| stamp.gen_time = later(200));
-    at(200);
+    // It is back; after two failures it rests twice as long.
+    world.stamping("second", world.tsa(), |stamp| stamp.gen_time = later(299));
+    at(299);
+    assert_eq!(asked(&trust), (true, vec!["/second".to_owned()]));
+    world.stamping("first", world.tsa(), |stamp| stamp.gen_time = later(300));
+    at(300);
     for _ in 0..2 {
         assert_eq!(asked(&trust), (true, vec!["/first".to_owned()]));
     }
