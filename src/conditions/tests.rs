@@ -94,6 +94,23 @@ fn a_fault_begins_once_and_ends_with_the_first_that_gets_through() {
 }
 
 #[test]
+fn what_a_person_settles_says_nothing_of_the_insurer() {
+    let mut pauses = Pauses::default();
+    let down = Some(("receiver", "UNAVAILABLE"));
+    let settled = Uuid4::random();
+    for uuid in [settled, Uuid4::random()] {
+        pauses.learn(&record(uuid, A, State::Unknown, down), &[]);
+    }
+    let told = Event {
+        word: "settled",
+        at: at(1),
+        detail: serde_json::Value::Null,
+    };
+    pauses.learn(&record(settled, A, State::Receipted, None), &[told]);
+    assert_eq!(names(&pauses), [("insurer-down", None)]);
+}
+
+#[test]
 fn what_is_wrong_with_one_document_ends_with_that_document() {
     for (state, wait, name) in [
         (

@@ -238,6 +238,29 @@ fn damage_that_only_a_whole_check_sees_lasts() {
 }
 
 #[test]
+fn damage_that_is_gone_is_forgotten_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let marker = folder.path().join(DAMAGED);
+    let database = folder.path().join(DATABASE);
+    // Read wrongly once, or repaired.
+    std::fs::write(&marker, "cause").unwrap();
+    let store = open(folder.path());
+    assert_eq!((store.health(), marker.exists()), (None, false));
+    drop(store);
+    damage_an_index(folder.path());
+    std::fs::write(&marker, "cause").unwrap();
+    let store = open(folder.path());
+    assert_eq!(store.health().unwrap().fault, Fault::ReadOnly);
+    drop(store);
+    // Another database in its place.
+    std::fs::remove_file(&database).unwrap();
+    let store = open(folder.path());
+    assert_eq!((store.health(), marker.exists()), (None, false));
+    fill(&store);
+}
+
+#[test]
 fn a_store_that_has_stopped_is_opened_anew_and_keeps_what_it_had() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
