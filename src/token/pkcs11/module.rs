@@ -102,11 +102,7 @@ impl Module {
             flags: flags(&info),
             pin_on_reader: token.pin_on_reader,
             mechanisms: self.mechanisms(token.slot),
-            certificates: token
-                .certificates
-                .iter()
-                .map(|c| hex::encode(&c.der))
-                .collect(),
+            certificates: token.shown(),
             keys,
         };
         self.token = Some(token);
@@ -217,10 +213,12 @@ impl Module {
         Ok(keys)
     }
 
-    /// The keys that can be seen now, after a login.
-    pub(super) fn keys(&mut self) -> Result<Vec<KeyFact>, Fault> {
+    /// The certificates and keys that can be seen now, after a login.
+    pub(super) fn reread(&mut self) -> Result<(Vec<String>, Vec<KeyFact>), Fault> {
         let token = self.token.as_mut().ok_or_else(session_lost)?;
-        token.find_keys()
+        token.certificates = find_certificates(&token.session)?;
+        let keys = token.find_keys()?;
+        Ok((token.shown(), keys))
     }
 
     /// Logs out and closes the session, which ends whatever was begun in it.
@@ -286,12 +284,25 @@ fn not_found(wanted: &Wanted<'_>, others: &[String]) -> Fault {
 
 fn open_slot(context: &Pkcs11, slot: Slot, info: &TokenInfo) -> Result<OpenToken, Fault> {
     let session = context.open_ro_session(slot).map_err(fault)?;
+    let certificates = find_certificates(&session)?;
+    Ok(OpenToken {
+        session,
+        slot,
+        serial: info.serial_number().trim().to_owned(),
+        certificates,
+        keys: Vec::new(),
+        pin_on_reader: info.protected_authentication_path(),
+        pin: None,
+    })
+}
+
+fn find_certificates(session: &Session) -> Result<Vec<Certificate>, Fault> {
     let template = [
         Attribute::Class(ObjectClass::CERTIFICATE),
         Attribute::CertificateType(CertificateType::X_509),
     ];
     let mut certificates = Vec::new();
-    for handle in find(&session, &template, CERTIFICATES_MAX)? {
+    for handle in find(session, &template, CERTIFICATES_MAX)? {
         let wanted = [AttributeType::Value, AttributeType::Id];
         let (mut der, mut id) = (Vec::new(), Vec::new());
         for attribute in session.get_attributes(handle, &wanted).map_err(fault)? {
@@ -306,15 +317,7 @@ fn open_slot(context: &Pkcs11, slot: Slot, info: &TokenInfo) -> Result<OpenToken
             certificates.push(Certificate { id, sha256, der });
         }
     }
-    Ok(OpenToken {
-        session,
-        slot,
-        serial: info.serial_number().trim().to_owned(),
-        certificates,
-        keys: Vec::new(),
-        pin_on_reader: info.protected_authentication_path(),
-        pin: None,
-    })
+    Ok(certificates)
 }
 
 /// At most `most` objects: a module may find more without end.
@@ -328,6 +331,12 @@ fn find(
 }
 
 impl OpenToken {
+    /// Its certificates, DER, hexadecimal.
+    fn shown(&self) -> Vec<String> {
+        let certificates = self.certificates.iter();
+        certificates.map(|c| hex::encode(&c.der)).collect()
+    }
+
     fn login(&self, user: UserType, pin: Option<&Secret>) -> Result<(), Fault> {
         let done = match pin {
             Some(pin) => {

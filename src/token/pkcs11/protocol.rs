@@ -27,8 +27,9 @@ pub(super) enum Request {
     /// Log in with the PIN in the tail, or without one where the token asks its
     /// holder itself, and find the private keys.
     Login,
-    /// Find the private keys again: the token showed none after the login.
-    Keys,
+    /// Read certificates and private keys again: the token showed none that
+    /// belong together after the login.
+    Reread,
     /// Sign what is in the tail: a digest or a message, as the mechanism says.
     Sign {
         /// SHA-256 of the certificate, hexadecimal.
@@ -47,7 +48,7 @@ impl Request {
             Self::Open { .. } => "open",
             Self::Check => "check",
             Self::Login => "login",
-            Self::Keys => "find keys",
+            Self::Reread => "read again",
             Self::Sign { .. } => "sign",
             Self::Logout => "logout",
         }
@@ -66,6 +67,11 @@ pub(super) enum Answer {
     Checked { flags: PinFlags },
     /// Logged in; these keys can sign.
     LoggedIn { keys: Vec<KeyFact> },
+    /// What is on the token; certificates are DER, hexadecimal.
+    Reread {
+        certificates: Vec<String>,
+        keys: Vec<KeyFact>,
+    },
     /// The signature is in the tail.
     Signed,
     /// The token or its module refused.

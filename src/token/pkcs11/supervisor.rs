@@ -323,12 +323,15 @@ impl Supervisor {
         if self.opened.is_none() || self.check().is_err() {
             return;
         }
-        // A card that was slow to show its keys needs no other PIN.
-        if self.keys.as_ref().is_some_and(Vec::is_empty)
-            && let Ok((Answer::LoggedIn { keys }, _)) =
-                self.call(&Request::Keys, &[], self.settings.deadlines.init)
-            && !keys.is_empty()
+        // A card that was slow to show what it has needs no other PIN.
+        if !self.keys.as_ref().is_some_and(Vec::is_empty) {
+            return;
+        }
+        let answer = self.call(&Request::Reread, &[], self.settings.deadlines.init);
+        if let (Ok((Answer::Reread { certificates, keys }, _)), Some(opened)) =
+            (answer, &mut self.opened)
         {
+            opened.certificates = certificates;
             self.keys = Some(keys);
             self.publish(TokenStatus::Ready);
         }

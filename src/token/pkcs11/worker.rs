@@ -64,9 +64,10 @@ impl Worker {
             Request::Login => Answer::LoggedIn {
                 keys: module.login((!tail.is_empty()).then(|| Secret::new(tail.to_vec())))?,
             },
-            Request::Keys => Answer::LoggedIn {
-                keys: module.keys()?,
-            },
+            Request::Reread => {
+                let (certificates, keys) = module.reread()?;
+                Answer::Reread { certificates, keys }
+            }
             Request::Sign {
                 certificate,
                 mechanism,

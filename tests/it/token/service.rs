@@ -205,3 +205,25 @@ fn a_pin_is_in_no_memory_after_its_use() {
         assert_eq!(found(pid, PIN.as_bytes()), Some(0));
     }
 }
+
+#[test]
+fn a_token_that_shows_its_keys_late_needs_no_other_pin() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(&folder.path().join("sandbox"));
+    let Some((faulty, daemon)) = service(folder.path(), &sandbox, "") else {
+        return;
+    };
+    token_is(&daemon, "locked");
+    faulty.at("C_FindObjects", "skip");
+    unlock(&daemon, PIN);
+    let paper = Paper::new();
+    paper.hand_in(&daemon);
+    until("it finds no key", || {
+        let waits = paper.look(&daemon)["waiting"]["code"].clone();
+        (waits == "certificate-not-for-signing").then_some(())
+    });
+    assert_eq!(faulty.calls("C_Login 1"), 1);
+    clear(&faulty);
+    paper.ends_well(&daemon, &sandbox);
+    assert_eq!(faulty.calls("C_Login 1"), 0);
+}
