@@ -92,6 +92,9 @@ kinds! {
     SUBMISSION_UNKNOWN = 404 "submission-unknown", "No submission has this UUID",
         "A document that was never answered with 202 or 200 was not accepted: send it.",
         ["Ce document est inconnu de Sceau.", "Dieses Dokument ist Sceau nicht bekannt.", "Sceau does not know this document."];
+    TOKEN_UNKNOWN = 404 "token-unknown", "There is no token of this name",
+        "GET /v1/tokens lists the names; with one token none needs to be given.",
+        ["Aucune carte ne porte ce nom dans la configuration.", "In der Konfiguration trägt keine Karte diesen Namen.", "No card of the configuration has this name."];
     NOT_YET_AVAILABLE = 404 "not-yet-available", "The submission has not come that far",
         "GET the submission: its state says what it waits for.",
         ["Le document n'en est pas encore là.", "Das Dokument ist noch nicht so weit.", "The document has not come that far yet."];

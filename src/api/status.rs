@@ -2,7 +2,7 @@
 
 use super::events::Condition;
 use super::packs::PackHealth;
-use super::problem::{BODY_MALFORMED, Problem, QUERY_MALFORMED};
+use super::problem::{BODY_MALFORMED, Problem, QUERY_MALFORMED, TOKEN_UNKNOWN};
 use super::{Api, blocking, openapi_json};
 use crate::base::clock::rfc3339;
 use crate::base::{Secret, Uuid4};
@@ -321,7 +321,7 @@ fn token(named: &Named, now: OffsetDateTime) -> Token {
 /// `reader` the body has no PIN, and the answer comes when it was entered there.
 #[utoipa::path(post, operation_id = "unlockToken", path = "/v1/tokens/unlock", tag = "service", security(("administrator" = [])),
     request_body = Unlock,
-    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn unlock(
     State(api): State<Arc<Api>>,
     body: Result<Bytes, BytesRejection>,
@@ -348,7 +348,7 @@ pub async fn unlock(
 /// which `sceau lock` reads from the state folder.
 #[utoipa::path(post, operation_id = "lockToken", path = "/v1/tokens/lock", tag = "service", security(("administrator" = [])),
     request_body = Lock,
-    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn lock(
     State(api): State<Arc<Api>>,
     body: Result<Bytes, BytesRejection>,
@@ -368,9 +368,11 @@ fn one_of(tokens: &Several, name: Option<&str>) -> Result<Arc<dyn token::Token>,
     found.map(|named| named.token.clone()).ok_or_else(|| {
         let names = tokens.each().iter().map(|named| named.name.as_str());
         let names = names.collect::<Vec<_>>().join(", ");
-        match names.as_str() {
-            "" => TokenError::Absent.into(),
-            _ => Problem::new(&BODY_MALFORMED, format!("Name one of the tokens: {names}.")),
+        let text = format!("Name one of the tokens: {names}.");
+        match (names.as_str(), name) {
+            ("", _) => TokenError::Absent.into(),
+            (_, None) => Problem::new(&BODY_MALFORMED, text),
+            (_, Some(_)) => Problem::new(&TOKEN_UNKNOWN, text),
         }
     })
 }

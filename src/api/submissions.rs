@@ -352,6 +352,7 @@ pub struct Settlement {
     /// are sent again.
     outcome: SettledAs,
     /// The insurer's id of an accepted document, where it is known.
+    #[schema(min_length = 1, max_length = 100)]
     insurer_id: Option<String>,
 }
 

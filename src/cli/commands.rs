@@ -81,7 +81,10 @@ pub(super) fn settle(
         Outcome::Refused => "refused",
         Outcome::NotReceived => "not-received",
     };
-    let body = serde_json::json!({ "outcome": outcome, "insurer_id": insurer_id });
+    let mut body = serde_json::json!({ "outcome": outcome });
+    if let Some(id) = insurer_id {
+        body["insurer_id"] = id.into();
+    }
     let path = format!("/v1/submissions/{uuid}/settle");
     command(&configuration, &path, &token, serde_json::to_vec(&body)?)?;
     println!("Settled.");

@@ -187,13 +187,13 @@ fn a_token_that_is_away_holds_up_its_own_documents_alone() {
             .send(&administrator, "/v1/tokens/unlock", body)
             .unwrap()
     };
-    for body in [
-        "{\"pin\":\"1\"}",
-        "{\"pin\":\"1\",\"token\":\"other\"}",
-        "{\"token\":\"here\"}",
+    for (body, code) in [
+        ("{\"pin\":\"1\"}", "body-malformed"),
+        ("{\"pin\":\"1\",\"token\":\"other\"}", "token-unknown"),
+        ("{\"token\":\"here\"}", "body-malformed"),
     ] {
         let problem = json_of(&unlock(body));
-        assert_eq!(problem["code"], "body-malformed", "{body}");
+        assert_eq!(problem["code"], code, "{body}");
     }
     assert_eq!(unlock("{\"pin\":\"1\",\"token\":\"here\"}").status, 204);
     let unnamed = daemon.command(&["unlock"]);

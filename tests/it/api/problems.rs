@@ -112,6 +112,7 @@ const ELSEWHERE: &[&str] = &[
     "not-yet-available",
     "not-unknown",
     "token-not-ready",
+    "token-unknown",
     "pin-locked",
     "pin-uncertain",
     "pdf-validator-failed",

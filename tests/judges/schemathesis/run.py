@@ -50,7 +50,12 @@ checks.negative_data_rejection.expected-statuses = ["200", "400", "401", "403", 
 # Whether a PIN is needed depends on the reader that is plugged in.
 [[operations]]
 include-name = "POST /v1/tokens/unlock"
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
+
+# That an insurer's id goes with `accepted` alone is said in words only.
+[[operations]]
+include-name = "POST /v1/submissions/{{uuid}}/settle"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
 """
 
 
