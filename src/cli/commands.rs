@@ -57,7 +57,8 @@ pub(super) fn lock(files: &[PathBuf], name: Option<&str>) -> Done {
 }
 
 /// What the insurer says of a document.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Outcome {
     /// It accepted it.
     Accepted,
@@ -76,11 +77,6 @@ pub(super) fn settle(
     let uuid: Uuid4 = uuid.parse()?;
     let configuration = config::load(files)?;
     let token = administrator(&configuration)?;
-    let outcome = match outcome {
-        Outcome::Accepted => "accepted",
-        Outcome::Refused => "refused",
-        Outcome::NotReceived => "not-received",
-    };
     let mut body = serde_json::json!({ "outcome": outcome });
     if let Some(id) = insurer_id {
         body["insurer_id"] = id.into();

@@ -12,7 +12,7 @@ use crate::sign::{self, Hand, PeopleError, SignError, Signatory};
 use crate::trust::Call;
 use crate::x509::Level;
 use crate::x509::tsp::TimestampToken;
-use crate::xades::{self, Envelope, Slot};
+use crate::xades::{Envelope, Slot};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use time::OffsetDateTime;
@@ -70,11 +70,11 @@ impl Intake {
             State::Received => self.sign(record, &pack, way, calls)?,
             State::Signed | State::Stamped => {
                 let rested = self.body(record, Kind::Document)?;
-                let own = xades::verify(&rested, slot).map_err(SignError::Xml)?;
+                let rested = Envelope::open(rested, slot).map_err(SignError::Xml)?;
                 // By a clock that was ahead: no timestamp can follow this signature.
-                match own.signing_time > self.latest(own.token.as_ref()) {
+                match rested.signing_time() > self.latest(rested.token()) {
                     true => self.sign(record, &pack, way, calls)?,
-                    false => Envelope::open(rested, slot).map_err(SignError::Xml)?,
+                    false => rested,
                 }
             }
             State::Ready | State::Sending | State::Unknown | State::Receipted | State::Rejected => {

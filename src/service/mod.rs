@@ -6,6 +6,8 @@ mod conditions;
 mod inbox;
 mod keeper;
 mod packs;
+#[cfg(test)]
+mod testing;
 mod upkeep;
 mod witness;
 mod workers;

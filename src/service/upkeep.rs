@@ -226,10 +226,10 @@ fn keep_newest(folder: &Path, count: usize, now: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::receive;
     use super::*;
     use crate::base::clock::FixedClock;
-    use crate::forms::EnvironmentKind;
-    use crate::outbox::{Conclusion, Evidence, Kind, New, Prepared, Stage, State, Verdict};
+    use crate::outbox::{Conclusion, Evidence, Kind, Prepared, Stage, State, Verdict};
     use crate::store::Store;
     use std::sync::Mutex;
 
@@ -256,26 +256,7 @@ mod tests {
 
     /// A document that has ended.
     fn ended(outbox: &Outbox) -> Uuid4 {
-        let new = New {
-            uuid: Uuid4::random(),
-            form: "memoire-honoraires".into(),
-            version: "2".into(),
-            operation: "depot".into(),
-            code_prestataire: "90000001".into(),
-            client: "test".into(),
-            environment: "sandbox".into(),
-            environment_kind: EnvironmentKind::Sandbox,
-            signer: None,
-            is_interactive: false,
-            links: Vec::new(),
-            request_sha256: [7; 32],
-            xml: b"<memoire/>".to_vec(),
-            pdf: None,
-            facts: serde_json::json!([]),
-            detail: serde_json::json!({}),
-        };
-        let uuid = new.uuid;
-        outbox.receive(new).unwrap();
+        let uuid = receive(outbox);
         let lease = outbox.claim(Stage::Intake).unwrap().unwrap();
         let step = Prepared {
             state: State::Ready,

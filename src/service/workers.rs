@@ -128,36 +128,12 @@ pub fn work(
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::receive;
     use super::*;
-    use crate::base::{SystemClock, Uuid4};
-    use crate::forms::EnvironmentKind;
-    use crate::outbox::{self, New, Prepared, State};
+    use crate::base::SystemClock;
+    use crate::outbox::{self, Prepared, State};
     use crate::store::{Settings, Store};
     use std::sync::mpsc;
-
-    fn receive(outbox: &Outbox) -> Uuid4 {
-        let uuid = Uuid4::random();
-        let new = New {
-            uuid,
-            form: "memoire-honoraires".into(),
-            version: "2".into(),
-            operation: "depot".into(),
-            code_prestataire: "90000001".into(),
-            client: "test".into(),
-            environment: "sandbox".into(),
-            environment_kind: EnvironmentKind::Sandbox,
-            signer: None,
-            is_interactive: false,
-            links: Vec::new(),
-            request_sha256: [0; 32],
-            xml: b"xml".to_vec(),
-            pdf: None,
-            facts: serde_json::json!([]),
-            detail: serde_json::json!({}),
-        };
-        outbox.receive(new).unwrap();
-        uuid
-    }
 
     #[test]
     fn a_document_that_makes_a_step_panic_stops_no_other() {

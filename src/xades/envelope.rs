@@ -12,6 +12,7 @@ use crate::x509::tsp::{TimestampToken, TspError};
 use crate::xml;
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use time::OffsetDateTime;
 
 /// A document with its signature, and what the next level needs to know of
 /// it: a step inserts bytes and reads nothing again.
@@ -20,6 +21,8 @@ pub struct Envelope {
     pub(super) xml: Vec<u8>,
     pub(super) level: Level,
     pub(super) signer: Cert,
+    /// The time the signer claims.
+    pub(super) signing_time: OffsetDateTime,
     /// The exclusive canonical form of `ds:SignatureValue`.
     pub(super) timestamp_input: Vec<u8>,
     /// Offset behind the last property, where the next one goes.
@@ -50,6 +53,7 @@ impl Envelope {
         Ok(Self {
             level: verified.level,
             signer: verified.signer,
+            signing_time: verified.signing_time,
             timestamp_input,
             next,
             token: verified.token,
@@ -75,6 +79,11 @@ impl Envelope {
     /// The certificate whose key signed.
     pub fn signer(&self) -> &Cert {
         &self.signer
+    }
+
+    /// The time the signer claims.
+    pub fn signing_time(&self) -> OffsetDateTime {
+        self.signing_time
     }
 
     /// The signature timestamp, of levels T and LT.

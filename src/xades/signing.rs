@@ -26,6 +26,7 @@ pub struct Prepared {
     properties_end: usize,
     to_be_signed: Vec<u8>,
     signer: Cert,
+    signing_time: OffsetDateTime,
     algorithm: SignatureAlgorithm,
 }
 
@@ -91,6 +92,7 @@ pub fn prepare_parsed(
         properties_end,
         to_be_signed,
         signer: signer.clone(),
+        signing_time,
         algorithm,
     })
 }
@@ -123,6 +125,7 @@ impl Prepared {
             xml: [&[head][..], &inserted[..], &[tail][..]].concat().concat(),
             level: Level::B,
             signer: self.signer,
+            signing_time: self.signing_time,
             // No attributes, one namespace in use: this is its canonical form.
             timestamp_input: format!(
                 "<ds:SignatureValue xmlns:ds=\"{DS}\">{value}</ds:SignatureValue>"
