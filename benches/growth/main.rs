@@ -14,6 +14,7 @@ use records::Records;
 use sceau::base::Uuid4;
 use service::{Sandbox, Service, Start, document, read, until};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Records in the store, row by row; `SCEAU_GROWTH_RECORDS` takes others.
@@ -65,14 +66,15 @@ fn begin<'a>(folder: &'a Path, sandbox: &'a Sandbox, practitioners: usize) -> St
 
 fn head(what: &str) {
     println!(
-        "\n| {what} | start | accept p50 | p99 | delivered a second | memory | at most |\n\
-         |---|---|---|---|---|---|---|"
+        "\n| {what} | start | accept p50 | p99 | delivered a second | processor | written | memory | at most |\n\
+         |---|---|---|---|---|---|---|---|---|"
     );
 }
 
 /// Hands `count` documents in, one after the other, while they are signed and
 /// delivered, and prints the row.
 fn row(what: &str, service: &Service, count: usize, practitioners: usize, pdf: &[u8]) {
+    let before = service.spent();
     let begun = Instant::now();
     let mut took: Vec<Duration> = (0..count)
         .map(|number| service.accept(&document(number % practitioners).1, pdf))
@@ -82,11 +84,15 @@ fn row(what: &str, service: &Service, count: usize, practitioners: usize, pdf: &
     took.sort();
     let at = |share: usize| took[(count * share / 100).min(count - 1)].as_secs_f64() * 1e3;
     let (now, most) = service.memory();
+    let after = service.spent();
+    let each = |after: u64, before: u64| (after - before) as f64 / count as f64;
     println!(
-        "| {what} | {:.2} s | {:.1} ms | {:.1} ms | {rate:.1} | {now} MiB | {most} MiB |",
+        "| {what} | {:.2} s | {:.1} ms | {:.1} ms | {rate:.1} | {:.1} ms | {:.0} KiB | {now} MiB | {most} MiB |",
         service.started_in.as_secs_f64(),
         at(50),
         at(99),
+        each(after.processor_ms, before.processor_ms),
+        each(after.written_kib, before.written_kib),
     );
 }
 
@@ -108,9 +114,19 @@ fn records(folder: &Path, sandbox: &Sandbox) {
             records.add(wanted - there, 1, &state.join("bodies"));
             there = wanted;
         }
+        // What was written in bulk is not to be written while this is measured.
+        assert!(Command::new("sync").status().unwrap().success());
+        assert!(
+            Command::new("cat")
+                .arg(state.join("sceau.db"))
+                .stdout(std::process::Stdio::null())
+                .status()
+                .unwrap()
+                .success()
+        );
         let service = Service::start(&start);
-        row(&wanted.to_string(), &service, 200, 1, &pdf);
-        there += 200;
+        row(&wanted.to_string(), &service, 1000, 1, &pdf);
+        there += 1000;
     }
 }
 

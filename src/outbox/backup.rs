@@ -1,7 +1,7 @@
 //! Backups of everything the outbox keeps, and what a restored one may believe:
 //! whatever was open when it was made may have been sent since.
 
-use super::{Outbox, OutboxError, migrations, rows};
+use super::{Outbox, OutboxError, bodies, migrations, rows};
 use crate::audit;
 use crate::base::clock::unix_ms;
 use crate::base::{Clock, causes};
@@ -29,7 +29,7 @@ pub fn back_up(
     target: &Path,
     scratch: &Path,
 ) -> Result<Made, OutboxError> {
-    let made = store.back_up(target, rows::body_files, &ALSO)?;
+    let made = store.back_up(target, bodies::files, &ALSO)?;
     let proved = prove(settings, target, scratch);
     // Sealed all of it, but it has served.
     let removed = std::fs::remove_dir_all(scratch);
@@ -63,7 +63,7 @@ fn prove(settings: &Settings, backup: &Path, scratch: &Path) -> Result<(), Outbo
     };
     store::restore(backup, &there, &migrations(), |_| Ok::<_, StoreError>(()))?;
     let restored = Store::open(&there, &migrations())?;
-    for body in restored.read(rows::bodies)? {
+    for body in restored.read(bodies::all)? {
         restored.body(&body)?;
     }
     Ok(())

@@ -67,13 +67,34 @@ pub(super) fn set_aside(
     tx: &Transaction<'_>,
     uuid: &str,
     now: OffsetDateTime,
-    error: &rusqlite::Error,
+    error: &dyn std::fmt::Display,
 ) -> Result<(), StoreError> {
     tracing::error!(uuid, %error, "a damaged record is set aside");
     let sql = "UPDATE submission SET due_ms = NULL, lease_ms = NULL WHERE uuid = ?1";
     tx.execute(sql, [uuid])
         .map_err(StoreError::sql("set a damaged record aside"))?;
     audit::append(tx, now, uuid, "set-aside", &json!({}))
+}
+
+/// Sets aside a record that is not what the index says by which it was found.
+/// Changing the record leaves such an entry where it is, to be found again for
+/// ever, and SQLite's checks do not look for it: partial indexes are made anew.
+pub(super) fn contradicted(
+    tx: &Transaction<'_>,
+    uuid: &str,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    let failed = StoreError::sql("make an index anew");
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'submission' \
+               AND sql LIKE '% WHERE %'";
+    let mut statement = tx.prepare_cached(sql).map_err(&failed)?;
+    let names = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
+    let names: Vec<String> = names.collect::<Result<_, _>>().map_err(&failed)?;
+    for name in names {
+        tx.execute_batch(&format!("REINDEX {name}"))
+            .map_err(&failed)?;
+    }
+    set_aside(tx, uuid, now, &"an index says otherwise")
 }
 
 fn all(connection: &Connection) -> Result<Vec<SetAside>, StoreError> {

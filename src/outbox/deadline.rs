@@ -1,7 +1,7 @@
 //! How long what is signed may wait for its timestamp. A deadline that has
 //! passed is told; it lowers nothing and drops nothing.
 
-use super::{Kind, Outbox, OutboxError, Record, State};
+use super::{Kind, Outbox, OutboxError, Record, State, damaged};
 use crate::audit;
 use crate::base::Uuid4;
 use crate::base::clock::{from_unix_ms, rfc3339, unix_ms};
@@ -129,9 +129,11 @@ fn tell(tx: &Transaction<'_>, now: OffsetDateTime, within: Duration) -> Result<(
     for (uuid, signed) in rows.map_err(&failed)? {
         let deadline = rfc3339(from_unix_ms(signed) + within);
         let detail = json!({ "deadline": deadline });
-        audit::append(tx, now, &uuid, "stamp-overdue", &detail)?;
-        tx.execute("UPDATE submission SET overdue = 1 WHERE uuid = ?1", [&uuid])
-            .map_err(&failed)?;
+        let sql = format!("UPDATE submission SET overdue = 1 WHERE uuid = ?1 AND {UNSTAMPED}");
+        match tx.execute(&sql, [&uuid]).map_err(&failed)? {
+            0 => damaged::contradicted(tx, &uuid, now)?,
+            _ => audit::append(tx, now, &uuid, "stamp-overdue", &detail)?,
+        }
     }
     Ok(())
 }

@@ -12,6 +12,7 @@
 //! [`Outbox::begin_attempt`], `D4` [`Outbox::conclude`].
 
 mod backup;
+mod bodies;
 mod clients;
 mod conclude;
 mod damaged;
@@ -241,7 +242,7 @@ impl Outbox {
         outbox.recover()?;
         // Only now: later, a file without a row may be one about to get it.
         let store = &outbox.store;
-        store.sweep(|name| store.read(|c| rows::is_body(c, name)))?;
+        store.sweep(|name| store.read(|c| bodies::is_kept(c, name)))?;
         Ok(outbox)
     }
 
@@ -488,7 +489,7 @@ impl Outbox {
     /// [`OutboxError::Store`], also when the body is damaged.
     /// [`OutboxError::Purged`].
     pub fn body(&self, uuid: Uuid4, kind: Kind) -> Result<Option<Vec<u8>>, OutboxError> {
-        let named = || self.store.read(|c| rows::body(c, uuid, kind));
+        let named = || self.store.read(|c| bodies::find(c, uuid, kind));
         let Some(body) = named()? else {
             return Ok(None);
         };
@@ -576,7 +577,7 @@ impl Outbox {
     ) -> Result<Vec<(Kind, Body)>, StoreError> {
         let named = bodies
             .iter()
-            .map(|(kind, bytes)| (rows::body_name(uuid, *kind), bytes.as_slice()));
+            .map(|(kind, bytes)| (bodies::name(uuid, *kind), bytes.as_slice()));
         let named: Vec<_> = named.collect();
         let kinds = bodies.iter().map(|(kind, _)| *kind);
         let put = self.store.put_bodies(&named)?;
@@ -593,7 +594,7 @@ impl Outbox {
     ) -> Result<Vec<String>, StoreError> {
         let mut replaced = Vec::new();
         for (kind, body) in bodies {
-            replaced.extend(rows::put_body(tx, uuid, *kind, body)?);
+            replaced.extend(bodies::put(tx, uuid, *kind, body)?);
         }
         Ok(replaced)
     }

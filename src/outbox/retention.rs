@@ -2,7 +2,7 @@
 //! copy of their bytes can be read any more (crypto-shredding); the record, the
 //! digests, the receiver's answer and the timestamp stay.
 
-use super::{Kind, Outbox, OutboxError};
+use super::{Kind, Outbox, OutboxError, bodies, damaged};
 use crate::audit;
 use crate::base::Uuid4;
 use crate::base::clock::unix_ms;
@@ -13,6 +13,9 @@ use time::OffsetDateTime;
 
 /// Submissions destroyed in one transaction; others want to write too.
 const BATCH: usize = 100;
+
+/// The very text of the partial index, so that it is used.
+const UNPURGED: &str = "state IN ('receipted', 'rejected') AND purged_ms IS NULL";
 
 /// What is destroyed: all that holds what the practice wrote.
 const DESTROYED: [Kind; 5] = [
@@ -37,9 +40,7 @@ impl Outbox {
             let ended = ended(tx, before)?;
             let mut files = Vec::new();
             for uuid in &ended {
-                files.extend(destroy(tx, *uuid, unix_ms(now))?);
-                let detail = json!({ "kinds": DESTROYED.map(Kind::word) });
-                audit::append(tx, now, &uuid.to_string(), "purged", &detail)?;
+                files.extend(destroy(tx, *uuid, now)?);
             }
             // Last: whatever fails before leaves them where they are.
             self.store.stage(&files);
@@ -52,10 +53,9 @@ impl Outbox {
 
 fn ended(tx: &Transaction<'_>, before: i64) -> Result<Vec<Uuid4>, StoreError> {
     let failed = StoreError::sql("find what has ended");
-    // The very text of the partial index, so that it is used.
     let sql = format!(
-        "SELECT uuid FROM submission WHERE state IN ('receipted', 'rejected') \
-         AND purged_ms IS NULL AND updated_ms <= ?1 ORDER BY updated_ms LIMIT {BATCH}"
+        "SELECT uuid FROM submission WHERE {UNPURGED} AND updated_ms <= ?1 \
+         ORDER BY updated_ms LIMIT {BATCH}"
     );
     let mut statement = tx.prepare_cached(&sql).map_err(&failed)?;
     let rows = statement
@@ -68,30 +68,38 @@ fn ended(tx: &Transaction<'_>, before: i64) -> Result<Vec<Uuid4>, StoreError> {
 }
 
 /// Destroys the keys, and the small bodies; returns the files of the others.
-fn destroy(tx: &Transaction<'_>, uuid: Uuid4, now: i64) -> Result<Vec<String>, StoreError> {
+fn destroy(
+    tx: &Transaction<'_>,
+    uuid: Uuid4,
+    now: OffsetDateTime,
+) -> Result<Vec<String>, StoreError> {
     let failed = StoreError::sql("destroy documents");
-    let uuid = uuid.to_string();
+    let subject = uuid.to_string();
     let mut files = Vec::new();
-    for kind in DESTROYED {
-        let named = params![uuid, kind.word()];
-        let file = tx
-            .prepare_cached(
-                "SELECT name FROM body WHERE uuid = ?1 AND kind = ?2 AND sealed IS NULL",
-            )
-            .and_then(|mut s| s.query_row(named, |row| row.get(0)));
-        match file {
-            Ok(name) => files.push(name),
-            Err(rusqlite::Error::QueryReturnedNoRows) => {}
-            Err(error) => return Err(failed(error)),
-        }
-        tx.prepare_cached(
-            "UPDATE body SET sealed = NULL, wrapped_key = x'' WHERE uuid = ?1 AND kind = ?2",
-        )
-        .and_then(|mut s| s.execute(named))
+    let sql = format!("UPDATE submission SET purged_ms = ?2 WHERE uuid = ?1 AND {UNPURGED}");
+    let marked = tx
+        .prepare_cached(&sql)
+        .and_then(|mut s| s.execute(params![subject, unix_ms(now)]))
         .map_err(&failed)?;
+    if marked == 0 {
+        damaged::contradicted(tx, &subject, now)?;
+        return Ok(files);
     }
-    tx.prepare_cached("UPDATE submission SET purged_ms = ?2 WHERE uuid = ?1")
-        .and_then(|mut s| s.execute(params![uuid, now]))
+    for kind in DESTROYED {
+        let Some(body) = bodies::find(tx, uuid, kind)? else {
+            continue;
+        };
+        tx.prepare_cached(
+            "UPDATE body SET sealed = NULL, wrapped_key = x'' \
+             WHERE uuid = ?1 AND kind = ?2 AND name = ?3",
+        )
+        .and_then(|mut s| s.execute(params![subject, kind.word(), body.name]))
         .map_err(&failed)?;
+        if body.sealed.is_none() {
+            files.push(body.name);
+        }
+    }
+    let detail = json!({ "kinds": DESTROYED.map(Kind::word) });
+    audit::append(tx, now, &subject, "purged", &detail)?;
     Ok(files)
 }

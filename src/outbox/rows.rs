@@ -1,14 +1,13 @@
 //! The SQL of the outbox, and nothing else.
 
 use super::damaged;
-use super::{Kind, Line, Link, Name, New, Queue, Record, Scope, Stage, State, Turns, Wait};
+use super::{Line, Link, Name, New, Queue, Record, Scope, Stage, State, Turns, Wait};
 use crate::base::clock::{from_unix_ms, unix_ms};
-use crate::base::{Uuid4, digest, hex, ids, random};
+use crate::base::{Uuid4, digest, hex, ids};
 use crate::forms::EnvironmentKind;
+use crate::store::StoreError;
 use crate::store::rusqlite::types::Type;
 use crate::store::rusqlite::{self, Connection, OptionalExtension, Row, Transaction, params};
-use crate::store::{Body, StoreError};
-use std::collections::HashSet;
 use time::OffsetDateTime;
 
 pub(super) const COLUMNS: &str = "uuid, form, version, operation, code_prestataire, client, state, \
@@ -31,10 +30,20 @@ fn states(stage: Stage) -> &'static str {
 
 pub(super) fn find(connection: &Connection, uuid: Uuid4) -> Result<Option<Record>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM submission WHERE uuid = ?1");
-    connection
+    let found = connection
         .prepare_cached(&sql)
         .and_then(|mut s| s.query_row([uuid.to_string()], record).optional())
-        .map_err(StoreError::sql("find a submission"))
+        .map_err(StoreError::sql("find a submission"))?;
+    match found {
+        Some(record) if record.uuid != uuid => Err(neighbour(&uuid.to_string())),
+        found => Ok(found),
+    }
+}
+
+/// The key of one row is damaged, and a look-up that trusts the order of rows
+/// found it in place of the one that was asked for.
+pub(super) fn neighbour(asked: &str) -> StoreError {
+    StoreError::DatabaseDamaged(format!("another row was found in place of {asked}"))
 }
 
 pub(super) fn find_request(
@@ -42,10 +51,14 @@ pub(super) fn find_request(
     sha256: &[u8; 32],
 ) -> Result<Option<Record>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM submission WHERE request_sha256 = ?1");
-    connection
+    let found = connection
         .prepare_cached(&sql)
         .and_then(|mut s| s.query_row([sha256], record).optional())
-        .map_err(StoreError::sql("find a request"))
+        .map_err(StoreError::sql("find a request"))?;
+    match found {
+        Some(record) if record.request_sha256 != *sha256 => Err(neighbour(&hex::encode(sha256))),
+        found => Ok(found),
+    }
 }
 
 pub(super) fn insert(
@@ -124,15 +137,16 @@ pub(super) fn update_keeping_lease(
     claim: i64,
 ) -> Result<bool, StoreError> {
     let wait = record.wait.as_ref();
-    let written = tx
+    let uuid = record.uuid.to_string();
+    let written: Option<String> = tx
         .prepare_cached(
             "UPDATE submission SET state = ?2, wait_class = ?3, wait_code = ?4, wait_text = ?5, \
          due_ms = ?6, tries = ?7, insurer_id = ?8, correlation_id = ?9, updated_ms = ?10, \
-         identity = ?12 WHERE uuid = ?1 AND claims = ?11",
+         identity = ?12 WHERE uuid = ?1 AND claims = ?11 RETURNING uuid",
         )
         .and_then(|mut s| {
-            s.execute(params![
-                record.uuid.to_string(),
+            let values = params![
+                uuid,
                 record.state.word(),
                 wait.map(|w| &w.class),
                 wait.map(|w| &w.code),
@@ -144,10 +158,14 @@ pub(super) fn update_keeping_lease(
                 unix_ms(record.updated_at),
                 claim,
                 identity(record),
-            ])
+            ];
+            s.query_row(values, |row| text(row, 0)).optional()
         })
         .map_err(StoreError::sql("update a submission"))?;
-    Ok(written == 1)
+    match written {
+        Some(written) if written != uuid => Err(neighbour(&uuid)),
+        written => Ok(written.is_some()),
+    }
 }
 
 /// The first practitioner after `after` with anything open in the queue. One
@@ -162,13 +180,20 @@ fn sender_after(
          AND code_prestataire > ?2 ORDER BY code_prestataire LIMIT 1",
         states(stage)
     );
-    connection
+    let found = connection
         .prepare_cached(&sql)
         .and_then(|mut s| {
-            s.query_row(params![interactive, after], |row| row.get(0))
+            s.query_row(params![interactive, after], |row| text(row, 0))
                 .optional()
         })
-        .map_err(StoreError::sql("find who has something open"))
+        .map_err(StoreError::sql("find who has something open"))?;
+    match found {
+        // The round would have no end.
+        Some(code) if code.as_str() <= after => Err(StoreError::DatabaseDamaged(format!(
+            "who has something open is not in order at {code:?}"
+        ))),
+        found => Ok(found),
+    }
 }
 
 /// Claims what is due longest of the practitioner whose turn it is: the next
@@ -212,26 +237,36 @@ fn claim_of(
     until: OffsetDateTime,
 ) -> Result<Option<(Record, i64)>, StoreError> {
     let states = states(stage);
-    let sql = format!(
-        "UPDATE submission SET lease_ms = ?2, claims = claims + 1 WHERE uuid = (\
-         SELECT uuid FROM submission WHERE {states} AND interactive = ?3 AND code_prestataire = ?4 \
-         AND due_ms <= ?1 AND (lease_ms IS NULL OR lease_ms <= ?1) ORDER BY due_ms LIMIT 1) \
+    let due = format!(
+        "SELECT uuid FROM submission WHERE {states} AND interactive = ?2 AND code_prestataire = ?3 \
+         AND due_ms <= ?1 AND (lease_ms IS NULL OR lease_ms <= ?1) ORDER BY due_ms LIMIT 1"
+    );
+    let take = format!(
+        "UPDATE submission SET lease_ms = ?2, claims = claims + 1 WHERE uuid = ?1 \
          RETURNING {COLUMNS}, claims"
     );
     let failed = StoreError::sql("claim a submission");
-    let times = (unix_ms(now), unix_ms(until));
-    let mut statement = tx.prepare_cached(&sql).map_err(&failed)?;
+    let (now_ms, until) = (unix_ms(now), unix_ms(until));
+    let mut due = tx.prepare_cached(&due).map_err(&failed)?;
+    let mut take = tx.prepare_cached(&take).map_err(&failed)?;
+    let mut before = None;
     loop {
-        let claimed = statement.query_row(params![times.0, times.1, interactive, code], |row| {
-            let uuid: String = row.get(0)?;
-            Ok((uuid, record(row), row.get(21)?))
+        let found = due.query_row(params![now_ms, interactive, code], |row| text(row, 0));
+        let Some(uuid) = found.optional().map_err(&failed)? else {
+            return Ok(None);
+        };
+        let taken = take.query_row(params![uuid, until], |row| {
+            let claimed = record(row).and_then(|record| Ok((record, row.get(21)?)));
+            Ok((text(row, 0)?, claimed))
         });
-        match claimed.optional().map_err(&failed)? {
-            None => return Ok(None),
-            Some((_, Ok(record), claims)) => return Ok(Some((record, claims))),
-            Some((uuid, Err(error), _)) => {
+        match taken.optional().map_err(&failed)? {
+            Some((taken, _)) if taken != uuid => return Err(neighbour(&uuid)),
+            Some((_, Ok(claimed))) => return Ok(Some(claimed)),
+            Some((_, Err(error))) if before.as_ref() != Some(&uuid) => {
                 damaged::set_aside(tx, &uuid, now, &error)?;
+                before = Some(uuid);
             }
+            Some((_, Err(_))) | None => damaged::contradicted(tx, &uuid, now)?,
         }
     }
 }
@@ -586,94 +621,6 @@ pub(super) fn clock_set_back(tx: &Transaction<'_>, now: OffsetDateTime) -> Resul
     Ok(())
 }
 
-/// Keeps `body` as the submission's `kind`; returns the file it replaces.
-pub(super) fn put_body(
-    tx: &Transaction<'_>,
-    uuid: Uuid4,
-    kind: Kind,
-    body: &Body,
-) -> Result<Option<String>, StoreError> {
-    let failed = StoreError::sql("keep a body");
-    let uuid = uuid.to_string();
-    let old = tx
-        .prepare_cached("SELECT name FROM body WHERE uuid = ?1 AND kind = ?2 AND sealed IS NULL")
-        .and_then(|mut s| {
-            s.query_row([&uuid, kind.word()], |row| row.get(0))
-                .optional()
-        })
-        .map_err(&failed)?;
-    tx.prepare_cached("INSERT OR REPLACE INTO body VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
-        .and_then(|mut s| {
-            s.execute(params![
-                uuid,
-                kind.word(),
-                body.name,
-                body.sealed,
-                body.wrapped_key,
-                body.sha256,
-                body.bytes as i64
-            ])
-        })
-        .map_err(&failed)?;
-    Ok(old)
-}
-
-pub(super) fn body(
-    connection: &Connection,
-    uuid: Uuid4,
-    kind: Kind,
-) -> Result<Option<Body>, StoreError> {
-    connection
-        .prepare_cached(
-            "SELECT name, sealed, wrapped_key, sha256, bytes FROM body WHERE uuid = ?1 AND kind = ?2",
-        )
-        .and_then(|mut s| {
-            s.query_row([uuid.to_string().as_str(), kind.word()], body_row)
-                .optional()
-        })
-        .map_err(StoreError::sql("find a body"))
-}
-
-pub(super) fn body_files(connection: &Connection) -> Result<HashSet<String>, StoreError> {
-    let failed = StoreError::sql("list files");
-    let mut statement = connection
-        .prepare("SELECT name FROM body WHERE sealed IS NULL AND wrapped_key <> x''")
-        .map_err(&failed)?;
-    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
-    rows.collect::<Result<_, _>>().map_err(&failed)
-}
-
-/// The unique name of a new body; the row that keeps it is found by it.
-pub(super) fn body_name(uuid: Uuid4, kind: Kind) -> String {
-    let random = hex::encode(&random::bytes::<8>());
-    format!("{uuid}.{}.{random}", kind.word())
-}
-
-/// Whether the body of this name is kept and can still be read.
-pub(super) fn is_body(connection: &Connection, name: &str) -> Result<bool, StoreError> {
-    let mut parts = name.split('.');
-    let key = [parts.next(), parts.next()].map(Option::unwrap_or_default);
-    let found: Option<String> = connection
-        .prepare_cached(
-            "SELECT name FROM body WHERE uuid = ?1 AND kind = ?2 AND wrapped_key <> x''",
-        )
-        .and_then(|mut s| s.query_row(key, |row| row.get(0)).optional())
-        .map_err(StoreError::sql("find a body"))?;
-    Ok(found.is_some_and(|found| found == name))
-}
-
-/// Every body that can still be read.
-pub(super) fn bodies(connection: &Connection) -> Result<Vec<Body>, StoreError> {
-    let failed = StoreError::sql("list bodies");
-    let mut statement = connection
-        .prepare(
-            "SELECT name, sealed, wrapped_key, sha256, bytes FROM body WHERE wrapped_key <> x''",
-        )
-        .map_err(&failed)?;
-    let rows = statement.query_map([], body_row).map_err(&failed)?;
-    rows.collect::<Result<_, _>>().map_err(&failed)
-}
-
 /// UUIDs of all that has not ended.
 pub(super) fn open(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let failed = StoreError::sql("find what is open");
@@ -701,13 +648,12 @@ pub(super) fn resume(tx: &Transaction<'_>, uuid: Uuid4) -> Result<Option<State>,
     .map_err(StoreError::sql("resume a submission"))
 }
 
-fn body_row(row: &Row<'_>) -> rusqlite::Result<Body> {
-    Ok(Body {
-        name: row.get(0)?,
-        sealed: row.get(1)?,
-        wrapped_key: row.get(2)?,
-        sha256: row.get(3)?,
-        bytes: row.get::<_, i64>(4)? as usize,
+/// A key. One that cannot be read is damage of the database, not of a record:
+/// there is none to set aside.
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    row.get(column).map_err(|_| {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        rusqlite::Error::SqliteFailure(code, Some("a key cannot be read".to_owned()))
     })
 }
 

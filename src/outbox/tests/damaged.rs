@@ -95,3 +95,103 @@ fn a_pdf_that_was_accepted_is_remembered_by_the_log() {
     assert!(f.outbox.had_pdf(with).unwrap());
     assert!(!f.outbox.had_pdf(without).unwrap());
 }
+
+/// As if a bit had flipped in a state on the disk: the indexes of the record
+/// still say what it was. Opened again over it.
+fn flipped(f: Fixture, uuid: Uuid4, state: &str) -> (tempfile::TempDir, Outbox) {
+    let Fixture {
+        folder,
+        clock,
+        outbox,
+    } = f;
+    drop(outbox);
+    let path = folder.path().join("sceau.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let find = |bytes: &[u8], text: &str| {
+        let mut places = bytes.windows(text.len());
+        places.position(|place| place == text.as_bytes()).unwrap()
+    };
+    // No index has the form right behind the UUID.
+    let record = find(&bytes, &format!("{uuid}memoire-honoraires"));
+    let place = record + find(&bytes[record..], state);
+    bytes[place] ^= 0x20;
+    std::fs::write(&path, bytes).unwrap();
+    let outbox = open_with(folder.path(), clock).with_stamp_within(Some(Duration::from_secs(60)));
+    (folder, outbox)
+}
+
+#[test]
+fn a_record_that_its_index_contradicts_is_set_aside_and_not_claimed_for_ever() {
+    let (f, damaged, sound) = (fixture(), Uuid4::random(), Uuid4::random());
+    f.outbox.receive(new(damaged, 1)).unwrap();
+    f.clock.set(at(1));
+    f.outbox.receive(new(sound, 1)).unwrap();
+    let (_folder, outbox) = flipped(f, damaged, "received");
+    for _ in 0..2 {
+        let lease = outbox.claim(Stage::Intake).unwrap();
+        let claimed = lease.map(|lease| lease.record.uuid);
+        assert!(claimed.is_none_or(|claimed| claimed == sound));
+    }
+    assert_eq!(outbox.set_aside().unwrap()[0].records, 1);
+    let due = outbox
+        .store
+        .read(|c| rows::next_due(c, Stage::Intake.into()));
+    assert_eq!(due.unwrap(), None, "nobody is woken for it");
+}
+
+#[test]
+fn nor_told_overdue_for_ever() {
+    let (f, uuid) = (fixture(), Uuid4::random());
+    f.outbox.receive(new(uuid, 1)).unwrap();
+    let lease = f.outbox.claim(Stage::Intake).unwrap().unwrap();
+    let step = Prepared {
+        state: State::Signed,
+        bodies: vec![(Kind::Document, b"signed".to_vec())],
+        events: vec![],
+        wait: Some(wait("unreachable")),
+    };
+    f.outbox.prepared(lease, step).unwrap();
+    f.clock.set(at(61));
+    let (_folder, outbox) = flipped(f, uuid, "signed");
+    assert_eq!(outbox.overdue().unwrap(), None);
+    assert_eq!(words(&outbox, uuid).last().unwrap(), "set-aside");
+}
+
+#[test]
+fn nor_destroyed() {
+    let (f, uuid) = (fixture(), Uuid4::random());
+    ready(&f.outbox, uuid);
+    let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    let lease = f.outbox.begin_attempt(lease).unwrap();
+    let conclusion = Conclusion::Receipted(Verdict::default());
+    f.outbox
+        .conclude(lease, conclusion, Evidence::default())
+        .unwrap();
+    let (_folder, outbox) = flipped(f, uuid, "receipted");
+    assert_eq!(outbox.purge(at(1)).unwrap(), 1);
+    assert_eq!(outbox.purge(at(1)).unwrap(), 0);
+    assert_eq!(words(&outbox, uuid).last().unwrap(), "set-aside");
+    let document = outbox.body(uuid, Kind::Document).unwrap();
+    assert_eq!(document, Some(b"signed".to_vec()));
+}
+
+#[test]
+fn the_body_of_another_document_is_not_taken_for_its_own() {
+    let f = fixture();
+    let [own, other] = [Uuid4::random(), Uuid4::random()];
+    for uuid in [own, other] {
+        ready(&f.outbox, uuid);
+    }
+    // What a look-up finds when the key of a neighbour is damaged.
+    let swap = |tx: &Transaction<'_>| {
+        let [own, other] = [own, other].map(|uuid| uuid.to_string());
+        tx.execute("DELETE FROM body WHERE uuid = ?1", [&own])
+            .unwrap();
+        tx.execute("UPDATE body SET uuid = ?1 WHERE uuid = ?2", [own, other])
+            .unwrap();
+        Ok::<_, OutboxError>(())
+    };
+    f.outbox.store.transact(swap).unwrap();
+    let found = f.outbox.body(own, Kind::Document);
+    assert_eq!(found.unwrap_err().class(), Class::Damaged);
+}

@@ -1,0 +1,129 @@
+//! The SQL of bodies, and nothing else.
+
+use super::Kind;
+use crate::base::{Uuid4, hex, random};
+use crate::store::rusqlite::{self, Connection, OptionalExtension, Row, Transaction, params};
+use crate::store::{Body, StoreError};
+use std::collections::HashSet;
+
+/// Keeps `body` as the submission's `kind`; returns the file it replaces.
+pub(super) fn put(
+    tx: &Transaction<'_>,
+    uuid: Uuid4,
+    kind: Kind,
+    body: &Body,
+) -> Result<Option<String>, StoreError> {
+    let failed = StoreError::sql("keep a body");
+    let old = file(tx, uuid, kind)?;
+    let uuid = uuid.to_string();
+    tx.prepare_cached("INSERT OR REPLACE INTO body VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+        .and_then(|mut s| {
+            s.execute(params![
+                uuid,
+                kind.word(),
+                body.name,
+                body.sealed,
+                body.wrapped_key,
+                body.sha256,
+                body.bytes as i64
+            ])
+        })
+        .map_err(&failed)?;
+    Ok(old)
+}
+
+pub(super) fn find(
+    connection: &Connection,
+    uuid: Uuid4,
+    kind: Kind,
+) -> Result<Option<Body>, StoreError> {
+    let found = connection
+        .prepare_cached(
+            "SELECT name, sealed, wrapped_key, sha256, bytes FROM body WHERE uuid = ?1 AND kind = ?2",
+        )
+        .and_then(|mut s| {
+            s.query_row([uuid.to_string().as_str(), kind.word()], row)
+                .optional()
+        })
+        .map_err(StoreError::sql("find a body"))?;
+    found
+        .map(|body| own(uuid, kind, &body.name).map(|()| body))
+        .transpose()
+}
+
+/// Name of the file that holds a body, if one does.
+pub(super) fn file(
+    connection: &Connection,
+    uuid: Uuid4,
+    kind: Kind,
+) -> Result<Option<String>, StoreError> {
+    let name: Option<String> = connection
+        .prepare_cached("SELECT name FROM body WHERE uuid = ?1 AND kind = ?2 AND sealed IS NULL")
+        .and_then(|mut s| {
+            s.query_row([uuid.to_string().as_str(), kind.word()], |row| row.get(0))
+                .optional()
+        })
+        .map_err(StoreError::sql("find a body"))?;
+    name.map(|name| own(uuid, kind, &name).map(|()| name))
+        .transpose()
+}
+
+/// Whether a body is the one that was asked for: its seal binds its bytes to
+/// its name, and nothing else binds them to its key.
+fn own(uuid: Uuid4, kind: Kind, name: &str) -> Result<(), StoreError> {
+    let asked = format!("{uuid}.{}.", kind.word());
+    match name.starts_with(&asked) {
+        true => Ok(()),
+        false => Err(StoreError::Damaged(name.to_owned())),
+    }
+}
+
+pub(super) fn files(connection: &Connection) -> Result<HashSet<String>, StoreError> {
+    let failed = StoreError::sql("list files");
+    let mut statement = connection
+        .prepare("SELECT name FROM body WHERE sealed IS NULL AND wrapped_key <> x''")
+        .map_err(&failed)?;
+    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+/// The unique name of a new body; the row that keeps it is found by it.
+pub(super) fn name(uuid: Uuid4, kind: Kind) -> String {
+    let random = hex::encode(&random::bytes::<8>());
+    format!("{uuid}.{}.{random}", kind.word())
+}
+
+/// Whether the body of this name is kept and can still be read.
+pub(super) fn is_kept(connection: &Connection, name: &str) -> Result<bool, StoreError> {
+    let mut parts = name.split('.');
+    let key = [parts.next(), parts.next()].map(Option::unwrap_or_default);
+    let found: Option<String> = connection
+        .prepare_cached(
+            "SELECT name FROM body WHERE uuid = ?1 AND kind = ?2 AND wrapped_key <> x''",
+        )
+        .and_then(|mut s| s.query_row(key, |row| row.get(0)).optional())
+        .map_err(StoreError::sql("find a body"))?;
+    Ok(found.is_some_and(|found| found == name))
+}
+
+/// Every body that can still be read.
+pub(super) fn all(connection: &Connection) -> Result<Vec<Body>, StoreError> {
+    let failed = StoreError::sql("list bodies");
+    let mut statement = connection
+        .prepare(
+            "SELECT name, sealed, wrapped_key, sha256, bytes FROM body WHERE wrapped_key <> x''",
+        )
+        .map_err(&failed)?;
+    let rows = statement.query_map([], row).map_err(&failed)?;
+    rows.collect::<Result<_, _>>().map_err(&failed)
+}
+
+fn row(row: &Row<'_>) -> rusqlite::Result<Body> {
+    Ok(Body {
+        name: row.get(0)?,
+        sealed: row.get(1)?,
+        wrapped_key: row.get(2)?,
+        sha256: row.get(3)?,
+        bytes: row.get::<_, i64>(4)? as usize,
+    })
+}
