@@ -116,14 +116,6 @@ fn records(folder: &Path, sandbox: &Sandbox) {
         }
         // What was written in bulk is not to be written while this is measured.
         assert!(Command::new("sync").status().unwrap().success());
-        assert!(
-            Command::new("cat")
-                .arg(state.join("sceau.db"))
-                .stdout(std::process::Stdio::null())
-                .status()
-                .unwrap()
-                .success()
-        );
         let service = Service::start(&start);
         row(&wanted.to_string(), &service, 1000, 1, &pdf);
         there += 1000;
