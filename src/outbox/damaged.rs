@@ -30,6 +30,22 @@ impl Outbox {
         Ok(self.store.read(all)?)
     }
 
+    /// Sets aside what has not ended and is not what was written, also where no
+    /// stage would come to it. Reads every record; returns how many it found.
+    ///
+    /// # Errors
+    /// [`OutboxError::Store`].
+    pub fn prove_open(&self) -> Result<usize, OutboxError> {
+        let now = self.clock.now();
+        self.store.transact(|tx| {
+            let damaged = unreadable(tx)?;
+            for (uuid, error) in &damaged {
+                set_aside(tx, uuid, now, error)?;
+            }
+            Ok::<_, OutboxError>(damaged.len())
+        })
+    }
+
     /// Whether a PDF was accepted with a document, by the audit log: a body that
     /// is missing now must not pass for one that never was there.
     ///
@@ -74,6 +90,28 @@ pub(super) fn set_aside(
     tx.execute(sql, [uuid])
         .map_err(StoreError::sql("set a damaged record aside"))?;
     audit::append(tx, now, uuid, "set-aside", &json!({}))
+}
+
+/// Open records that cannot be read and are not set aside: which, and why.
+fn unreadable(tx: &Transaction<'_>) -> Result<Vec<(String, rusqlite::Error)>, StoreError> {
+    let failed = StoreError::sql("read all open submissions");
+    let sql = format!(
+        "SELECT {} FROM submission WHERE state NOT IN ('receipted', 'rejected') \
+         AND due_ms IS NOT NULL",
+        rows::COLUMNS
+    );
+    let mut statement = tx.prepare_cached(&sql).map_err(&failed)?;
+    let mut found = statement.query([]).map_err(&failed)?;
+    let mut damaged = Vec::new();
+    while let Some(row) = found.next().map_err(&failed)? {
+        match rows::record(row) {
+            Err(error) if is_of_the_record(&error) => {
+                damaged.push((row.get(0).map_err(&failed)?, error));
+            }
+            read => drop(read.map_err(&failed)?),
+        }
+    }
+    Ok(damaged)
 }
 
 /// Sets aside a record that is not what the index says by which it was found.

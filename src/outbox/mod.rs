@@ -239,7 +239,14 @@ impl Outbox {
         if outbox.is_only_read() {
             return Ok(outbox);
         }
-        outbox.recover()?;
+        match outbox.recover() {
+            // Once that is proved it is only read, and shown as such.
+            Err(error) if error.class() == Class::Damaged => {
+                let proved = outbox.store.reopen().is_err() && outbox.is_only_read();
+                return if proved { Ok(outbox) } else { Err(error) };
+            }
+            recovered => recovered?,
+        }
         // Only now: later, a file without a row may be one about to get it.
         let store = &outbox.store;
         store.sweep(|name| store.read(|c| bodies::is_kept(c, name)))?;

@@ -137,6 +137,9 @@ impl Tended {
             return Ok(());
         }
         self.outbox.store().check(thorough)?;
+        if thorough == Check::Whole {
+            self.outbox.prove_open()?;
+        }
         self.outbox.note(event)
     }
 

@@ -195,3 +195,26 @@ fn the_body_of_another_document_is_not_taken_for_its_own() {
     let found = f.outbox.body(own, Kind::Document);
     assert_eq!(found.unwrap_err().class(), Class::Damaged);
 }
+
+#[test]
+fn a_start_that_meets_damage_leaves_it_to_be_read() {
+    let (f, uuid) = (fixture(), Uuid4::random());
+    ready(&f.outbox, uuid);
+    let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    f.outbox.begin_attempt(lease).unwrap();
+    let (_folder, outbox) = flipped(f, uuid, "sending");
+    assert!(outbox.is_only_read());
+}
+
+#[test]
+fn a_record_that_no_stage_comes_to_is_found_by_the_schedule() {
+    let (f, uuid) = (fixture(), Uuid4::random());
+    ready(&f.outbox, uuid);
+    let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+    f.outbox.begin_attempt(lease).unwrap();
+    damage(&f.outbox, uuid);
+    assert!(f.outbox.claim(Stage::Delivery).unwrap().is_none());
+    assert_eq!(f.outbox.prove_open().unwrap(), 1);
+    assert_eq!(f.outbox.set_aside().unwrap()[0].records, 1);
+    assert_eq!(f.outbox.prove_open().unwrap(), 0);
+}

@@ -30,7 +30,7 @@ enum Found {
     Harmless,
 }
 
-/// Documents in every state but `Sending`; what each is, to compare.
+/// Documents in every state; what each is, to compare.
 fn filled(state: &Path, promises: &Path) -> BTreeMap<Uuid4, Record> {
     let outbox = outbox_in(state, Room::default(), SystemClock::shared()).unwrap();
     let mut promises = Promises::to(promises);
@@ -64,6 +64,8 @@ fn filled(state: &Path, promises: &Path) -> BTreeMap<Uuid4, Record> {
         };
         outbox.conclude(lease, conclusion, evidence).unwrap();
     }
+    let lease = outbox.claim(Stage::Delivery).unwrap().unwrap();
+    outbox.begin_attempt(lease).unwrap();
     let all = outbox.list(1000, None, &everyone()).unwrap();
     all.into_iter()
         .map(|record| (record.uuid, record))
