@@ -1,7 +1,8 @@
 //! Backups of everything the outbox keeps, and what a restored one may believe:
 //! whatever was open when it was made may have been sent since.
 
-use super::{Outbox, OutboxError, bodies, migrations, rows};
+use super::rows::{self, NOT_ASIDE, OPEN};
+use super::{Outbox, OutboxError, bodies, damaged, migrations};
 use crate::audit;
 use crate::base::clock::unix_ms;
 use crate::base::{Clock, causes};
@@ -84,6 +85,10 @@ pub fn restore(
     store::restore(backup, settings, &migrations(), |tx| {
         let now = clock.now();
         audit::append(tx, now, "daemon", "restored", &json!({}))?;
+        // A backup copies damage: what is written now must not make it sound.
+        tx.execute_batch("REINDEX submission")
+            .map_err(StoreError::sql("make indexes anew"))?;
+        damaged::set_all_aside(tx, now)?;
         let open = rows::open(tx)?;
         for uuid in &open {
             let detail = json!({ "reason": "restored from a backup" });
@@ -95,16 +100,16 @@ pub fn restore(
 }
 
 fn doubt(tx: &Transaction<'_>, now: i64) -> Result<(), StoreError> {
-    tx.execute(
+    let sql = format!(
         "UPDATE submission SET \
          resume = CASE WHEN state IN ('received', 'signed', 'stamped') THEN state ELSE resume END, \
          state = 'unknown', due_ms = ?1, updated_ms = ?1, lease_ms = NULL, tries = 0, \
          wait_class = 'ours', wait_code = 'restored', \
          wait_text = 'A backup was restored; the receiver is asked whether it has this document.' \
-         WHERE state NOT IN ('receipted', 'rejected')",
-        params![now],
-    )
-    .map_err(StoreError::sql("doubt what was open"))?;
+         WHERE {OPEN} AND {NOT_ASIDE}"
+    );
+    tx.execute(&sql, params![now])
+        .map_err(StoreError::sql("doubt what was open"))?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The SQL of bodies, and nothing else.
 
 use super::Kind;
+use super::rows::{neighbour, text};
 use crate::base::{Uuid4, hex, random};
 use crate::store::rusqlite::{self, Connection, OptionalExtension, Row, Transaction, params};
 use crate::store::{Body, StoreError};
@@ -46,17 +47,48 @@ pub(super) fn find(
                 .optional()
         })
         .map_err(StoreError::sql("find a body"))?;
-    found
-        .map(|body| own(uuid, kind, &body.name).map(|()| body))
-        .transpose()
+    match found {
+        Some(body) if !is_own(uuid, kind, &body.name) => {
+            let asked = format!("{uuid}.{}", kind.word());
+            Err(StoreError::Damaged(asked))
+        }
+        found => Ok(found),
+    }
 }
 
-/// Name of the file that holds a body, if one does.
-pub(super) fn file(
-    connection: &Connection,
+/// Destroys a body's key, and the body if it is in its row; returns the file
+/// that holds it otherwise. However damaged the row is, its key goes.
+pub(super) fn shred(
+    tx: &Transaction<'_>,
     uuid: Uuid4,
     kind: Kind,
 ) -> Result<Option<String>, StoreError> {
+    let failed = StoreError::sql("destroy a body");
+    let file = file(tx, uuid, kind)?;
+    let asked = (uuid.to_string(), kind.word());
+    let shredded: Option<(String, String)> = tx
+        .prepare_cached(
+            "UPDATE body SET sealed = NULL, wrapped_key = x'' WHERE uuid = ?1 AND kind = ?2 \
+             RETURNING uuid, kind",
+        )
+        .and_then(|mut s| {
+            s.query_row(params![asked.0, asked.1], |row| {
+                Ok((text(row, 0)?, text(row, 1)?))
+            })
+            .optional()
+        })
+        .map_err(&failed)?;
+    match shredded {
+        Some((uuid, kind)) if (uuid.as_str(), kind.as_str()) != (&asked.0, asked.1) => {
+            Err(neighbour(&asked.0))
+        }
+        _ => Ok(file),
+    }
+}
+
+/// Name of the file that holds a body, if one does. A name that is not its own
+/// names no file: what it names may be another's.
+fn file(connection: &Connection, uuid: Uuid4, kind: Kind) -> Result<Option<String>, StoreError> {
     let name: Option<String> = connection
         .prepare_cached("SELECT name FROM body WHERE uuid = ?1 AND kind = ?2 AND sealed IS NULL")
         .and_then(|mut s| {
@@ -64,18 +96,13 @@ pub(super) fn file(
                 .optional()
         })
         .map_err(StoreError::sql("find a body"))?;
-    name.map(|name| own(uuid, kind, &name).map(|()| name))
-        .transpose()
+    Ok(name.filter(|name| is_own(uuid, kind, name)))
 }
 
 /// Whether a body is the one that was asked for: its seal binds its bytes to
 /// its name, and nothing else binds them to its key.
-fn own(uuid: Uuid4, kind: Kind, name: &str) -> Result<(), StoreError> {
-    let asked = format!("{uuid}.{}.", kind.word());
-    match name.starts_with(&asked) {
-        true => Ok(()),
-        false => Err(StoreError::Damaged(name.to_owned())),
-    }
+fn is_own(uuid: Uuid4, kind: Kind, name: &str) -> bool {
+    name.starts_with(&format!("{uuid}.{}.", kind.word()))
 }
 
 pub(super) fn files(connection: &Connection) -> Result<HashSet<String>, StoreError> {
@@ -93,7 +120,9 @@ pub(super) fn name(uuid: Uuid4, kind: Kind) -> String {
     format!("{uuid}.{}.{random}", kind.word())
 }
 
-/// Whether the body of this name is kept and can still be read.
+/// Whether the body of this name is kept and can still be read. When what is
+/// kept in its place is not its own, nobody can say; its file may be the only
+/// copy.
 pub(super) fn is_kept(connection: &Connection, name: &str) -> Result<bool, StoreError> {
     let mut parts = name.split('.');
     let key = [parts.next(), parts.next()].map(Option::unwrap_or_default);
@@ -103,7 +132,8 @@ pub(super) fn is_kept(connection: &Connection, name: &str) -> Result<bool, Store
         )
         .and_then(|mut s| s.query_row(key, |row| row.get(0)).optional())
         .map_err(StoreError::sql("find a body"))?;
-    Ok(found.is_some_and(|found| found == name))
+    let own = format!("{}.{}.", key[0], key[1]);
+    Ok(found.is_some_and(|found| found == name || !found.starts_with(&own)))
 }
 
 /// Every body that can still be read.

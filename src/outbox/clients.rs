@@ -117,9 +117,14 @@ impl Client {
         let hash = store.keyed_hash(token);
         store.read(|connection| {
             let found = || {
-                let sql = format!("SELECT {COLUMNS} FROM client WHERE token_hash = ?1");
+                let sql = format!("SELECT {COLUMNS}, token_hash FROM client WHERE token_hash = ?1");
                 let mut statement = connection.prepare_cached(&sql)?;
-                statement.query_row([hash], Self::from_row).optional()
+                let found = statement.query_row([hash], |row| {
+                    // A damaged neighbour could be found in its place.
+                    let is_own = row.get::<_, Vec<u8>>(3)? == hash;
+                    Ok(is_own.then_some(Self::from_row(row)?))
+                });
+                found.optional().map(Option::flatten)
             };
             Ok(found().map_err(StoreError::sql("look a token up"))?)
         })

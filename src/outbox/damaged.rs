@@ -1,12 +1,13 @@
 //! Records that are not what was written: neither sent nor in the way of
 //! others, and shown until a backup is restored.
 
-use super::{Outbox, OutboxError, Record, rows};
+use super::rows::{self, COLUMNS, NOT_ASIDE};
+use super::{Outbox, OutboxError, Record, Stage};
 use crate::audit;
 use crate::base::Uuid4;
-use crate::base::clock::from_unix_ms;
+use crate::base::clock::{from_unix_ms, unix_ms};
 use crate::store::StoreError;
-use crate::store::rusqlite::{self, Connection, Transaction};
+use crate::store::rusqlite::{self, Connection, Transaction, params};
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -17,12 +18,12 @@ pub struct SetAside {
     pub code_prestataire: String,
     /// How many.
     pub records: u32,
-    /// When the first of them was last changed.
+    /// When the first of them was found.
     pub since: OffsetDateTime,
 }
 
 impl Outbox {
-    /// Open submissions whose record is damaged.
+    /// Submissions whose record was found damaged.
     ///
     /// # Errors
     /// [`OutboxError::Store`].
@@ -37,13 +38,8 @@ impl Outbox {
     /// [`OutboxError::Store`].
     pub fn prove_open(&self) -> Result<usize, OutboxError> {
         let now = self.clock.now();
-        self.store.transact(|tx| {
-            let damaged = unreadable(tx)?;
-            for (uuid, error) in &damaged {
-                set_aside(tx, uuid, now, error)?;
-            }
-            Ok::<_, OutboxError>(damaged.len())
-        })
+        self.store
+            .transact(|tx| Ok::<_, OutboxError>(set_all_aside(tx, now)?))
     }
 
     /// Whether a PDF was accepted with a document, by the audit log: a body that
@@ -78,31 +74,38 @@ pub(super) fn find(
     }
 }
 
-/// Takes a damaged record out of the line.
+/// Takes a damaged record out of the line. Nothing is written into it: its
+/// indexes need not agree with it.
 pub(super) fn set_aside(
     tx: &Transaction<'_>,
     uuid: &str,
     now: OffsetDateTime,
     error: &dyn std::fmt::Display,
 ) -> Result<(), StoreError> {
-    tracing::error!(uuid, %error, "a damaged record is set aside");
-    let sql = "UPDATE submission SET due_ms = NULL, lease_ms = NULL WHERE uuid = ?1";
-    tx.execute(sql, [uuid])
+    let new = tx
+        .prepare_cached("INSERT OR IGNORE INTO set_aside VALUES (?1, ?2)")
+        .and_then(|mut s| s.execute(params![uuid, unix_ms(now)]))
         .map_err(StoreError::sql("set a damaged record aside"))?;
+    if new == 0 {
+        return Ok(());
+    }
+    tracing::error!(uuid, %error, "a damaged record is set aside");
     audit::append(tx, now, uuid, "set-aside", &json!({}))
 }
 
-/// Open records that cannot be read and are not set aside: which, and why.
-fn unreadable(tx: &Transaction<'_>) -> Result<Vec<(String, rusqlite::Error)>, StoreError> {
+/// Sets aside what has not ended and cannot be read; returns how many it found.
+pub(super) fn set_all_aside(
+    tx: &Transaction<'_>,
+    now: OffsetDateTime,
+) -> Result<usize, StoreError> {
     let failed = StoreError::sql("read all open submissions");
     let sql = format!(
-        "SELECT {} FROM submission WHERE state NOT IN ('receipted', 'rejected') \
-         AND due_ms IS NOT NULL",
-        rows::COLUMNS
+        "SELECT {COLUMNS} FROM submission WHERE state NOT IN ('receipted', 'rejected') \
+         AND {NOT_ASIDE}"
     );
-    let mut statement = tx.prepare_cached(&sql).map_err(&failed)?;
+    let mut statement = tx.prepare(&sql).map_err(&failed)?;
     let mut found = statement.query([]).map_err(&failed)?;
-    let mut damaged = Vec::new();
+    let mut damaged: Vec<(String, rusqlite::Error)> = Vec::new();
     while let Some(row) = found.next().map_err(&failed)? {
         match rows::record(row) {
             Err(error) if is_of_the_record(&error) => {
@@ -111,36 +114,29 @@ fn unreadable(tx: &Transaction<'_>) -> Result<Vec<(String, rusqlite::Error)>, St
             read => drop(read.map_err(&failed)?),
         }
     }
-    Ok(damaged)
+    for (uuid, error) in &damaged {
+        set_aside(tx, uuid, now, error)?;
+    }
+    Ok(damaged.len())
 }
 
-/// Sets aside a record that is not what the index says by which it was found.
-/// Changing the record leaves such an entry where it is, to be found again for
-/// ever, and SQLite's checks do not look for it: partial indexes are made anew.
-pub(super) fn contradicted(
-    tx: &Transaction<'_>,
-    uuid: &str,
-    now: OffsetDateTime,
-) -> Result<(), StoreError> {
-    let failed = StoreError::sql("make an index anew");
-    let sql = "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'submission' \
-               AND sql LIKE '% WHERE %'";
-    let mut statement = tx.prepare_cached(sql).map_err(&failed)?;
-    let names = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
-    let names: Vec<String> = names.collect::<Result<_, _>>().map_err(&failed)?;
-    for name in names {
-        tx.execute_batch(&format!("REINDEX {name}"))
-            .map_err(&failed)?;
-    }
-    set_aside(tx, uuid, now, &"an index says otherwise")
+/// Makes a stage's index anew: it found a sound record that is elsewhere. What
+/// changes a record leaves an entry that it has no claim to where it is, and
+/// SQLite's checks look for none in a partial index (3.54).
+pub(super) fn mend_index(tx: &Transaction<'_>, stage: Stage) -> Result<(), StoreError> {
+    let sql = match stage {
+        Stage::Intake => "REINDEX submission_intake",
+        Stage::Delivery => "REINDEX submission_delivery",
+    };
+    tracing::error!(sql, "an index found what is not there");
+    tx.execute_batch(sql)
+        .map_err(StoreError::sql("make an index anew"))
 }
 
 fn all(connection: &Connection) -> Result<Vec<SetAside>, StoreError> {
     let failed = StoreError::sql("look for damaged records");
-    // What is open has a time at which it is due, unless it was set aside.
-    let sql = "SELECT CAST(code_prestataire AS BLOB), count(*), min(updated_ms) FROM submission \
-               WHERE due_ms IS NULL AND state NOT IN ('receipted', 'rejected') \
-               GROUP BY code_prestataire";
+    let sql = "SELECT CAST(coalesce(code_prestataire, '') AS BLOB), count(*), min(at_ms) \
+               FROM set_aside LEFT JOIN submission USING (uuid) GROUP BY 1";
     let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
     let rows = statement.query_map([], |row| {
         let code: Vec<u8> = row.get(0)?;

@@ -1,6 +1,7 @@
 //! How long what is signed may wait for its timestamp. A deadline that has
 //! passed is told; it lowers nothing and drops nothing.
 
+use super::rows::NOT_ASIDE;
 use super::{Kind, Outbox, OutboxError, Record, State, damaged};
 use crate::audit;
 use crate::base::Uuid4;
@@ -107,7 +108,7 @@ pub(super) fn note(
 fn first(connection: &Connection, overdue: bool) -> Result<Option<OffsetDateTime>, StoreError> {
     let sql = format!(
         "SELECT signed_ms FROM submission WHERE {UNSTAMPED} AND overdue = ?1 \
-         ORDER BY signed_ms LIMIT 1"
+         AND {NOT_ASIDE} ORDER BY signed_ms LIMIT 1"
     );
     let found: Option<i64> = connection
         .prepare_cached(&sql)
@@ -120,7 +121,7 @@ fn tell(tx: &Transaction<'_>, now: OffsetDateTime, within: Duration) -> Result<(
     let failed = StoreError::sql("tell a deadline");
     let sql = format!(
         "SELECT uuid, signed_ms FROM submission WHERE {UNSTAMPED} AND overdue = 0 \
-         AND signed_ms <= ?1 ORDER BY signed_ms LIMIT {TOLD_MAX}"
+         AND signed_ms <= ?1 AND {NOT_ASIDE} ORDER BY signed_ms LIMIT {TOLD_MAX}"
     );
     let mut statement = tx.prepare_cached(&sql).map_err(&failed)?;
     let latest = unix_ms(now - within);
@@ -131,7 +132,7 @@ fn tell(tx: &Transaction<'_>, now: OffsetDateTime, within: Duration) -> Result<(
         let detail = json!({ "deadline": deadline });
         let sql = format!("UPDATE submission SET overdue = 1 WHERE uuid = ?1 AND {UNSTAMPED}");
         match tx.execute(&sql, [&uuid]).map_err(&failed)? {
-            0 => damaged::contradicted(tx, &uuid, now)?,
+            0 => damaged::set_aside(tx, &uuid, now, &"an index has it overdue")?,
             _ => audit::append(tx, now, &uuid, "stamp-overdue", &detail)?,
         }
     }

@@ -77,6 +77,7 @@ pub fn migrations() -> Vec<String> {
         audit::CHECKPOINTS_SCHEMA.to_owned(),
         include_str!("schema-5.sql").to_owned(),
         include_str!("schema-6.sql").to_owned(),
+        include_str!("schema-7.sql").to_owned(),
     ]
 }
 
@@ -395,10 +396,7 @@ impl Outbox {
         self.store.transact(|tx| {
             let detail = json!({ "try": record.tries + 1 });
             audit::append(tx, now, &record.uuid.to_string(), "sending", &detail)?;
-            held(
-                rows::update_keeping_lease(tx, &record, claim.number)?,
-                claim,
-            )
+            held(rows::update(tx, &record, claim.number, true)?, claim)
         })?;
         hold::point("d3-after");
         self.followers.ring();
@@ -568,7 +566,7 @@ impl Outbox {
         if begun {
             record.state = State::Unknown;
         }
-        if !rows::update(tx, &record, claim.number)? {
+        if !rows::update(tx, &record, claim.number, false)? {
             return Ok(None);
         }
         let subject = record.uuid.to_string();
@@ -677,7 +675,7 @@ impl Outbox {
 
 /// Writes the record and ends its claim.
 fn release(tx: &Transaction<'_>, record: &Record, claim: Claim) -> Result<(), OutboxError> {
-    held(rows::update(tx, record, claim.number)?, claim)
+    held(rows::update(tx, record, claim.number, false)?, claim)
 }
 
 fn held(held: bool, claim: Claim) -> Result<(), OutboxError> {

@@ -2,12 +2,12 @@
 //! copy of their bytes can be read any more (crypto-shredding); the record, the
 //! digests, the receiver's answer and the timestamp stay.
 
+use super::rows::{self, NOT_ASIDE};
 use super::{Kind, Outbox, OutboxError, bodies, damaged};
 use crate::audit;
-use crate::base::Uuid4;
 use crate::base::clock::unix_ms;
 use crate::store::StoreError;
-use crate::store::rusqlite::{self, Transaction, params};
+use crate::store::rusqlite::{Transaction, params};
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -40,7 +40,7 @@ impl Outbox {
             let ended = ended(tx, before)?;
             let mut files = Vec::new();
             for uuid in &ended {
-                files.extend(destroy(tx, *uuid, now)?);
+                files.extend(destroy(tx, uuid, now)?);
             }
             // Last: whatever fails before leaves them where they are.
             self.store.stage(&files);
@@ -51,55 +51,40 @@ impl Outbox {
     }
 }
 
-fn ended(tx: &Transaction<'_>, before: i64) -> Result<Vec<Uuid4>, StoreError> {
+fn ended(tx: &Transaction<'_>, before: i64) -> Result<Vec<String>, StoreError> {
     let failed = StoreError::sql("find what has ended");
     let sql = format!(
-        "SELECT uuid FROM submission WHERE {UNPURGED} AND updated_ms <= ?1 \
+        "SELECT uuid FROM submission WHERE {UNPURGED} AND updated_ms <= ?1 AND {NOT_ASIDE} \
          ORDER BY updated_ms LIMIT {BATCH}"
     );
     let mut statement = tx.prepare_cached(&sql).map_err(&failed)?;
     let rows = statement
-        .query_map([before], |row| row.get::<_, String>(0))
+        .query_map([before], |row| row.get(0))
         .map_err(&failed)?;
-    let uuids: rusqlite::Result<Vec<String>> = rows.collect();
-    let uuids = uuids.map_err(&failed)?.into_iter();
-    // One that is no UUID is damage, and found as such elsewhere.
-    Ok(uuids.filter_map(|uuid| uuid.parse().ok()).collect())
+    rows.collect::<Result<_, _>>().map_err(&failed)
 }
 
 /// Destroys the keys, and the small bodies; returns the files of the others.
 fn destroy(
     tx: &Transaction<'_>,
-    uuid: Uuid4,
+    uuid: &str,
     now: OffsetDateTime,
 ) -> Result<Vec<String>, StoreError> {
     let failed = StoreError::sql("destroy documents");
-    let subject = uuid.to_string();
-    let mut files = Vec::new();
     let sql = format!("UPDATE submission SET purged_ms = ?2 WHERE uuid = ?1 AND {UNPURGED}");
     let marked = tx
         .prepare_cached(&sql)
-        .and_then(|mut s| s.execute(params![subject, unix_ms(now)]))
+        .and_then(|mut s| s.execute(params![uuid, unix_ms(now)]))
         .map_err(&failed)?;
-    if marked == 0 {
-        damaged::contradicted(tx, &subject, now)?;
-        return Ok(files);
-    }
+    let (Some(key), 1) = (rows::key(uuid), marked) else {
+        damaged::set_aside(tx, uuid, now, &"an index has it ended")?;
+        return Ok(Vec::new());
+    };
+    let mut files = Vec::new();
     for kind in DESTROYED {
-        let Some(body) = bodies::find(tx, uuid, kind)? else {
-            continue;
-        };
-        tx.prepare_cached(
-            "UPDATE body SET sealed = NULL, wrapped_key = x'' \
-             WHERE uuid = ?1 AND kind = ?2 AND name = ?3",
-        )
-        .and_then(|mut s| s.execute(params![subject, kind.word(), body.name]))
-        .map_err(&failed)?;
-        if body.sealed.is_none() {
-            files.push(body.name);
-        }
+        files.extend(bodies::shred(tx, key, kind)?);
     }
     let detail = json!({ "kinds": DESTROYED.map(Kind::word) });
-    audit::append(tx, now, &subject, "purged", &detail)?;
+    audit::append(tx, now, uuid, "purged", &detail)?;
     Ok(files)
 }

@@ -3,7 +3,7 @@
 use super::damaged;
 use super::{Line, Link, Name, New, Queue, Record, Scope, Stage, State, Turns, Wait};
 use crate::base::clock::{from_unix_ms, unix_ms};
-use crate::base::{Uuid4, digest, hex, ids};
+use crate::base::{Uuid4, digest, ids};
 use crate::forms::EnvironmentKind;
 use crate::store::StoreError;
 use crate::store::rusqlite::types::Type;
@@ -20,6 +20,13 @@ const IDENTITY_BYTES: usize = 16;
 /// Most submissions of one name that are looked at; an insurer's id names one.
 const NAMED_MAX: usize = 16;
 
+/// What has not ended.
+pub(super) const OPEN: &str =
+    "state IN ('received', 'signed', 'stamped', 'ready', 'sending', 'unknown')";
+
+/// Damaged records are passed over.
+pub(super) const NOT_ASIDE: &str = "uuid NOT IN (SELECT uuid FROM set_aside)";
+
 fn states(stage: Stage) -> &'static str {
     // The very text of the partial indexes, so that they are used.
     match stage {
@@ -29,14 +36,26 @@ fn states(stage: Stage) -> &'static str {
 }
 
 pub(super) fn find(connection: &Connection, uuid: Uuid4) -> Result<Option<Record>, StoreError> {
+    let found = look_up(connection, &uuid.to_string())?.transpose();
+    found.map_err(StoreError::sql("find a submission"))
+}
+
+/// The record under a key, or what is wrong with it.
+fn look_up(
+    connection: &Connection,
+    uuid: &str,
+) -> Result<Option<rusqlite::Result<Record>>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM submission WHERE uuid = ?1");
     let found = connection
         .prepare_cached(&sql)
-        .and_then(|mut s| s.query_row([uuid.to_string()], record).optional())
+        .and_then(|mut s| {
+            s.query_row([uuid], |row| Ok((text(row, 0)?, record(row))))
+                .optional()
+        })
         .map_err(StoreError::sql("find a submission"))?;
     match found {
-        Some(record) if record.uuid != uuid => Err(neighbour(&uuid.to_string())),
-        found => Ok(found),
+        Some((found, _)) if found != uuid => Err(neighbour(uuid)),
+        found => Ok(found.map(|(_, record)| record)),
     }
 }
 
@@ -50,15 +69,23 @@ pub(super) fn find_request(
     connection: &Connection,
     sha256: &[u8; 32],
 ) -> Result<Option<Record>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM submission WHERE request_sha256 = ?1");
+    let sql = "SELECT uuid, request_sha256 FROM submission WHERE request_sha256 = ?1";
     let found = connection
-        .prepare_cached(&sql)
-        .and_then(|mut s| s.query_row([sha256], record).optional())
+        .prepare_cached(sql)
+        .and_then(|mut s| {
+            s.query_row([sha256], |row| Ok((text(row, 0)?, row.get(1)?)))
+                .optional()
+        })
         .map_err(StoreError::sql("find a request"))?;
-    match found {
-        Some(record) if record.request_sha256 != *sha256 => Err(neighbour(&hex::encode(sha256))),
-        found => Ok(found),
+    let Some((uuid, of)) = found else {
+        return Ok(None);
+    };
+    let of: Vec<u8> = of;
+    if of != sha256 {
+        return Err(neighbour(&uuid));
     }
+    let found = look_up(connection, &uuid)?.transpose();
+    found.map_err(StoreError::sql("find a request"))
 }
 
 pub(super) fn insert(
@@ -115,26 +142,13 @@ pub(super) fn insert(
     Ok(record)
 }
 
-/// Writes the record and gives up its lease; false when the claim is not the
-/// last one: nothing is written then.
+/// Writes the record, and gives up its lease unless it is kept; false when the
+/// claim is not the last one: nothing is written then.
 pub(super) fn update(
     tx: &Transaction<'_>,
     record: &Record,
     claim: i64,
-) -> Result<bool, StoreError> {
-    if !update_keeping_lease(tx, record, claim)? {
-        return Ok(false);
-    }
-    tx.prepare_cached("UPDATE submission SET lease_ms = NULL WHERE uuid = ?1")
-        .and_then(|mut s| s.execute([record.uuid.to_string()]))
-        .map_err(StoreError::sql("release a submission"))?;
-    Ok(true)
-}
-
-pub(super) fn update_keeping_lease(
-    tx: &Transaction<'_>,
-    record: &Record,
-    claim: i64,
+    keeps_lease: bool,
 ) -> Result<bool, StoreError> {
     let wait = record.wait.as_ref();
     let uuid = record.uuid.to_string();
@@ -142,7 +156,8 @@ pub(super) fn update_keeping_lease(
         .prepare_cached(
             "UPDATE submission SET state = ?2, wait_class = ?3, wait_code = ?4, wait_text = ?5, \
          due_ms = ?6, tries = ?7, insurer_id = ?8, correlation_id = ?9, updated_ms = ?10, \
-         identity = ?12 WHERE uuid = ?1 AND claims = ?11 RETURNING uuid",
+         identity = ?12, lease_ms = iif(?13, lease_ms, NULL) \
+         WHERE uuid = ?1 AND claims = ?11 RETURNING uuid",
         )
         .and_then(|mut s| {
             let values = params![
@@ -158,6 +173,7 @@ pub(super) fn update_keeping_lease(
                 unix_ms(record.updated_at),
                 claim,
                 identity(record),
+                keeps_lease,
             ];
             s.query_row(values, |row| text(row, 0)).optional()
         })
@@ -237,37 +253,51 @@ fn claim_of(
     until: OffsetDateTime,
 ) -> Result<Option<(Record, i64)>, StoreError> {
     let states = states(stage);
-    let due = format!(
+    let sql = format!(
         "SELECT uuid FROM submission WHERE {states} AND interactive = ?2 AND code_prestataire = ?3 \
-         AND due_ms <= ?1 AND (lease_ms IS NULL OR lease_ms <= ?1) ORDER BY due_ms LIMIT 1"
-    );
-    let take = format!(
-        "UPDATE submission SET lease_ms = ?2, claims = claims + 1 WHERE uuid = ?1 \
-         RETURNING {COLUMNS}, claims"
+         AND due_ms <= ?1 AND (lease_ms IS NULL OR lease_ms <= ?1) AND {NOT_ASIDE} \
+         ORDER BY due_ms LIMIT 1"
     );
     let failed = StoreError::sql("claim a submission");
-    let (now_ms, until) = (unix_ms(now), unix_ms(until));
-    let mut due = tx.prepare_cached(&due).map_err(&failed)?;
-    let mut take = tx.prepare_cached(&take).map_err(&failed)?;
-    let mut before = None;
+    let mut due = tx.prepare_cached(&sql).map_err(&failed)?;
+    let mut is_mended = false;
     loop {
-        let found = due.query_row(params![now_ms, interactive, code], |row| text(row, 0));
+        let found = due.query_row(params![unix_ms(now), interactive, code], |row| text(row, 0));
         let Some(uuid) = found.optional().map_err(&failed)? else {
             return Ok(None);
         };
-        let taken = take.query_row(params![uuid, until], |row| {
-            let claimed = record(row).and_then(|record| Ok((record, row.get(21)?)));
-            Ok((text(row, 0)?, claimed))
-        });
-        match taken.optional().map_err(&failed)? {
-            Some((taken, _)) if taken != uuid => return Err(neighbour(&uuid)),
-            Some((_, Ok(claimed))) => return Ok(Some(claimed)),
-            Some((_, Err(error))) if before.as_ref() != Some(&uuid) => {
-                damaged::set_aside(tx, &uuid, now, &error)?;
-                before = Some(uuid);
+        match look_up(tx, &uuid)? {
+            Some(Ok(record)) if states.contains(&format!("'{}'", record.state.word())) => {
+                return take(tx, &uuid, until).map(|claims| Some((record, claims)));
             }
-            Some((_, Err(_))) | None => damaged::contradicted(tx, &uuid, now)?,
+            Some(Ok(_)) if is_mended => return Err(neighbour(&uuid)),
+            Some(Ok(_)) => {
+                damaged::mend_index(tx, stage)?;
+                is_mended = true;
+            }
+            Some(Err(error)) => damaged::set_aside(tx, &uuid, now, &error)?,
+            None => damaged::set_aside(tx, &uuid, now, &"an index has it alone")?,
         }
+    }
+}
+
+/// Writes a claim; returns how many there were.
+fn take(tx: &Transaction<'_>, uuid: &str, until: OffsetDateTime) -> Result<i64, StoreError> {
+    let failed = StoreError::sql("claim a submission");
+    let (taken, claims) = tx
+        .prepare_cached(
+            "UPDATE submission SET lease_ms = ?2, claims = claims + 1 WHERE uuid = ?1 \
+             RETURNING uuid, claims",
+        )
+        .and_then(|mut s| {
+            s.query_row(params![uuid, unix_ms(until)], |row| {
+                Ok((text(row, 0)?, row.get(1)?))
+            })
+        })
+        .map_err(&failed)?;
+    match taken == uuid {
+        true => Ok(claims),
+        false => Err(neighbour(uuid)),
     }
 }
 
@@ -278,7 +308,7 @@ pub(super) fn next_due(
     // One that is held is no news: its holder tells when it is done.
     let sql = format!(
         "SELECT due_ms FROM submission WHERE {} AND interactive = ?1 AND code_prestataire = ?2 \
-         AND lease_ms IS NULL AND due_ms IS NOT NULL ORDER BY due_ms LIMIT 1",
+         AND lease_ms IS NULL AND due_ms IS NOT NULL AND {NOT_ASIDE} ORDER BY due_ms LIMIT 1",
         states(queue.stage)
     );
     let failed = StoreError::sql("find what is due");
@@ -624,9 +654,8 @@ pub(super) fn clock_set_back(tx: &Transaction<'_>, now: OffsetDateTime) -> Resul
 /// UUIDs of all that has not ended.
 pub(super) fn open(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let failed = StoreError::sql("find what is open");
-    let mut statement = connection
-        .prepare("SELECT uuid FROM submission WHERE state NOT IN ('receipted', 'rejected')")
-        .map_err(&failed)?;
+    let sql = format!("SELECT uuid FROM submission WHERE {OPEN} AND {NOT_ASIDE}");
+    let mut statement = connection.prepare(&sql).map_err(&failed)?;
     let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
@@ -648,9 +677,15 @@ pub(super) fn resume(tx: &Transaction<'_>, uuid: Uuid4) -> Result<Option<State>,
     .map_err(StoreError::sql("resume a submission"))
 }
 
+/// A UUID, when it is written as this program writes it.
+pub(super) fn key(text: &str) -> Option<Uuid4> {
+    let uuid: Uuid4 = text.parse().ok()?;
+    (uuid.to_string() == text).then_some(uuid)
+}
+
 /// A key. One that cannot be read is damage of the database, not of a record:
 /// there is none to set aside.
-fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     row.get(column).map_err(|_| {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
         rusqlite::Error::SqliteFailure(code, Some("a key cannot be read".to_owned()))
@@ -677,7 +712,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     let kind: String = row.get(18)?;
     let written: Option<[u8; IDENTITY_BYTES]> = row.get(20)?;
     let record = Record {
-        uuid: uuid.parse().map_err(|_| unreadable(0))?,
+        uuid: key(&uuid).ok_or_else(|| unreadable(0))?,
         form: row.get(1)?,
         version: row.get(2)?,
         operation: row.get(3)?,

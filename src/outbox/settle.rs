@@ -1,7 +1,7 @@
 //! The end of an open question that only a person can answer: the receiver
 //! offers no way to ask, or refuses the question for good.
 
-use super::rows::{COLUMNS, record};
+use super::rows::{COLUMNS, neighbour, record};
 use super::{Conclusion, Outbox, OutboxError, Record, Verdict, Wait};
 use crate::base::Uuid4;
 use crate::base::clock::unix_ms;
@@ -97,9 +97,13 @@ fn take_unknown(
         "UPDATE submission SET claims = claims + 1 WHERE uuid = ?1 AND state = 'unknown' \
          AND (lease_ms IS NULL OR lease_ms <= ?2) RETURNING {COLUMNS}, claims"
     );
-    tx.query_row(&sql, params![uuid.to_string(), unix_ms(now)], |row| {
-        Ok((record(row)?, row.get(21)?))
-    })
-    .optional()
-    .map_err(StoreError::sql("take a submission"))
+    let values = params![uuid.to_string(), unix_ms(now)];
+    let taken = tx.query_row(&sql, values, |row| Ok((record(row)?, row.get(21)?)));
+    let taken: Option<(Record, i64)> = taken
+        .optional()
+        .map_err(StoreError::sql("take a submission"))?;
+    match taken {
+        Some((record, _)) if record.uuid != uuid => Err(neighbour(&uuid.to_string())),
+        taken => Ok(taken),
+    }
 }

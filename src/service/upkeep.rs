@@ -115,15 +115,21 @@ impl Tended {
     }
 
     fn purge(&self) -> Result<(), OutboxError> {
+        let destroyed = self.destroy_ended();
+        // Also after a failure: what went before it is to be gone.
+        if self.to_forget.load(Ordering::Relaxed) && self.outbox.store().forget()? {
+            self.to_forget.store(false, Ordering::Relaxed);
+        }
+        destroyed
+    }
+
+    fn destroy_ended(&self) -> Result<(), OutboxError> {
         // Never by this machine's clock alone: one that runs ahead would
         // destroy what is to be kept for years to come.
         if let (Some(kept), Some(proved)) = (self.settings.documents_kept, (self.proved_time)()) {
             while self.outbox.purge(proved - kept)? > 0 {
                 self.to_forget.store(true, Ordering::Relaxed);
             }
-        }
-        if self.to_forget.load(Ordering::Relaxed) && self.outbox.store().forget()? {
-            self.to_forget.store(false, Ordering::Relaxed);
         }
         Ok(())
     }

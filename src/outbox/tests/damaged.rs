@@ -39,7 +39,7 @@ fn a_damaged_record_is_set_aside_shown_and_in_nobodys_way() {
     let expected = SetAside {
         code_prestataire: "90000001".into(),
         records: 1,
-        since: at(0),
+        since: at(1),
     };
     assert_eq!(aside, [expected]);
     assert_eq!(
@@ -96,9 +96,9 @@ fn a_pdf_that_was_accepted_is_remembered_by_the_log() {
     assert!(!f.outbox.had_pdf(without).unwrap());
 }
 
-/// As if a bit had flipped in a state on the disk: the indexes of the record
-/// still say what it was. Opened again over it.
-fn flipped(f: Fixture, uuid: Uuid4, state: &str) -> (tempfile::TempDir, Outbox) {
+/// As if a bit had flipped on the disk in the record of `uuid`, in the first
+/// letter of `text`: its indexes still say what it was. Opened again over it.
+fn flipped(f: Fixture, uuid: Uuid4, text: &str) -> (tempfile::TempDir, Outbox) {
     let Fixture {
         folder,
         clock,
@@ -113,11 +113,102 @@ fn flipped(f: Fixture, uuid: Uuid4, state: &str) -> (tempfile::TempDir, Outbox) 
     };
     // No index has the form right behind the UUID.
     let record = find(&bytes, &format!("{uuid}memoire-honoraires"));
-    let place = record + find(&bytes[record..], state);
-    bytes[place] ^= 0x20;
+    let place = record + find(&bytes[record..], text);
+    // 'a' becomes 'A', '9' becomes '8'.
+    bytes[place] ^= if text.starts_with('9') { 1 } else { 0x20 };
     std::fs::write(&path, bytes).unwrap();
     let outbox = open_with(folder.path(), clock).with_stamp_within(Some(Duration::from_secs(60)));
     (folder, outbox)
+}
+
+#[test]
+fn a_damaged_sender_stops_nobody_else() {
+    let (f, damaged, sound) = (fixture(), Uuid4::random(), Uuid4::random());
+    f.outbox.receive(new(damaged, 1)).unwrap();
+    f.clock.set(at(1));
+    f.outbox.receive(new(sound, 1)).unwrap();
+    let (_folder, outbox) = flipped(f, damaged, "90000001");
+    let lease = outbox.claim(Stage::Intake).unwrap().unwrap();
+    assert_eq!(lease.record.uuid, sound);
+    assert_eq!(outbox.set_aside().unwrap()[0].code_prestataire, "80000001");
+    assert_eq!(outbox.store.health(), None);
+}
+
+#[test]
+fn a_restored_backup_does_not_make_a_damaged_record_sound() {
+    let (f, uuid) = (fixture(), Uuid4::random());
+    ready(&f.outbox, uuid);
+    let (folder, outbox) = flipped(f, uuid, "ready");
+    let settings = |state: &str| Settings {
+        folder: folder.path().join(state),
+        key_file: Some(folder.path().join("seal.key")),
+    };
+    let backup = folder.path().join("kept.backup");
+    let scratch = folder.path().join("scratch");
+    back_up(
+        &outbox.store,
+        &settings(""),
+        &*outbox.clock,
+        &backup,
+        &scratch,
+    )
+    .unwrap();
+    let open = restore(&backup, &settings("restored"), &*outbox.clock);
+    assert_eq!(open.unwrap(), 0);
+    let store = Arc::new(Store::open(&settings("restored"), &migrations()).unwrap());
+    let restored = Outbox::open(store, outbox.clock.clone(), Duration::from_secs(60)).unwrap();
+    for stage in Stage::ALL {
+        assert!(restored.claim(stage).unwrap().is_none());
+    }
+    assert_eq!(restored.set_aside().unwrap()[0].records, 1);
+}
+
+#[test]
+fn an_index_that_finds_what_has_ended_is_mended_and_nothing_is_sent_again() {
+    let (f, uuid) = (fixture(), Uuid4::random());
+    ready(&f.outbox, uuid);
+    let (_folder, outbox) = flipped(f, uuid, "ready");
+    // The entry stays: the index does not hold "Ready".
+    let end = |tx: &Transaction<'_>| {
+        let sql = "UPDATE submission SET state = 'receipted' WHERE uuid = ?1";
+        assert_eq!(tx.execute(sql, [uuid.to_string()]).unwrap(), 1);
+        Ok::<_, OutboxError>(())
+    };
+    outbox.store.transact(end).unwrap();
+    assert!(outbox.claim(Stage::Delivery).unwrap().is_none());
+    assert_eq!(outbox.set_aside().unwrap(), []);
+    let due = outbox
+        .store
+        .read(|c| rows::next_due(c, Stage::Delivery.into()));
+    assert_eq!(due.unwrap(), None);
+}
+
+#[test]
+fn documents_are_destroyed_whatever_a_body_is_called() {
+    let f = fixture();
+    let [damaged, sound] = [Uuid4::random(), Uuid4::random()];
+    for uuid in [damaged, sound] {
+        ready(&f.outbox, uuid);
+        let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
+        let lease = f.outbox.begin_attempt(lease).unwrap();
+        let conclusion = Conclusion::Rejected(Verdict::default());
+        f.outbox
+            .conclude(lease, conclusion, Evidence::default())
+            .unwrap();
+    }
+    let rename = |tx: &Transaction<'_>| {
+        let sql = "UPDATE body SET name = 'x' || name WHERE uuid = ?1";
+        tx.execute(sql, [damaged.to_string()]).unwrap();
+        Ok::<_, OutboxError>(())
+    };
+    f.outbox.store.transact(rename).unwrap();
+    assert_eq!(f.outbox.purge(at(1)).unwrap(), 2);
+    let keys = "SELECT count(*) FROM body WHERE kind = 'document' AND wrapped_key <> x''";
+    let keys = f.outbox.store.read(|c| {
+        let count = c.query_row(keys, [], |row| row.get::<_, i64>(0));
+        count.map_err(StoreError::sql("count keys"))
+    });
+    assert_eq!(keys.unwrap(), 0);
 }
 
 #[test]
@@ -168,8 +259,7 @@ fn nor_destroyed() {
         .conclude(lease, conclusion, Evidence::default())
         .unwrap();
     let (_folder, outbox) = flipped(f, uuid, "receipted");
-    assert_eq!(outbox.purge(at(1)).unwrap(), 1);
-    assert_eq!(outbox.purge(at(1)).unwrap(), 0);
+    while outbox.purge(at(1)).unwrap() > 0 {}
     assert_eq!(words(&outbox, uuid).last().unwrap(), "set-aside");
     let document = outbox.body(uuid, Kind::Document).unwrap();
     assert_eq!(document, Some(b"signed".to_vec()));

@@ -4,13 +4,14 @@
 use super::papers::{Promises, new, number_of, prepare, signed};
 use super::{in_full, outbox_in, quick_folder};
 use crate::audit;
-use sceau::base::{SystemClock, Uuid4};
+use sceau::base::{Clock, SystemClock, Uuid4};
 use sceau::outbox::{
-    Conclusion, Evidence, Kind, Outbox, OutboxError, Record, Stage, State, Verdict, Wait,
+    Client, Conclusion, Evidence, Kind, Outbox, OutboxError, Record, Stage, State, Verdict, Wait,
 };
 use sceau::store::{Check, Room};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const PAGE: usize = 4096;
 const DOCUMENTS: u8 = 16;
@@ -30,8 +31,15 @@ enum Found {
     Harmless,
 }
 
-/// Documents in every state; what each is, to compare.
-fn filled(state: &Path, promises: &Path) -> BTreeMap<Uuid4, Record> {
+/// What is in a state, to compare.
+struct Filled {
+    documents: BTreeMap<Uuid4, Record>,
+    /// Names and tokens of paired programs.
+    programs: Vec<(String, String)>,
+}
+
+/// Documents in every state, and some programs.
+fn filled(state: &Path, promises: &Path) -> Filled {
     let outbox = outbox_in(state, Room::default(), SystemClock::shared()).unwrap();
     let mut promises = Promises::to(promises);
     for number in 0..DOCUMENTS {
@@ -67,13 +75,20 @@ fn filled(state: &Path, promises: &Path) -> BTreeMap<Uuid4, Record> {
     let lease = outbox.claim(Stage::Delivery).unwrap().unwrap();
     outbox.begin_attempt(lease).unwrap();
     let all = outbox.list(1000, None, &everyone()).unwrap();
-    all.into_iter()
-        .map(|record| (record.uuid, record))
-        .collect()
+    let documents = all.into_iter().map(|record| (record.uuid, record));
+    let paired = |name: &str| {
+        let token = Client::pair(outbox.store(), &SystemClock, name, &[]).unwrap();
+        let token = String::from_utf8(token.expose().to_vec()).unwrap();
+        (name.to_owned(), token)
+    };
+    Filled {
+        documents: documents.collect(),
+        programs: ["un", "deux", "trois"].map(paired).to_vec(),
+    }
 }
 
-fn everyone() -> sceau::outbox::Client {
-    sceau::outbox::Client {
+fn everyone() -> Client {
+    Client {
         name: "test".into(),
         paired_at: time::OffsetDateTime::UNIX_EPOCH,
         practitioners: Vec::new(),
@@ -102,7 +117,8 @@ fn said(record: &Record) -> impl PartialEq + std::fmt::Debug {
 
 /// Does all that a service does with the documents; whether something of it was
 /// refused.
-fn used(outbox: &Outbox, before: &BTreeMap<Uuid4, Record>, at: &str) -> Result<bool, OutboxError> {
+fn used(outbox: &Outbox, filled: &Filled, at: &str) -> Result<bool, OutboxError> {
+    let before = &filled.documents;
     let mut refused = false;
     for stage in [Stage::Intake, Stage::Delivery] {
         let mut claimed = 0;
@@ -143,14 +159,32 @@ fn used(outbox: &Outbox, before: &BTreeMap<Uuid4, Record>, at: &str) -> Result<b
         refused |= kinds.iter().any(|kind| outbox.body(*uuid, *kind).is_err());
         refused |= outbox.history(*uuid).is_err();
     }
+    for (name, token) in &filled.programs {
+        match outbox.client(token) {
+            Ok(Some(client)) => assert_eq!(client.name, *name, "{at}: another program's rights"),
+            Ok(None) | Err(_) => refused = true,
+        }
+    }
+    // The long run: it ends.
+    refused |= outbox.overdue().is_err() || !matches!(outbox.prove_open(), Ok(0));
+    let later = SystemClock.now() + time::Duration::days(1);
+    for round in 0.. {
+        assert!(round < 9, "{at}: destroying has no end");
+        match outbox.purge(later) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(_) => return Ok(true),
+        }
+    }
     Ok(refused)
 }
 
 /// `flip` puts the same flipped copy at `state`, each time.
-fn judged(state: &Path, flip: impl Fn(), before: &BTreeMap<Uuid4, Record>, at: &str) -> Found {
+fn judged(state: &Path, flip: impl Fn(), before: &Filled, at: &str) -> Found {
     let open = || {
         flip();
-        outbox_in(state, Room::default(), SystemClock::shared())
+        let outbox = outbox_in(state, Room::default(), SystemClock::shared());
+        outbox.map(|outbox| outbox.with_stamp_within(Some(Duration::ZERO)))
     };
     let Ok(outbox) = open() else {
         return Found::AtStart;
@@ -200,6 +234,7 @@ fn a_flipped_bit_is_detected_or_does_no_harm() {
     let before = filled(&state, &folder.path().join("promises"));
     assert!(
         before
+            .documents
             .values()
             .any(|record| record.state == State::Rejected)
     );
