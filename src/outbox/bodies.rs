@@ -38,21 +38,26 @@ pub(super) fn find(
     uuid: Uuid4,
     kind: Kind,
 ) -> Result<Option<Body>, StoreError> {
+    let asked = uuid.to_string();
     let found = connection
         .prepare_cached(
-            "SELECT name, sealed, wrapped_key, sha256, bytes FROM body WHERE uuid = ?1 AND kind = ?2",
+            "SELECT name, sealed, wrapped_key, sha256, bytes, uuid, kind FROM body \
+             WHERE uuid = ?1 AND kind = ?2",
         )
         .and_then(|mut s| {
-            s.query_row([uuid.to_string().as_str(), kind.word()], row)
-                .optional()
+            let found = |found: &Row<'_>| {
+                let is_asked = text(found, 5)? == asked && text(found, 6)? == kind.word();
+                Ok((is_asked, row(found)?))
+            };
+            s.query_row([asked.as_str(), kind.word()], found).optional()
         })
         .map_err(StoreError::sql("find a body"))?;
     match found {
-        Some(body) if !is_own(uuid, kind, &body.name) => {
+        Some((is_asked, body)) if !is_asked || !is_own(uuid, kind, &body.name) => {
             let asked = format!("{uuid}.{}", kind.word());
             Err(StoreError::Damaged(asked))
         }
-        found => Ok(found),
+        found => Ok(found.map(|(_, body)| body)),
     }
 }
 
@@ -86,23 +91,31 @@ pub(super) fn shred(
     }
 }
 
-/// Name of the file that holds a body, if one does. A name that is not its own
-/// names no file: what it names may be another's.
+/// Name of the file that holds a body, if one does. What is not its own names
+/// no file: it may be another's.
 fn file(connection: &Connection, uuid: Uuid4, kind: Kind) -> Result<Option<String>, StoreError> {
-    let name: Option<String> = connection
-        .prepare_cached("SELECT name FROM body WHERE uuid = ?1 AND kind = ?2 AND sealed IS NULL")
+    let asked = uuid.to_string();
+    let found: Option<(bool, String)> = connection
+        .prepare_cached(
+            "SELECT name, uuid, kind FROM body \
+             WHERE uuid = ?1 AND kind = ?2 AND sealed IS NULL",
+        )
         .and_then(|mut s| {
-            s.query_row([uuid.to_string().as_str(), kind.word()], |row| row.get(0))
-                .optional()
+            let found = |row: &Row<'_>| {
+                let is_asked = text(row, 1)? == asked && text(row, 2)? == kind.word();
+                Ok((is_asked, row.get(0)?))
+            };
+            s.query_row([asked.as_str(), kind.word()], found).optional()
         })
         .map_err(StoreError::sql("find a body"))?;
-    Ok(name.filter(|name| is_own(uuid, kind, name)))
+    let own = found.filter(|(is_asked, name)| *is_asked && is_own(uuid, kind, name));
+    Ok(own.map(|(_, name)| name))
 }
 
 /// Whether a body is the one that was asked for: its seal binds its bytes to
-/// its name, and nothing else binds them to its key.
+/// its name, and nothing else binds them to its key. Names of schema 1 say nothing.
 fn is_own(uuid: Uuid4, kind: Kind, name: &str) -> bool {
-    name.starts_with(&format!("{uuid}.{}.", kind.word()))
+    name.starts_with(&format!("{uuid}.{}.", kind.word())) || !name.contains('.')
 }
 
 pub(super) fn files(connection: &Connection) -> Result<HashSet<String>, StoreError> {
