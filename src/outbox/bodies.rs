@@ -95,7 +95,7 @@ pub(super) fn shred(
 /// no file: it may be another's.
 fn file(connection: &Connection, uuid: Uuid4, kind: Kind) -> Result<Option<String>, StoreError> {
     let asked = uuid.to_string();
-    let found: Option<(bool, String)> = connection
+    let found: Option<(bool, Option<String>)> = connection
         .prepare_cached(
             "SELECT name, uuid, kind FROM body \
              WHERE uuid = ?1 AND kind = ?2 AND sealed IS NULL",
@@ -103,13 +103,13 @@ fn file(connection: &Connection, uuid: Uuid4, kind: Kind) -> Result<Option<Strin
         .and_then(|mut s| {
             let found = |row: &Row<'_>| {
                 let is_asked = text(row, 1)? == asked && text(row, 2)? == kind.word();
-                Ok((is_asked, row.get(0)?))
+                Ok((is_asked, row.get(0).ok()))
             };
             s.query_row([asked.as_str(), kind.word()], found).optional()
         })
         .map_err(StoreError::sql("find a body"))?;
-    let own = found.filter(|(is_asked, name)| *is_asked && is_own(uuid, kind, name));
-    Ok(own.map(|(_, name)| name))
+    let name = found.and_then(|(is_asked, name)| name.filter(|_| is_asked));
+    Ok(name.filter(|name| is_own(uuid, kind, name)))
 }
 
 /// Whether a body is the one that was asked for: its seal binds its bytes to
@@ -139,14 +139,16 @@ pub(super) fn name(uuid: Uuid4, kind: Kind) -> String {
 pub(super) fn is_kept(connection: &Connection, name: &str) -> Result<bool, StoreError> {
     let mut parts = name.split('.');
     let key = [parts.next(), parts.next()].map(Option::unwrap_or_default);
-    let found: Option<String> = connection
+    let found: Option<Option<String>> = connection
         .prepare_cached(
             "SELECT name FROM body WHERE uuid = ?1 AND kind = ?2 AND wrapped_key <> x''",
         )
-        .and_then(|mut s| s.query_row(key, |row| row.get(0)).optional())
+        .and_then(|mut s| s.query_row(key, |row| Ok(row.get(0).ok())).optional())
         .map_err(StoreError::sql("find a body"))?;
     let own = format!("{}.{}.", key[0], key[1]);
-    Ok(found.is_some_and(|found| found == name || !found.starts_with(&own)))
+    let is_kept = |found: &str| found == name || !found.starts_with(&own);
+    // One that cannot be read may be this one.
+    Ok(found.is_some_and(|found| found.is_none_or(|found| is_kept(&found))))
 }
 
 /// Every body that can still be read.

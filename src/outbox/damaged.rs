@@ -2,7 +2,7 @@
 //! others, and shown until a backup is restored.
 
 use super::rows::{self, COLUMNS, NOT_ASIDE};
-use super::{Outbox, OutboxError, Record, Stage};
+use super::{Outbox, OutboxError, Record};
 use crate::audit;
 use crate::base::Uuid4;
 use crate::base::clock::{from_unix_ms, unix_ms};
@@ -109,7 +109,7 @@ pub(super) fn set_all_aside(
     while let Some(row) = found.next().map_err(&failed)? {
         match rows::record(row) {
             Err(error) if is_of_the_record(&error) => {
-                damaged.push((row.get(0).map_err(&failed)?, error));
+                damaged.push((rows::text(row, 0).map_err(&failed)?, error));
             }
             read => drop(read.map_err(&failed)?),
         }
@@ -120,17 +120,28 @@ pub(super) fn set_all_aside(
     Ok(damaged.len())
 }
 
-/// Makes a stage's index anew: it found a sound record that is elsewhere. What
+/// Makes a partial index anew that found a record which is not as it says. What
 /// changes a record leaves an entry that it has no claim to where it is, and
-/// SQLite's checks look for none in a partial index (3.54).
-pub(super) fn mend_index(tx: &Transaction<'_>, stage: Stage) -> Result<(), StoreError> {
-    let sql = match stage {
-        Stage::Intake => "REINDEX submission_intake",
-        Stage::Delivery => "REINDEX submission_delivery",
-    };
-    tracing::error!(sql, "an index found what is not there");
-    tx.execute_batch(sql)
+/// SQLite's checks look for none (3.54).
+pub(super) fn mend_index(tx: &Transaction<'_>, index: &str) -> Result<(), StoreError> {
+    tracing::error!(index, "an index found what is not there");
+    tx.execute_batch(&format!("REINDEX {index}"))
         .map_err(StoreError::sql("make an index anew"))
+}
+
+/// Deals with what an index finds and is not as it says: the record is damaged,
+/// or the index is.
+pub(super) fn contradicted(
+    tx: &Transaction<'_>,
+    uuid: &str,
+    now: OffsetDateTime,
+    index: &str,
+) -> Result<(), StoreError> {
+    match rows::look_up(tx, uuid)? {
+        Some(Ok(_)) => mend_index(tx, index),
+        Some(Err(error)) => set_aside(tx, uuid, now, &error),
+        None => set_aside(tx, uuid, now, &"an index has it alone"),
+    }
 }
 
 fn all(connection: &Connection) -> Result<Vec<SetAside>, StoreError> {

@@ -132,7 +132,7 @@ fn tell(tx: &Transaction<'_>, now: OffsetDateTime, within: Duration) -> Result<(
         let detail = json!({ "deadline": deadline });
         let sql = format!("UPDATE submission SET overdue = 1 WHERE uuid = ?1 AND {UNSTAMPED}");
         match tx.execute(&sql, [&uuid]).map_err(&failed)? {
-            0 => damaged::set_aside(tx, &uuid, now, &"an index has it overdue")?,
+            0 => damaged::contradicted(tx, &uuid, now, "submission_unstamped")?,
             _ => audit::append(tx, now, &uuid, "stamp-overdue", &detail)?,
         }
     }

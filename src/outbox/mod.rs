@@ -411,6 +411,8 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::Store`].
     pub fn retry_now(&self, uuid: Uuid4) -> Result<Option<Record>, OutboxError> {
+        // A damaged record is not written into.
+        self.find(uuid)?;
         let now = self.clock.now();
         self.store
             .transact(|tx| Ok::<_, OutboxError>(rows::make_due(tx, uuid, now)?))?;

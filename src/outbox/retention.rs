@@ -7,7 +7,7 @@ use super::{Kind, Outbox, OutboxError, bodies, damaged};
 use crate::audit;
 use crate::base::clock::unix_ms;
 use crate::store::StoreError;
-use crate::store::rusqlite::{Transaction, params};
+use crate::store::rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -59,7 +59,7 @@ fn ended(tx: &Transaction<'_>, before: i64) -> Result<Vec<String>, StoreError> {
     );
     let mut statement = tx.prepare_cached(&sql).map_err(&failed)?;
     let rows = statement
-        .query_map([before], |row| row.get(0))
+        .query_map([before], |row| rows::text(row, 0))
         .map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
@@ -71,15 +71,28 @@ fn destroy(
     now: OffsetDateTime,
 ) -> Result<Vec<String>, StoreError> {
     let failed = StoreError::sql("destroy documents");
-    let sql = format!("UPDATE submission SET purged_ms = ?2 WHERE uuid = ?1 AND {UNPURGED}");
-    let marked = tx
-        .prepare_cached(&sql)
-        .and_then(|mut s| s.execute(params![uuid, unix_ms(now)]))
-        .map_err(&failed)?;
-    let (Some(key), 1) = (rows::key(uuid), marked) else {
-        damaged::set_aside(tx, uuid, now, &"an index has it ended")?;
+    let Some(key) = rows::key(uuid) else {
+        damaged::set_aside(tx, uuid, now, &"no key is written so")?;
         return Ok(Vec::new());
     };
+    let sql = format!(
+        "UPDATE submission SET purged_ms = ?2 WHERE uuid = ?1 AND {UNPURGED} RETURNING uuid"
+    );
+    let marked = tx
+        .prepare_cached(&sql)
+        .and_then(|mut s| {
+            s.query_row(params![uuid, unix_ms(now)], |row| rows::text(row, 0))
+                .optional()
+        })
+        .map_err(&failed)?;
+    match marked {
+        None => {
+            damaged::contradicted(tx, uuid, now, "submission_purge")?;
+            return Ok(Vec::new());
+        }
+        Some(marked) if marked != uuid => return Err(rows::neighbour(uuid)),
+        Some(_) => {}
+    }
     let mut files = Vec::new();
     for kind in DESTROYED {
         files.extend(bodies::shred(tx, key, kind)?);

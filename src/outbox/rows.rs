@@ -41,7 +41,7 @@ pub(super) fn find(connection: &Connection, uuid: Uuid4) -> Result<Option<Record
 }
 
 /// The record under a key, or what is wrong with it.
-fn look_up(
+pub(super) fn look_up(
     connection: &Connection,
     uuid: &str,
 ) -> Result<Option<rusqlite::Result<Record>>, StoreError> {
@@ -84,8 +84,8 @@ pub(super) fn find_request(
     if of != sha256 {
         return Err(neighbour(&uuid));
     }
-    let found = look_up(connection, &uuid)?.transpose();
-    found.map_err(StoreError::sql("find a request"))
+    let found = look_up(connection, &uuid)?.ok_or_else(|| neighbour(&uuid))?;
+    found.map(Some).map_err(StoreError::sql("find a request"))
 }
 
 pub(super) fn insert(
@@ -254,30 +254,46 @@ fn claim_of(
 ) -> Result<Option<(Record, i64)>, StoreError> {
     let states = states(stage);
     let sql = format!(
-        "SELECT uuid FROM submission WHERE {states} AND interactive = ?2 AND code_prestataire = ?3 \
-         AND due_ms <= ?1 AND (lease_ms IS NULL OR lease_ms <= ?1) AND {NOT_ASIDE} \
-         ORDER BY due_ms LIMIT 1"
+        "SELECT uuid, due_ms FROM submission WHERE {states} AND interactive = ?2 \
+         AND code_prestataire = ?3 AND due_ms <= ?1 AND (lease_ms IS NULL OR lease_ms <= ?1) \
+         AND {NOT_ASIDE} ORDER BY due_ms LIMIT 1"
     );
     let failed = StoreError::sql("claim a submission");
-    let mut due = tx.prepare_cached(&sql).map_err(&failed)?;
-    let mut is_mended = false;
+    let mut first = tx.prepare_cached(&sql).map_err(&failed)?;
+    let mut before = (String::new(), 0);
     loop {
-        let found = due.query_row(params![unix_ms(now), interactive, code], |row| text(row, 0));
-        let Some(uuid) = found.optional().map_err(&failed)? else {
+        let found = first.query_row(params![unix_ms(now), interactive, code], |row| {
+            Ok((text(row, 0)?, row.get(1)?))
+        });
+        let Some((uuid, due_ms)) = found.optional().map_err(&failed)? else {
             return Ok(None);
         };
+        before.1 = if before.0 == uuid { before.1 + 1 } else { 0 };
+        let is_as_found = |record: &Record| {
+            states.contains(&format!("'{}'", record.state.word()))
+                && record.due_at.map(unix_ms) == Some(due_ms)
+        };
         match look_up(tx, &uuid)? {
-            Some(Ok(record)) if states.contains(&format!("'{}'", record.state.word())) => {
+            // It was put right, and is found again.
+            _ if before.1 > 1 => return Err(neighbour(&uuid)),
+            Some(Ok(record)) if is_as_found(&record) => {
                 return take(tx, &uuid, until).map(|claims| Some((record, claims)));
             }
-            Some(Ok(_)) if is_mended => return Err(neighbour(&uuid)),
-            Some(Ok(_)) => {
-                damaged::mend_index(tx, stage)?;
-                is_mended = true;
+            Some(Ok(record)) => {
+                damaged::mend_index(tx, stage_index(stage))?;
+                make_due(tx, record.uuid, now)?;
             }
             Some(Err(error)) => damaged::set_aside(tx, &uuid, now, &error)?,
             None => damaged::set_aside(tx, &uuid, now, &"an index has it alone")?,
         }
+        before.0 = uuid;
+    }
+}
+
+fn stage_index(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Intake => "submission_intake",
+        Stage::Delivery => "submission_delivery",
     }
 }
 
@@ -352,11 +368,11 @@ pub(super) fn make_due(
     uuid: Uuid4,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE submission SET due_ms = ?2 WHERE uuid = ?1 AND due_ms IS NOT NULL",
-        params![uuid.to_string(), unix_ms(now)],
-    )
-    .map_err(StoreError::sql("make a submission due"))?;
+    let sql = format!(
+        "UPDATE submission SET due_ms = ?2 WHERE uuid = ?1 AND due_ms IS NOT NULL AND {NOT_ASIDE}"
+    );
+    tx.execute(&sql, params![uuid.to_string(), unix_ms(now)])
+        .map_err(StoreError::sql("make a submission due"))?;
     Ok(())
 }
 
@@ -367,7 +383,8 @@ pub(super) fn make_due_of_class(
 ) -> Result<(), StoreError> {
     for stage in Stage::ALL {
         let sql = format!(
-            "UPDATE submission SET due_ms = ?2 WHERE {} AND due_ms > ?2 AND wait_class = ?1",
+            "UPDATE submission SET due_ms = ?2 WHERE {} AND due_ms > ?2 AND wait_class = ?1 \
+             AND {NOT_ASIDE}",
             states(stage)
         );
         tx.execute(&sql, params![class, unix_ms(now)])
@@ -611,29 +628,29 @@ pub(super) fn count_open(connection: &Connection) -> Result<usize, StoreError> {
 /// UUIDs whose attempt was cut off.
 pub(super) fn interrupted(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let failed = StoreError::sql("find interrupted attempts");
-    let mut statement = connection
-        .prepare("SELECT uuid FROM submission WHERE state = 'sending' AND lease_ms IS NOT NULL")
+    let sql = format!(
+        "SELECT uuid FROM submission WHERE state = 'sending' AND lease_ms IS NOT NULL AND {NOT_ASIDE}"
+    );
+    let mut statement = connection.prepare(&sql).map_err(&failed)?;
+    let rows = statement
+        .query_map([], |row| text(row, 0))
         .map_err(&failed)?;
-    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
 
 pub(super) fn recover(tx: &Transaction<'_>, now: OffsetDateTime) -> Result<(), StoreError> {
     let failed = StoreError::sql("recover submissions");
     // Whatever is being sent is held.
-    tx.execute(
+    let sent = format!(
         "UPDATE submission SET state = 'unknown', due_ms = ?1, updated_ms = ?1, \
          wait_class = 'ours', wait_code = 'interrupted', \
          wait_text = 'The service stopped while sending; the receiver is being asked.' \
-         WHERE state = 'sending' AND lease_ms IS NOT NULL",
-        [unix_ms(now)],
-    )
-    .map_err(&failed)?;
-    tx.execute(
-        "UPDATE submission SET lease_ms = NULL WHERE lease_ms IS NOT NULL",
-        [],
-    )
-    .map_err(&failed)?;
+         WHERE state = 'sending' AND lease_ms IS NOT NULL AND {NOT_ASIDE}"
+    );
+    tx.execute(&sent, [unix_ms(now)]).map_err(&failed)?;
+    let held =
+        format!("UPDATE submission SET lease_ms = NULL WHERE lease_ms IS NOT NULL AND {NOT_ASIDE}");
+    tx.execute(&held, []).map_err(&failed)?;
     Ok(())
 }
 
@@ -642,7 +659,8 @@ pub(super) fn recover(tx: &Transaction<'_>, now: OffsetDateTime) -> Result<(), S
 pub(super) fn clock_set_back(tx: &Transaction<'_>, now: OffsetDateTime) -> Result<(), StoreError> {
     for stage in Stage::ALL {
         let sql = format!(
-            "UPDATE submission SET due_ms = ?1 WHERE {} AND due_ms > ?1 AND updated_ms > ?1",
+            "UPDATE submission SET due_ms = ?1 WHERE {} AND due_ms > ?1 AND updated_ms > ?1 \
+             AND {NOT_ASIDE}",
             states(stage)
         );
         tx.execute(&sql, [unix_ms(now)])
@@ -656,7 +674,9 @@ pub(super) fn open(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let failed = StoreError::sql("find what is open");
     let sql = format!("SELECT uuid FROM submission WHERE {OPEN} AND {NOT_ASIDE}");
     let mut statement = connection.prepare(&sql).map_err(&failed)?;
-    let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
+    let rows = statement
+        .query_map([], |row| text(row, 0))
+        .map_err(&failed)?;
     rows.collect::<Result<_, _>>().map_err(&failed)
 }
 

@@ -7,3 +7,5 @@ CREATE TABLE set_aside (
 INSERT INTO set_aside SELECT uuid, updated_ms FROM submission
     WHERE due_ms IS NULL AND state NOT IN ('receipted', 'rejected');
 DROP INDEX submission_set_aside;
+-- Entries that damaged records have left behind.
+REINDEX submission;

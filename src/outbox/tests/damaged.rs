@@ -131,6 +131,8 @@ fn a_damaged_sender_stops_nobody_else() {
     let lease = outbox.claim(Stage::Intake).unwrap().unwrap();
     assert_eq!(lease.record.uuid, sound);
     assert_eq!(outbox.set_aside().unwrap()[0].code_prestataire, "80000001");
+    outbox.retry_now(damaged).unwrap_err();
+    outbox.token_ready().unwrap();
     assert_eq!(outbox.store.health(), None);
 }
 
@@ -197,7 +199,8 @@ fn documents_are_destroyed_whatever_a_body_is_called() {
             .unwrap();
     }
     let rename = |tx: &Transaction<'_>| {
-        let sql = "UPDATE body SET name = 'x' || name WHERE uuid = ?1";
+        // As a bit that makes it no UTF-8, of one that stands in a file.
+        let sql = "UPDATE body SET name = CAST(x'ff' AS TEXT), sealed = NULL WHERE uuid = ?1";
         tx.execute(sql, [damaged.to_string()]).unwrap();
         Ok::<_, OutboxError>(())
     };
