@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Records in the store, row by row; `SCEAU_GROWTH_RECORDS` takes others.
 const RECORDS: &str = "1,1000,100000,1000000";
+/// Documents handed in over each of them.
+const RECORDS_EACH: usize = 1000;
 /// Open documents at a start.
 const OPEN: [usize; 3] = [10, 10_000, 100_000];
 /// Starts of which the middle one is shown.
@@ -117,8 +119,8 @@ fn records(folder: &Path, sandbox: &Sandbox) {
         // What was written in bulk is not to be written while this is measured.
         assert!(Command::new("sync").status().unwrap().success());
         let service = Service::start(&start);
-        row(&wanted.to_string(), &service, 1000, 1, &pdf);
-        there += 1000;
+        row(&wanted.to_string(), &service, RECORDS_EACH, 1, &pdf);
+        there += RECORDS_EACH;
     }
 }
 

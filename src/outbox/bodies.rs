@@ -45,17 +45,15 @@ pub(super) fn find(
              WHERE uuid = ?1 AND kind = ?2",
         )
         .and_then(|mut s| {
-            let found = |found: &Row<'_>| {
-                let is_asked = text(found, 5)? == asked && text(found, 6)? == kind.word();
-                Ok((is_asked, row(found)?))
-            };
-            s.query_row([asked.as_str(), kind.word()], found).optional()
+            s.query_row([asked.as_str(), kind.word()], |found| {
+                Ok((has_key(found, 5, &asked, kind)?, row(found)?))
+            })
+            .optional()
         })
         .map_err(StoreError::sql("find a body"))?;
     match found {
         Some((is_asked, body)) if !is_asked || !is_own(uuid, kind, &body.name) => {
-            let asked = format!("{uuid}.{}", kind.word());
-            Err(StoreError::Damaged(asked))
+            Err(StoreError::Damaged(format!("{asked}.{}", kind.word())))
         }
         found => Ok(found.map(|(_, body)| body)),
     }
@@ -70,24 +68,22 @@ pub(super) fn shred(
 ) -> Result<Option<String>, StoreError> {
     let failed = StoreError::sql("destroy a body");
     let file = file(tx, uuid, kind)?;
-    let asked = (uuid.to_string(), kind.word());
-    let shredded: Option<(String, String)> = tx
+    let asked = uuid.to_string();
+    let is_asked = tx
         .prepare_cached(
             "UPDATE body SET sealed = NULL, wrapped_key = x'' WHERE uuid = ?1 AND kind = ?2 \
              RETURNING uuid, kind",
         )
         .and_then(|mut s| {
-            s.query_row(params![asked.0, asked.1], |row| {
-                Ok((text(row, 0)?, text(row, 1)?))
+            s.query_row([asked.as_str(), kind.word()], |row| {
+                has_key(row, 0, &asked, kind)
             })
             .optional()
         })
         .map_err(&failed)?;
-    match shredded {
-        Some((uuid, kind)) if (uuid.as_str(), kind.as_str()) != (&asked.0, asked.1) => {
-            Err(neighbour(&asked.0))
-        }
-        _ => Ok(file),
+    match is_asked {
+        Some(false) => Err(neighbour(&asked)),
+        Some(true) | None => Ok(file),
     }
 }
 
@@ -101,21 +97,31 @@ fn file(connection: &Connection, uuid: Uuid4, kind: Kind) -> Result<Option<Strin
              WHERE uuid = ?1 AND kind = ?2 AND sealed IS NULL",
         )
         .and_then(|mut s| {
-            let found = |row: &Row<'_>| {
-                let is_asked = text(row, 1)? == asked && text(row, 2)? == kind.word();
-                Ok((is_asked, row.get(0).ok()))
-            };
-            s.query_row([asked.as_str(), kind.word()], found).optional()
+            s.query_row([asked.as_str(), kind.word()], |row| {
+                Ok((has_key(row, 1, &asked, kind)?, row.get(0).ok()))
+            })
+            .optional()
         })
         .map_err(StoreError::sql("find a body"))?;
     let name = found.and_then(|(is_asked, name)| name.filter(|_| is_asked));
     Ok(name.filter(|name| is_own(uuid, kind, name)))
 }
 
+/// Whether a row has the key that was asked for; it stands at `at` and the
+/// column after.
+fn has_key(row: &Row<'_>, at: usize, uuid: &str, kind: Kind) -> rusqlite::Result<bool> {
+    Ok(text(row, at)? == uuid && text(row, at + 1)? == kind.word())
+}
+
+/// What a body's name begins with.
+fn prefix(uuid: &str, kind: &str) -> String {
+    format!("{uuid}.{kind}.")
+}
+
 /// Whether a body is the one that was asked for: its seal binds its bytes to
 /// its name, and nothing else binds them to its key. Names of schema 1 say nothing.
 fn is_own(uuid: Uuid4, kind: Kind, name: &str) -> bool {
-    name.starts_with(&format!("{uuid}.{}.", kind.word())) || !name.contains('.')
+    name.starts_with(&prefix(&uuid.to_string(), kind.word())) || !name.contains('.')
 }
 
 pub(super) fn files(connection: &Connection) -> Result<HashSet<String>, StoreError> {
@@ -129,8 +135,7 @@ pub(super) fn files(connection: &Connection) -> Result<HashSet<String>, StoreErr
 
 /// The unique name of a new body; the row that keeps it is found by it.
 pub(super) fn name(uuid: Uuid4, kind: Kind) -> String {
-    let random = hex::encode(&random::bytes::<8>());
-    format!("{uuid}.{}.{random}", kind.word())
+    prefix(&uuid.to_string(), kind.word()) + &hex::encode(&random::bytes::<8>())
 }
 
 /// Whether the body of this name is kept and can still be read. When what is
@@ -145,7 +150,7 @@ pub(super) fn is_kept(connection: &Connection, name: &str) -> Result<bool, Store
         )
         .and_then(|mut s| s.query_row(key, |row| Ok(row.get(0).ok())).optional())
         .map_err(StoreError::sql("find a body"))?;
-    let own = format!("{}.{}.", key[0], key[1]);
+    let own = prefix(key[0], key[1]);
     let is_kept = |found: &str| found == name || !found.starts_with(&own);
     // One that cannot be read may be this one.
     Ok(found.is_some_and(|found| found.is_none_or(|found| is_kept(&found))))

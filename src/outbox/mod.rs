@@ -27,7 +27,7 @@ mod rows;
 mod settle;
 mod steps;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod waiters;
 
 pub use crate::store::Class;

@@ -59,7 +59,7 @@ fn fixture() -> Fixture {
     }
 }
 
-fn new(uuid: Uuid4, content: u8) -> New {
+pub(crate) fn new(uuid: Uuid4, content: u8) -> New {
     New {
         uuid,
         form: "memoire-honoraires".into(),
@@ -100,6 +100,15 @@ fn climbed(outbox: &Outbox) {
         wait: None,
     };
     outbox.prepared(lease, step).unwrap();
+}
+
+/// Sends the next document; its attempt ends so.
+fn ended(outbox: &Outbox, conclusion: Conclusion) {
+    let lease = outbox.claim(Stage::Delivery).unwrap().unwrap();
+    let lease = outbox.begin_attempt(lease).unwrap();
+    outbox
+        .conclude(lease, conclusion, Evidence::default())
+        .unwrap();
 }
 
 fn wait(code: &str) -> Wait {

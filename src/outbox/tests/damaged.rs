@@ -191,12 +191,7 @@ fn documents_are_destroyed_whatever_a_body_is_called() {
     let [damaged, sound] = [Uuid4::random(), Uuid4::random()];
     for uuid in [damaged, sound] {
         ready(&f.outbox, uuid);
-        let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
-        let lease = f.outbox.begin_attempt(lease).unwrap();
-        let conclusion = Conclusion::Rejected(Verdict::default());
-        f.outbox
-            .conclude(lease, conclusion, Evidence::default())
-            .unwrap();
+        ended(&f.outbox, Conclusion::Rejected(Verdict::default()));
     }
     let rename = |tx: &Transaction<'_>| {
         // As a bit that makes it no UTF-8, of one that stands in a file.
@@ -255,12 +250,7 @@ fn nor_told_overdue_for_ever() {
 fn nor_destroyed() {
     let (f, uuid) = (fixture(), Uuid4::random());
     ready(&f.outbox, uuid);
-    let lease = f.outbox.claim(Stage::Delivery).unwrap().unwrap();
-    let lease = f.outbox.begin_attempt(lease).unwrap();
-    let conclusion = Conclusion::Receipted(Verdict::default());
-    f.outbox
-        .conclude(lease, conclusion, Evidence::default())
-        .unwrap();
+    ended(&f.outbox, Conclusion::Receipted(Verdict::default()));
     let (_folder, outbox) = flipped(f, uuid, "receipted");
     while outbox.purge(at(1)).unwrap() > 0 {}
     assert_eq!(words(&outbox, uuid).last().unwrap(), "set-aside");
